@@ -1,0 +1,1 @@
+"""What the shape is: one file, one class, one yaml in conf/geometry/."""

@@ -1,0 +1,1 @@
+"""What pulls on the render: one file, one class, one yaml in conf/guidance/."""

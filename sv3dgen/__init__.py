@@ -1,0 +1,1 @@
+"""SV3D in the open: one photo of an object in, a textured, relightable mesh out."""

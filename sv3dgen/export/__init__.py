@@ -1,0 +1,1 @@
+"""From a surface to files: clean, decimate, unwrap, bake, write."""

@@ -1,0 +1,133 @@
+"""The seams: what the parts promise one another, and the small dataclasses that cross between them.
+
+Only a system holds parts. It passes them at call time: `renderer(geometry, material, cameras, pixels)`.
+Images are `[images, channels, height, width]`, sRGB in [0, 1], with straight (not premultiplied) colour beside an opacity.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from sv3dgen.cameras import Cameras
+from sv3dgen.mesh import Mesh
+from sv3dgen.schedules import Schedule
+
+
+@dataclass(frozen=True)
+class FieldSample:
+    """What a field says about points."""
+
+    density: Float[Tensor, " points"]  # per unit of world length
+    features: Float[Tensor, "points features"]
+    normals: Float[Tensor, "points 3"] | None  # unit, outward; None unless asked for
+
+
+@dataclass(frozen=True)
+class Shading:
+    """What a material makes of features and normals. Colours are sRGB, irradiance is linear."""
+
+    rgb: Float[Tensor, "points 3"]
+    albedo: Float[Tensor, "points 3"]
+    irradiance: Float[Tensor, "points 1"]
+
+
+@dataclass(frozen=True)
+class RenderOutput:
+    """Pictures of the object. Values outside `shaded` are zero and mean nothing, except `opacity`."""
+
+    rgb: Float[Tensor, "images 3 height width"]
+    albedo: Float[Tensor, "images 3 height width"]
+    irradiance: Float[Tensor, "images 1 height width"]
+    opacity: Float[Tensor, "images 1 height width"]
+    depth: Float[Tensor, "images 1 height width"]  # distance from the camera along the ray, in world units
+    normal: Float[Tensor, "images 3 height width"]  # unit, world frame
+    shaded: Bool[Tensor, "images 1 height width"]  # where colour, depth and normal were computed
+    albedo_nearby: Float[Tensor, "images 3 height width"] | None = None  # albedo a small random step beside the surface point
+    mesh: Mesh | None = None  # the surface that was drawn, if one was
+    inward_facing: Float[Tensor, ""] | None = None  # mean weight of samples whose normal looks away from the camera
+
+
+@dataclass(frozen=True)
+class ViewBatch:
+    """Target pixels of reference views: whole frames, strided frames, or small patches, always as images."""
+
+    cameras: Cameras  # one per image
+    pixels: Int[Tensor, "images height width 2"] | None  # (row, col) in the frame of `cameras`; None is the whole frame
+    rgb: Float[Tensor, "images 3 height width"]
+    alpha: Float[Tensor, "images 1 height width"]
+
+
+@dataclass(frozen=True)
+class GuidanceOutput:
+    """Unweighted named losses, and pictures worth keeping."""
+
+    losses: Mapping[str, Float[Tensor, ""]]
+    pictures: Mapping[str, Float[Tensor, "images channels height width"]] = field(default_factory=dict)
+
+
+class Geometry(nn.Module, ABC):
+    """A shape with features. Knows nothing of images, losses or optimizers."""
+
+    @abstractmethod
+    def features(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points features"]:
+        """Material features at world points; differentiable in the points and the parameters."""
+
+    def on_step(self, step: int) -> None:
+        """Advance whatever grows with the optimisation step; called by the system before each one."""
+
+
+class Field(Geometry):
+    """A density in space, for the volume renderer."""
+
+    @abstractmethod
+    def forward(self, points: Float[Tensor, "points 3"], with_normals: bool = False) -> FieldSample:
+        """Density and features at world points; normals too where asked for."""
+
+
+class Surface(Geometry):
+    """A closed surface, for the mesh renderer."""
+
+    @abstractmethod
+    def isosurface(self) -> Mesh:
+        """The surface as triangles; the vertices are differentiable in the parameters."""
+
+
+class Material(nn.Module, ABC):
+    """From features and a normal to a colour."""
+
+    feature_dim: int
+
+    @abstractmethod
+    def forward(self, features: Float[Tensor, "points features"], normals: Float[Tensor, "points 3"]) -> Shading:
+        """Shade points of unit normals in the world frame."""
+
+    @abstractmethod
+    def light(self) -> dict:
+        """The light as plain numbers, as written to light.json."""
+
+
+class Renderer(nn.Module, ABC):
+    """From a geometry, a material and cameras to pictures."""
+
+    @abstractmethod
+    def forward(
+        self,
+        geometry: Geometry,
+        material: Material,
+        cameras: Cameras,
+        pixels: Int[Tensor, "images height width 2"] | None = None,
+    ) -> RenderOutput:
+        """Draw the (row, col) `pixels` of one frame per camera, or whole frames where None."""
+
+
+class Guidance(nn.Module, ABC):
+    """What pulls on the render. `weights` maps each loss name to its schedule over steps."""
+
+    weights: Mapping[str, Schedule]
+
+    @abstractmethod
+    def forward(self, render: RenderOutput, batch: ViewBatch, step: int) -> GuidanceOutput:
+        """Losses by name; a term whose weight is zero at `step` is not computed and not returned."""

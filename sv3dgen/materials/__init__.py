@@ -1,0 +1,1 @@
+"""From features and a normal to a colour."""

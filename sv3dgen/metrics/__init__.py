@@ -1,0 +1,1 @@
+"""Numbers that say how good a mesh or a picture is."""

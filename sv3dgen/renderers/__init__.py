@@ -1,0 +1,1 @@
+"""From a geometry, a material and cameras to pictures."""

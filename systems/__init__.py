@@ -1,0 +1,1 @@
+"""How a run goes: LightningModules that hold the parts and weigh the losses."""
