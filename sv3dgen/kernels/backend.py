@@ -1,0 +1,98 @@
+"""Which implementation runs an operation: the torch reference, numba on CPUs, or triton on GPUs.
+
+Every operation has one file beside this one. A kernel asks `resolve` with its own name, the wish and the device;
+`python -m sv3dgen.doctor` and run.json tell the outcome from `available`. This module imports neither torch nor numba.
+"""
+
+from functools import cache
+from importlib.util import find_spec
+from typing import Literal, NamedTuple
+
+from sv3dgen.errors import InputError
+
+Backend = Literal["auto", "torch", "numba", "triton"]
+
+# Operation -> implementations that exist. Where a triton version is written, its name is added here and in `_automatic`.
+IMPLEMENTATIONS: dict[str, tuple[str, ...]] = {
+    "hash_grid": ("torch", "numba"),
+    "ray_marching": ("torch", "numba"),
+    "rasterizer": ("torch", "numba"),
+    "marching_tetrahedra": ("torch", "numba"),
+}
+
+_overrides: dict[str, str] = {}
+
+
+class Availability(NamedTuple):
+    """What runs one operation on one device, and why."""
+
+    operation: str
+    backend: str
+    why: str
+
+
+def set_backend(operation: str, backend: Backend) -> None:
+    """Choose what `auto` means for one operation from now on (config `kernels.OPERATION=BACKEND`); `auto` resets it.
+
+    Raises InputError for an unknown operation, or a backend that the operation does not have.
+    """
+    if operation not in IMPLEMENTATIONS:
+        raise InputError(f"kernels.{operation}: no such operation, expected one of {', '.join(IMPLEMENTATIONS)}")
+    if backend == "auto":
+        _overrides.pop(operation, None)
+        return
+    _check_implemented(operation, backend)
+    _overrides[operation] = backend
+
+
+def resolve(operation: str, backend: Backend, device: object) -> str:
+    """The implementation to run, `torch`, `numba` or `triton`, for tensors on `device` (a torch.device or its name).
+
+    A `backend` other than `auto` is taken as it is; `auto` is the choice made with `set_backend`, else numba for CPU
+    tensors and torch for all others. Raises InputError where the choice does not exist or cannot run on the device.
+    """
+    return _choose(operation, backend, _device_type(device))[0]
+
+
+def available(device: object = "cpu") -> list[Availability]:
+    """What `auto` stands for on this machine, operation by operation, for tensors on `device`."""
+    return [Availability(name, *_choose(name, "auto", _device_type(device))) for name in IMPLEMENTATIONS]
+
+
+def _choose(operation: str, backend: str, device_type: str) -> tuple[str, str]:
+    if backend != "auto":
+        return _explicit(operation, backend, device_type), "asked for by the caller"
+    if operation in _overrides:
+        return _explicit(operation, _overrides[operation], device_type), "chosen in the configuration"
+    return _automatic(operation, device_type)
+
+
+@cache
+def _automatic(operation: str, device_type: str) -> tuple[str, str]:
+    if device_type != "cpu":
+        return "torch", f"the tensors are on {device_type}, and there is no triton version yet"
+    if "numba" not in IMPLEMENTATIONS[operation]:
+        return "torch", "there is no numba version"
+    if find_spec("numba") is None:
+        return "torch", "numba is not installed: expect it to be slow"
+    return "numba", "compiled for every core of this CPU"
+
+
+@cache
+def _explicit(operation: str, backend: str, device_type: str) -> str:
+    _check_implemented(operation, backend)
+    if backend == "numba" and device_type != "cpu":
+        raise InputError(
+            f"kernels.{operation}=numba: runs on CPU tensors only, these are on {device_type}; expected torch"
+        )
+    return backend
+
+
+def _check_implemented(operation: str, backend: str) -> None:
+    present = IMPLEMENTATIONS[operation]
+    if backend not in present:
+        raise InputError(f"kernels.{operation}={backend}: not implemented, available: auto, {', '.join(present)}")
+
+
+def _device_type(device: object) -> str:
+    return str(device).split(":")[0]
