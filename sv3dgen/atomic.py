@@ -1,0 +1,33 @@
+"""Files that appear whole or not at all."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def atomic_write(path: str | Path) -> Iterator[Path]:
+    """Give a path beside `path` to write to; rename it to `path` if the block succeeds, remove it if it does not.
+
+    The temporary name keeps the suffix, because writers choose the format by it, and starts with a dot, so that a listing of
+    `*.png` does not see it. The parent folder is made where it is missing. Errors of the file system (a full disk, say) come
+    through as the `OSError` they are.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The name is random rather than made of the process id: two threads may write the same file.
+    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
+    try:
+        yield temporary
+        flush_to_disk(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def flush_to_disk(path: Path) -> None:
+    """Wait until the file's bytes are on the disk, so that a crash after the rename can't leave an empty file."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
