@@ -1,8 +1,8 @@
 """Where the time goes: a process-wide timer of named parts that costs next to nothing while it is off.
 
-`with part("encode"):` (or `@part("encode")`) adds its wall-clock seconds to the part. Parts nest, and the seconds of a
-part are its own: what an inner part took is not counted again in the outer one. It is the caller's clock: work that a GPU
-does later is not waited for. Autograd may run backward passes on another thread, so each thread keeps its own stack.
+`with part("encode"):` (or `@part("encode")`) adds its wall-clock seconds to the part. Parts nest, and the seconds of
+a part are its own: what an inner part took is not counted again in the outer one. It is the caller's clock: work that a
+GPU does later is not waited for. Autograd may run backward passes on another thread: each thread has its own stack.
 """
 
 import threading
