@@ -99,6 +99,7 @@ class Material(nn.Module, ABC):
     """From features and a normal to a colour."""
 
     feature_dim: int
+    needs_normals: bool  # False lets a renderer skip the normals, which cost a field three more evaluations
 
     @abstractmethod
     def forward(self, features: Float[Tensor, "points features"], normals: Float[Tensor, "points 3"]) -> Shading:

@@ -1,0 +1,94 @@
+"""A density field on a multi-resolution hash grid with a small network (Instant-NGP; sizes in the yaml)."""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from sv3dgen.interfaces import Field, FieldSample
+from sv3dgen.kernels.hash_grid import hash_encode, hash_grid_spec
+
+
+class HashGrid(Field):
+    """Points in the cube |x| <= `radius` to density and material features.
+
+    Density is `softplus` or `exp` of the network's first output plus a prior: `blob` is Magic3D's
+    10 (1 - |x| / 0.5), `constant` starts the whole box at `initial_density`.
+    Levels open one by one: `start_levels` at step 0, one more every `level_steps` steps (0 opens all at once).
+    Normals are the negative, normalised density gradient by central differences over `normal_step`, so that they
+    stay differentiable with first-order kernels.
+    """
+
+    def __init__(
+        self,
+        *,
+        levels: int = 16,
+        base_resolution: int = 16,
+        growth: float = 1.44727,
+        log2_table_size: int = 19,
+        features_per_level: int = 2,
+        hidden_width: int = 64,
+        feature_dim: int = 3,
+        radius: float = 0.62,
+        activation: Literal["softplus", "exp"] = "softplus",
+        density_prior: Literal["blob", "constant"] = "blob",
+        initial_density: float = 10.0,
+        start_levels: int = 16,
+        level_steps: int = 0,
+        normal_step: float = 0.005,
+    ):
+        super().__init__()
+        self.spec = hash_grid_spec(
+            levels=levels,
+            base_resolution=base_resolution,
+            growth=growth,
+            log2_table_size=log2_table_size,
+            features_per_level=features_per_level,
+        )
+        self.levels, self.start_levels, self.level_steps = levels, start_levels, level_steps
+        self.active_levels = levels if level_steps == 0 else min(start_levels, levels)
+        self.radius, self.normal_step = radius, normal_step
+        self.activation, self.density_prior, self.initial_density = activation, density_prior, initial_density
+        entries = self.spec.offsets[-1]
+        self.table = nn.Parameter(torch.empty(entries, features_per_level).uniform_(-1e-4, 1e-4))
+        self.network = nn.Sequential(
+            nn.Linear(levels * features_per_level, hidden_width),
+            nn.ReLU(),
+            nn.Linear(hidden_width, 1 + feature_dim),
+        )
+        last = self.network[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.zeros_(last.bias)  # so that a fresh field is exactly its prior, up to the tiny table
+
+    def on_step(self, step: int) -> None:
+        if self.level_steps > 0:
+            self.active_levels = min(self.levels, self.start_levels + step // self.level_steps)
+
+    def forward(self, points: Float[Tensor, "points 3"], with_normals: bool = False) -> FieldSample:
+        output = self._network_output(points)
+        normals = self._normals(points) if with_normals else None
+        return FieldSample(self._density(output[:, 0], points), output[:, 1:], normals)
+
+    def features(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points features"]:
+        return self._network_output(points)[:, 1:]
+
+    def _network_output(self, points: Tensor) -> Tensor:
+        unit = points / (2 * self.radius) + 0.5
+        return self.network(hash_encode(unit, self.table, self.spec, active_levels=self.active_levels))
+
+    def _density(self, raw: Tensor, points: Tensor) -> Tensor:
+        if self.density_prior == "blob":
+            raw = raw + 10.0 * (1.0 - points.norm(dim=-1) / 0.5)
+        if self.activation == "softplus":
+            prior = self.initial_density if self.density_prior == "constant" else 0.0
+            return nn.functional.softplus(raw + prior)
+        # The clamp keeps exp finite; 2e4 per unit length is far past opaque at any sensible step.
+        scale = self.initial_density if self.density_prior == "constant" else 1.0
+        return scale * torch.exp(raw.clamp(max=9.0))
+
+    def _normals(self, points: Tensor) -> Tensor:
+        offsets = self.normal_step * torch.eye(3, device=points.device, dtype=points.dtype)
+        probes = torch.cat([points + offset for offset in (*offsets, *-offsets)])
+        density = self._density(self._network_output(probes)[:, 0], probes).view(2, 3, -1)
+        return nn.functional.normalize((density[1] - density[0]).T, dim=-1, eps=1e-6)

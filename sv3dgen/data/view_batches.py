@@ -1,0 +1,105 @@
+"""Which target pixels a step looks at: a pure function of the seed and the step, so that resuming needs no state."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from sv3dgen.cameras import full_frame
+from sv3dgen.interfaces import ViewBatch
+from sv3dgen.views import PosedViews
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How target pixels are drawn from one step on.
+
+    `frames`: `views` whole frames at `size_px`. `strided`: every `stride`-th pixel of such frames from a random offset
+    (section 3.7). `patches`: `patches` squares of `patch_px` pixels, anywhere near the object in any view.
+    """
+
+    size_px: int  # longer side of the frames
+    layout: Literal["frames", "strided", "patches"]
+    views: int = 6
+    stride: int = 4
+    patches: int = 256
+    patch_px: int = 2
+
+
+class ViewBatches:
+    """Batches of posed views. `milestones` maps a step to the sampling that holds from it on."""
+
+    def __init__(self, *, milestones: Mapping[int, Mapping[str, int | str]], seed: int = 0):
+        if 0 not in milestones:
+            raise ValueError(f"data.milestones needs an entry for step 0, got steps {sorted(milestones)}")
+        self.milestones = {int(step): Sampling(**sampling) for step, sampling in sorted(milestones.items())}  # type: ignore[arg-type]
+        self.seed = seed
+        self._views: PosedViews | None = None
+        self._frames: dict[int, PosedViews] = {}
+        self._near_object: dict[int, Tensor] = {}
+
+    def use(self, views: PosedViews) -> None:
+        """Draw from these views from now on."""
+        self._views, self._frames, self._near_object = views, {}, {}
+
+    def sampling_at(self, step: int) -> Sampling:
+        return self.milestones[max(start for start in self.milestones if start <= step)]
+
+    def at(self, step: int) -> ViewBatch:
+        """The batch of a step."""
+        sampling = self.sampling_at(step)
+        # 2^20 steps a seed keeps the streams of different seeds apart.
+        generator = torch.Generator().manual_seed((self.seed << 20) + step)
+        frames = self._at_size(sampling.size_px)
+        if sampling.layout == "patches":
+            return self._patches(frames, sampling, generator)
+        return self._whole_views(frames, sampling, generator)
+
+    def _whole_views(self, frames: PosedViews, sampling: Sampling, generator: torch.Generator) -> ViewBatch:
+        count = len(frames.cameras)
+        if sampling.views >= count:
+            picked = torch.arange(count)
+        elif sampling.layout == "strided":  # with replacement, as section 3.7 has it
+            picked = torch.randint(count, (sampling.views,), generator=generator)
+        else:
+            picked = torch.randperm(count, generator=generator)[: sampling.views]
+        cameras, rgba = frames.cameras[picked], frames.rgba[picked]
+        if sampling.layout == "frames":
+            return ViewBatch(cameras, None, rgba[:, :3], rgba[:, 3:])
+        row, col = torch.randint(sampling.stride, (2,), generator=generator).tolist()
+        pixels = full_frame(cameras)[:, row :: sampling.stride, col :: sampling.stride]
+        target = rgba[:, :, row :: sampling.stride, col :: sampling.stride]
+        return ViewBatch(cameras, pixels, target[:, :3], target[:, 3:])
+
+    def _patches(self, frames: PosedViews, sampling: Sampling, generator: torch.Generator) -> ViewBatch:
+        corners = self._patch_corners(frames, sampling)
+        picked = corners[torch.randint(len(corners), (sampling.patches,), generator=generator)]
+        view, row, col = picked.unbind(1)
+        offset = torch.arange(sampling.patch_px)
+        rows = row[:, None, None] + offset[None, :, None]
+        cols = col[:, None, None] + offset[None, None, :]
+        pixels = torch.stack(torch.broadcast_tensors(rows, cols), dim=-1)
+        target = frames.rgba[view[:, None, None], :, pixels[..., 0], pixels[..., 1]].permute(0, 3, 1, 2)
+        return ViewBatch(frames.cameras[view], pixels, target[:, :3].contiguous(), target[:, 3:].contiguous())
+
+    def _patch_corners(self, frames: PosedViews, sampling: Sampling) -> Int[Tensor, "corners 3"]:
+        """(view, row, col) of every patch that touches the object or its surroundings: the rest is empty by the hull."""
+        if sampling.size_px not in self._near_object:
+            near = near_object(frames.rgba[:, 3], margin_px=max(2, sampling.size_px // 40))
+            near = near[:, : 1 - sampling.patch_px or None, : 1 - sampling.patch_px or None]
+            self._near_object[sampling.size_px] = near.nonzero()
+        return self._near_object[sampling.size_px]
+
+    def _at_size(self, size_px: int) -> PosedViews:
+        assert self._views is not None, "call use(views) first"
+        if size_px not in self._frames:
+            self._frames[size_px] = self._views.resized(size_px)
+        return self._frames[size_px]
+
+
+def near_object(alpha: Tensor, margin_px: int) -> Bool[Tensor, "views height width"]:
+    """Pixels within `margin_px` of any object pixel."""
+    return torch.nn.functional.max_pool2d(alpha[:, None], 2 * margin_px + 1, stride=1, padding=margin_px)[:, 0] > 0

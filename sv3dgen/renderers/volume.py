@@ -1,0 +1,147 @@
+"""Rays through a density field: occupancy marching, compositing, and one shading per pixel (deferred)."""
+
+import torch
+from einops import rearrange
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from sv3dgen.cameras import Cameras
+from sv3dgen.interfaces import Field, Geometry, Material, Renderer, RenderOutput
+from sv3dgen.kernels.ray_marching import RaySamples, accumulate, march, render_weights
+
+
+class Volume(Renderer):
+    """Deferred volume renderer with an occupancy grid.
+
+    Features and normals are composited along the ray and shaded once per pixel (section 3.5). `step_size` is the
+    distance between samples in world units. The occupancy grid starts from a visual hull and drops cells whose
+    opacity over one step falls under `prune_alpha`; a cell outside the hull never comes back.
+    """
+
+    occupied: Tensor
+    hull: Tensor
+    cell_density: Tensor
+
+    def __init__(
+        self,
+        *,
+        resolution: int = 64,
+        radius: float = 0.62,
+        step_size: float = 0.0055,
+        prune_alpha: float = 0.01,
+        update_every: int = 16,
+        warmup_steps: int = 256,
+        albedo_jitter: float = 0.0,
+        rays_per_chunk: int = 16384,
+    ):
+        super().__init__()
+        self.resolution, self.radius, self.step_size = resolution, radius, step_size
+        self.prune_alpha, self.update_every, self.warmup_steps = prune_alpha, update_every, warmup_steps
+        self.albedo_jitter, self.rays_per_chunk = albedo_jitter, rays_per_chunk
+        cells = (resolution,) * 3
+        self.register_buffer("hull", torch.ones(cells, dtype=torch.bool))
+        self.register_buffer("occupied", torch.ones(cells, dtype=torch.bool))
+        self.register_buffer("cell_density", torch.zeros(cells))
+        self.register_buffer("aabb", torch.tensor([[-radius] * 3, [radius] * 3]), persistent=False)
+
+    def start_from(self, hull: Bool[Tensor, "x y z"]) -> None:
+        """Fill the occupancy grid with a visual hull of any resolution over the same box."""
+        coarse = torch.nn.functional.adaptive_max_pool3d(hull[None, None].float(), self.resolution)[0, 0] > 0
+        # One cell of slack: the hull is sampled at cell centres.
+        self.hull = torch.nn.functional.max_pool3d(coarse[None, None].float(), 3, stride=1, padding=1)[0, 0] > 0
+        self.occupied = self.hull.clone()
+
+    @torch.no_grad()
+    def on_step(self, geometry: Field, step: int) -> None:
+        """Refresh the occupancy from the field's density at a random point of every cell of the hull."""
+        if step < self.warmup_steps or step % self.update_every:
+            return
+        cells = self.hull.nonzero()
+        points = (cells + torch.rand(cells.shape)) * (2 * self.radius / self.resolution) - self.radius
+        density = geometry(points).density
+        fading = 0.95 * self.cell_density[self.hull]  # a cell is forgotten slowly, one sample may miss what is in it
+        self.cell_density[self.hull] = torch.maximum(fading, density)
+        self.occupied = self.hull & (self.cell_density * self.step_size > self.prune_alpha)
+
+    def forward(
+        self,
+        geometry: Geometry,
+        material: Material,
+        cameras: Cameras,
+        pixels: Int[Tensor, "images height width 2"] | None = None,
+    ) -> RenderOutput:
+        assert isinstance(geometry, Field), f"the volume renderer needs a field, got {type(geometry).__name__}"
+        origins, directions = cameras.rays(pixels)
+        images, height, width, _ = directions.shape
+        rays = (origins.reshape(-1, 3), directions.reshape(-1, 3))
+        size = len(rays[0]) if self.training else self.rays_per_chunk
+        chunks = [
+            self._render(geometry, material, o.contiguous(), d.contiguous())
+            for o, d in zip(rays[0].split(size), rays[1].split(size), strict=True)
+        ]
+        columns = chunks[0] if len(chunks) == 1 else torch.cat(chunks)
+        picture = rearrange(columns, "(n h w) c -> n c h w", n=images, h=height, w=width)
+        rgb, albedo, irradiance, opacity, depth, normal, nearby, inward = picture.split([3, 3, 1, 1, 1, 3, 3, 1], dim=1)
+        return RenderOutput(
+            rgb=rgb,
+            albedo=albedo,
+            irradiance=irradiance,
+            opacity=opacity,
+            depth=depth,
+            normal=normal,
+            shaded=torch.ones_like(opacity, dtype=torch.bool),
+            albedo_nearby=nearby if self.albedo_jitter > 0 else None,
+            inward_facing=inward.mean() if material.needs_normals else None,
+        )
+
+    def _render(self, geometry: Field, material: Material, origins: Tensor, directions: Tensor) -> Tensor:
+        """All outputs of a chunk of rays side by side: rgb, albedo, irradiance, opacity, depth, normal, nearby, inward."""
+        samples = self.march(origins, directions)
+        rays = samples.ray_index
+        points = origins[rays] + samples.t[:, None] * directions[rays]
+        sample = geometry(points, with_normals=material.needs_normals)
+        weights = render_weights(sample.density, samples.delta, samples.offsets)
+        columns = [torch.ones_like(samples.t)[:, None], samples.t[:, None], sample.features]
+        if sample.normals is not None:
+            facing = (sample.normals * directions[rays]).sum(-1, keepdim=True)
+            columns += [sample.normals, facing.clamp(min=0).square()]
+        total = accumulate(weights, torch.cat(columns, dim=1), samples.offsets)
+        opacity = total[:, :1]
+        mean = total[:, 1:] / opacity.clamp(min=1e-4)  # straight values: empty rays stay near zero
+        depth, features, rest = mean[:, :1], mean[:, 1 : 1 + material.feature_dim], mean[:, 1 + material.feature_dim :]
+        normals = torch.nn.functional.normalize(rest[:, :3], dim=-1) if material.needs_normals else -directions
+        shading = material(features, normals)
+        inward = total[:, -1:] if material.needs_normals else torch.zeros_like(opacity)
+        nearby = self._albedo_nearby(geometry, material, origins + depth.detach() * directions, normals)
+        parts = [shading.rgb, shading.albedo, shading.irradiance, opacity, depth, normals, nearby, inward]
+        return torch.cat(parts, dim=1)
+
+    def _albedo_nearby(self, geometry: Field, material: Material, points: Tensor, normals: Tensor) -> Tensor:
+        if self.albedo_jitter == 0 or not self.training:
+            return torch.zeros_like(points)
+        moved = points + self.albedo_jitter * torch.randn_like(points)
+        return material(geometry.features(moved), normals).albedo
+
+    def march(self, origins: Tensor, directions: Tensor) -> RaySamples:
+        """Samples in occupied cells; shifted by a random part of a step per ray while training."""
+        jitter = torch.rand(len(origins)) if self.training else torch.full((len(origins),), 0.5)
+        return march(origins, directions, self.occupied, self.aabb, step_size=self.step_size, jitter=jitter)
+
+    @torch.no_grad()
+    def median_depth(self, geometry: Field, cameras: Cameras) -> Float[Tensor, "views height width"]:
+        """Distance along each ray to where it has lost half its light; infinite where it never does."""
+        origins, directions = cameras.rays()
+        depth = torch.full(directions.shape[:-1], torch.inf)
+        flat = depth.view(-1)
+        for first in range(0, flat.numel(), self.rays_per_chunk):
+            chunk = slice(first, first + self.rays_per_chunk)
+            o, d = origins.reshape(-1, 3)[chunk], directions.reshape(-1, 3)[chunk]
+            samples = self.march(o.contiguous(), d.contiguous())
+            rays = samples.ray_index
+            density = geometry(o[rays] + samples.t[:, None] * d[rays]).density
+            optical = torch.cumsum((density * samples.delta).double(), dim=0)
+            before = torch.cat([optical.new_zeros(1), optical])[samples.offsets[:-1]]
+            passed = optical - before[rays] >= 0.6931471805599453  # ln 2: half the light is gone
+            crossing = torch.where(passed, samples.t, torch.inf)
+            flat[chunk] = torch.full((len(o),), torch.inf).scatter_reduce(0, rays.long(), crossing, "amin")
+        return depth
