@@ -1,0 +1,84 @@
+"""From an isosurface to one clean, closed surface (paper, section 3.6 of the export: loose parts, holes, bad edges)."""
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from numpy import ndarray
+
+from sv3dgen.export.topology import components, fill_holes, from_numpy, split_crowded
+from sv3dgen.mesh import Mesh
+
+LOOSE_SHARE = 0.2  # SV3D's exporter drops parts whose diameter is under 20 % of the whole object's
+
+
+def clean(mesh: Mesh, loose_share: float = LOOSE_SHARE) -> Mesh:
+    """Merge equal vertices, drop collapsed faces, loose parts and hidden pockets, cut crowded edges and close holes.
+
+    A part is loose when its bounding box has a diagonal under `loose_share` of the largest part's. A pocket is a closed part
+    whose faces look inwards: the wall of a cavity that no camera can see. The largest part is always kept.
+    """
+    vertices = mesh.vertices.detach().cpu().double().numpy()
+    faces = mesh.faces.cpu().numpy()
+    vertices, faces = merge_equal(vertices, faces)
+    faces = without_fins(faces[distinct_corners(faces)])
+    faces = faces[kept_parts(vertices, faces, loose_share)]
+    vertices, faces = fill_holes(*split_crowded(vertices, faces))
+    return from_numpy(*without_unused(vertices, faces))
+
+
+def merge_equal(
+    vertices: Float[ndarray, "vertices 3"], faces: Int[ndarray, "faces 3"]
+) -> tuple[Float[ndarray, "merged 3"], Int[ndarray, "faces 3"]]:
+    """One vertex for each position (to 1e-7, the resolution of float32 in the unit box)."""
+    _, first, inverse = np.unique(
+        np.round(vertices * 1e7).astype(np.int64), axis=0, return_index=True, return_inverse=True
+    )
+    return vertices[first], inverse.reshape(-1)[faces]
+
+
+def distinct_corners(faces: Int[ndarray, "faces 3"]) -> Bool[ndarray, " faces"]:
+    """True for faces of three different vertices. Dropping the others keeps a closed mesh closed."""
+    a, b, c = faces.T
+    return (a != b) & (b != c) & (c != a)
+
+
+def without_fins(faces: Int[ndarray, "faces 3"]) -> Int[ndarray, "fewer 3"]:
+    """Drop pairs of faces that lie back to back on the same three vertices: they enclose nothing."""
+    _, group = np.unique(np.sort(faces, axis=1), axis=0, return_inverse=True)
+    group = group.reshape(-1)
+    # The parity of the order of the corners tells the two sides of a triangle apart.
+    turned = np.roll(faces, -1, axis=1) > faces
+    sign = np.where(turned.sum(axis=1) == 2, 1, -1)
+    balance = np.bincount(group, sign)
+    order = np.lexsort((-sign * np.sign(balance[group]), group))
+    rank = np.empty(len(faces), dtype=np.int64)
+    starts = np.concatenate([[0], np.cumsum(np.bincount(group))])[:-1]
+    rank[order] = np.arange(len(faces)) - starts[group[order]]
+    return faces[rank < np.abs(balance[group])]
+
+
+def kept_parts(
+    vertices: Float[ndarray, "vertices 3"], faces: Int[ndarray, "faces 3"], loose_share: float
+) -> Bool[ndarray, " faces"]:
+    """True for faces of parts that are large enough and not the wall of a pocket."""
+    links = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]]])
+    count, vertex_part = components(len(vertices), links)
+    part = vertex_part[faces[:, 0]]
+    low, high = np.full((count, 3), np.inf), np.full((count, 3), -np.inf)
+    corners = vertices[faces]
+    np.minimum.at(low, part, corners.min(axis=1))
+    np.maximum.at(high, part, corners.max(axis=1))
+    used = np.bincount(part, minlength=count) > 0
+    diameter = np.where(used, np.linalg.norm(np.where(used[:, None], high - low, 0.0), axis=1), 0.0)
+    signed = np.einsum("fi,fi->f", corners[:, 0], np.cross(corners[:, 1], corners[:, 2]))
+    volume = np.bincount(part, signed, count)
+    keep = (diameter >= loose_share * diameter.max(initial=0.0)) & (volume > 0)
+    keep[diameter.argmax()] = True
+    return keep[part]
+
+
+def without_unused(
+    vertices: Float[ndarray, "vertices 3"], faces: Int[ndarray, "faces 3"]
+) -> tuple[Float[ndarray, "used 3"], Int[ndarray, "faces 3"]]:
+    """Drop vertices that no face uses."""
+    used, inverse = np.unique(faces, return_inverse=True)
+    return vertices[used], inverse.reshape(-1, 3)

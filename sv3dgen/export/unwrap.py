@@ -1,0 +1,47 @@
+"""Texture coordinates: every face its own place in the unit square."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from sv3dgen.export.charts import connected, describe, make_charts, project_charts
+from sv3dgen.export.packing import hidden_faces, pack
+from sv3dgen.mesh import Mesh
+
+GUTTER_PX = 8  # so that each chart can be padded by 4 texels, enough for two mip levels
+SPLIT_ROUNDS = 8
+
+
+@dataclass(frozen=True)
+class Unwrap:
+    """Where each face lies in the texture. OpenGL's axes: v grows upwards."""
+
+    uv: Float[Tensor, "uvs 2"]
+    uv_faces: Int[Tensor, "faces 3"]
+    charts: int
+
+
+def unwrap_by_projection(mesh: Mesh, size_px: int) -> Unwrap:
+    """Project groups of faces along their mean normals and pack them; no two faces share a texel centre."""
+    vertices = mesh.vertices.double().numpy()
+    faces = mesh.faces.numpy()
+    surface = describe(vertices, faces)
+    chart = make_charts(surface)
+    for _ in range(SPLIT_ROUNDS):
+        flat, uv_faces, heights, _ = project_charts(vertices, faces, surface, chart)
+        texels = pack(flat, uv_faces, chart, flat_area(flat, uv_faces), size_px, GUTTER_PX)
+        hidden = hidden_faces(texels, uv_faces, heights, size_px)
+        if not hidden.any():
+            break
+        chart = connected(2 * chart + hidden, surface.neighbors)
+    return Unwrap(torch.from_numpy(texels / size_px).float(), torch.from_numpy(uv_faces), int(chart.max()) + 1)
+
+
+def flat_area(flat: Float[np.ndarray, "uvs 2"], uv_faces: Int[np.ndarray, "faces 3"]) -> float:
+    """Total area of flat faces."""
+    a, b, c = flat[uv_faces].transpose(1, 0, 2)
+    (ux, uy), (vx, vy) = (b - a).T, (c - a).T
+    return float(0.5 * np.abs(ux * vy - uy * vx).sum())
