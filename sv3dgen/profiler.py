@@ -6,17 +6,12 @@ GPU does later is not waited for. Autograd may run backward passes on another th
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ContextDecorator, contextmanager
 from dataclasses import dataclass
-from functools import wraps
 from time import perf_counter
-from typing import Any
-
-Tap = Callable[[str, Callable[..., Any], tuple[Any, ...], dict[str, Any]], None]
 
 _enabled = False
-_tap: Tap | None = None
 _lock = threading.Lock()
 _parts: dict[str, "PartTime"] = {}
 _open = threading.local()  # .inner: seconds that inner parts took, one entry per open part of this thread
@@ -64,28 +59,6 @@ def _book(name: str, elapsed: float) -> None:
         _parts[name] = PartTime(before.seconds + own, before.calls + 1)
 
 
-def operation(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorate a kernel's public function: its calls are the part `name`, and a tap may look at their arguments.
-
-    The backward pass is not seen from here; the autograd function opens `part(name)` in it.
-    """
-
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(function)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            if not _enabled:
-                return function(*args, **kwargs)
-            if _tap is not None:
-                with part("recording"):
-                    _tap(name, function, args, kwargs)
-            with part(name):
-                return function(*args, **kwargs)
-
-        return call
-
-    return decorate
-
-
 def times() -> dict[str, PartTime]:
     """What was booked since the last `profiled()` began, longest part first."""
     with _lock:
@@ -93,16 +66,13 @@ def times() -> dict[str, PartTime]:
 
 
 @contextmanager
-def profiled(tap: Tap | None = None) -> Iterator[None]:
-    """Switch the timer on for a block, from zero; `times()` still answers afterwards. No nesting.
-
-    `tap(name, function, args, kwargs)` is called before each call of an `operation`, outside its time.
-    """
-    global _enabled, _tap
+def profiled() -> Iterator[None]:
+    """Switch the timer on for a block, from zero; `times()` still answers afterwards. No nesting."""
+    global _enabled
     with _lock:
         _parts.clear()
-    _enabled, _tap = True, tap
+    _enabled = True
     try:
         yield
     finally:
-        _enabled, _tap = False, None
+        _enabled = False

@@ -2,7 +2,7 @@ from time import sleep
 
 import pytest
 
-from sv3dgen.profiler import operation, part, profiled, times
+from sv3dgen.profiler import part, profiled, times
 
 
 @part("descent")
@@ -10,11 +10,6 @@ def descend(levels: int) -> None:
     sleep(0.01)
     if levels:
         descend(levels - 1)
-
-
-@operation("double")
-def double(value: int, *, backend: str = "auto") -> int:
-    return 2 * value
 
 
 def test_inner_seconds_are_not_counted_twice():
@@ -49,13 +44,5 @@ def test_nothing_is_booked_while_off():
     with profiled():
         pass
     with part("unseen"):
-        double(1)
+        pass
     assert times() == {}
-
-
-def test_a_tap_sees_the_arguments_of_operations():
-    seen = []
-    with profiled(tap=lambda name, function, args, kwargs: seen.append((name, args, kwargs))):
-        assert double(21, backend="torch") == 42
-    assert seen == [("double", (21,), {"backend": "torch"})]
-    assert times()["double"].calls == 1
