@@ -1,0 +1,73 @@
+"""Compose one run from conf/ and the command line, and start it: `python launch.py views=FOLDER`.
+
+What the command line gets wrong is told in one line, before torch is imported and before a folder is made.
+"""
+
+import errno
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
+from omegaconf import DictConfig
+
+from sv3dgen.command_line import checked_arguments
+from sv3dgen.errors import InputError
+from sv3dgen.run_folder import discard_unused
+
+ROOT = Path(__file__).resolve().parent
+
+
+@hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name="config")
+def start(config: DictConfig) -> None:
+    """One run, in the folder that Hydra made."""
+    try:
+        from systems.run import run  # imports torch and lightning, which take seconds
+
+        run(config)
+    except Exception as error:
+        mistake = users_part(error)
+        if mistake is None:
+            raise
+        discard_unused(Path(HydraConfig.get().runtime.output_dir))
+        refuse(mistake)
+
+
+def users_part(error: BaseException) -> str | None:
+    """The one line to tell the user, if the error is something only the user can mend."""
+    building = isinstance(error, InstantiationException)
+    for cause in causes(error):
+        if isinstance(cause, InputError) or (building and isinstance(cause, ValueError)):
+            return str(cause)
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            return (
+                f"{cause.filename or 'the disk of the run folder'}: {cause.strerror}; make room, then resume=RUN_FOLDER"
+            )
+    return None
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, and the ones it was raised from."""
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def refuse(message: str) -> NoReturn:
+    """One line on stderr, exit status 2."""
+    print(f"sv3dgen: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    try:
+        sys.argv[1:] = checked_arguments(sys.argv[1:], ROOT)
+    except InputError as error:
+        refuse(str(error))
+    try:
+        start()
+    except KeyboardInterrupt:
+        sys.exit(130)  # a run that was under way has already finished in its own way

@@ -1,0 +1,258 @@
+"""Values in a composed config against the constructors that will get them, before anything heavy is imported.
+
+A component's constructor is its schema. This reads it from the source file without importing it (torch alone takes
+seconds), so a wrong type is refused at once. Understood are int, float, bool, str, None, Path, Literal, unions,
+mappings, sequences and aliases of these; every other annotation accepts anything. An int is an acceptable float, a bool
+is neither.
+"""
+
+import ast
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from sv3dgen.errors import InputError
+
+OURS = ("sv3dgen", "systems", "guidance", "geometry")
+
+_SCALARS: dict[str, Callable[[Any], bool]] = {
+    "int": lambda value: isinstance(value, int) and not isinstance(value, bool),
+    "float": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+    "bool": lambda value: isinstance(value, bool),
+    "str": lambda value: isinstance(value, str),
+    "Path": lambda value: isinstance(value, str),
+    "None": lambda value: value is None,
+}
+_MAPPINGS = {"dict", "Mapping", "MutableMapping"}
+_SEQUENCES = {"list", "Sequence", "Iterable"}
+
+
+@dataclass(frozen=True)
+class Signature:
+    """The annotated arguments of a class or function, and where they stand."""
+
+    name: str
+    file: Path
+    arguments: dict[str, ast.expr | None]  # None: not annotated
+    open_ended: bool  # takes **kwargs
+
+
+def check_components(config: DictConfig, root: Path) -> None:
+    """Raise InputError for the first argument of a `_target_` of ours that its constructor has not, or of a wrong type.
+
+    `root` is the folder that holds the packages. Targets from other packages are left to themselves.
+    """
+    for path, node in _components(config):
+        target = str(node["_target_"])
+        if target.split(".")[0] not in OURS:
+            continue
+        signature = read_signature(target, root)
+        if signature is None:
+            continue
+        for key in node:
+            if not str(key).startswith("_"):
+                _check_argument(f"{path}.{key}".lstrip("."), str(key), node, signature, root)
+
+
+def _check_argument(path: str, key: str, node: DictConfig, signature: Signature, root: Path) -> None:
+    if key not in signature.arguments:
+        if signature.open_ended:
+            return
+        expected = ", ".join(signature.arguments) or "none"
+        raise InputError(f"{path}: {signature.name} has no such argument, expected one of: {expected}")
+    annotation = signature.arguments[key]
+    value = _plain(node, key)
+    if annotation is None or value is _UNKNOWN:
+        return
+    if value == "???":
+        raise InputError(f"{path}: needs a value, expected {ast.unparse(annotation)}")
+    if not accepts(annotation, value, signature.file, root):
+        raise InputError(f"{path}={shown(value)}: expected {_spelled(annotation, signature.file, root)}")
+
+
+def check_plain_values(config: DictConfig, defaults: DictConfig) -> None:
+    """Raise InputError where a value outside every component has another type than its default.
+
+    A default of null at the root stands for a path, and takes a string.
+    """
+    plain, before = OmegaConf.to_container(config, resolve=False), OmegaConf.to_container(defaults, resolve=False)
+    assert isinstance(plain, dict) and isinstance(before, dict)
+    for key, default in before.items():
+        value = plain.get(key)
+        if default is None and not (value is None or isinstance(value, str)):
+            raise InputError(f"{key}={shown(value)}: expected a path (quote a name that is a number: {key}=\\'3\\')")
+    _compare(plain, before, "")
+
+
+def _compare(values: dict, defaults: dict, path: str) -> None:
+    if "_target_" in defaults:
+        return
+    for key, default in defaults.items():
+        value, name = values.get(key), f"{path}{key}"
+        if isinstance(default, dict) and isinstance(value, dict):
+            _compare(value, default, f"{name}.")
+        elif _interpolated(value) or _interpolated(default):
+            continue
+        else:
+            kind = type(default).__name__
+            if kind in _SCALARS and not _SCALARS[kind](value):
+                raise InputError(f"{name}={shown(value)}: expected {kind}, such as {shown(default)}")
+
+
+def accepts(annotation: ast.expr, value: Any, file: Path, root: Path) -> bool:
+    """Whether `value` fits an annotation that stands in `file`; True where the annotation is not understood."""
+    match annotation:
+        case ast.Constant(value=None):
+            return value is None
+        case ast.Constant(value=str() as quoted):
+            return accepts(ast.parse(quoted, mode="eval").body, value, file, root)
+        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+            return accepts(left, value, file, root) or accepts(right, value, file, root)
+        case ast.Name(id=name) if name in _SCALARS:
+            return _SCALARS[name](value)
+        case ast.Name(id=name) if name in _MAPPINGS:
+            return isinstance(value, dict)
+        case ast.Name(id=name) if name in _SEQUENCES | {"tuple"}:
+            return isinstance(value, list)
+        case ast.Name(id=name):
+            alias = find_alias(name, file, root)
+            return alias is None or accepts(alias[0], value, alias[1], root)
+        case ast.Subscript(value=ast.Name(id=name), slice=inner):
+            items = inner.elts if isinstance(inner, ast.Tuple) else [inner]
+            return _accepts_generic(name, items, value, file, root)
+    return True
+
+
+def _accepts_generic(name: str, items: list[ast.expr], value: Any, file: Path, root: Path) -> bool:
+    def fits(annotation: ast.expr, element: Any) -> bool:
+        return accepts(annotation, element, file, root)
+
+    if name == "Literal":
+        # 1 == True in Python, but not in a config
+        return any(isinstance(i, ast.Constant) and i.value == value and type(i.value) is type(value) for i in items)
+    if name in ("Optional", "Union"):
+        return (name == "Optional" and value is None) or any(fits(item, value) for item in items)
+    if name in _MAPPINGS:
+        return isinstance(value, dict) and all(fits(items[0], k) and fits(items[-1], v) for k, v in value.items())
+    if name in _SEQUENCES:
+        return isinstance(value, list) and all(fits(items[0], element) for element in value)
+    if name == "tuple":
+        if not isinstance(value, list):
+            return False
+        if isinstance(items[-1], ast.Constant) and items[-1].value is Ellipsis:
+            return all(fits(items[0], element) for element in value)
+        return len(value) == len(items) and all(map(fits, items, value))
+    return True
+
+
+def read_signature(target: str, root: Path) -> Signature | None:
+    """The constructor's arguments of a dotted class or function of ours; None where they can't be read off.
+
+    Raises InputError where the file or the name in it is missing.
+    """
+    module, _, name = target.rpartition(".")
+    file = _module_file(module, root)
+    body = _parse(file).body if file else []
+    found = [n for n in body if isinstance(n, ast.ClassDef | ast.FunctionDef) and n.name == name]
+    if file is None or not found:
+        raise InputError(f"_target_={target}: no such class, expected one in {module.replace('.', '/')}.py")
+    node = found[-1]
+    if isinstance(node, ast.FunctionDef):
+        return _from_function(name, file, node.args)
+    for statement in node.body:
+        if isinstance(statement, ast.FunctionDef) and statement.name == "__init__":
+            return _from_function(name, file, statement.args)
+    if any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
+        fields = {s.target.id: s.annotation for s in node.body if isinstance(s, ast.AnnAssign) and _is_name(s.target)}
+        return Signature(name, file, dict(fields), open_ended=False)
+    return None
+
+
+def _from_function(name: str, file: Path, arguments: ast.arguments) -> Signature:
+    named = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+    annotations = {a.arg: a.annotation for a in named if a.arg != "self"}
+    return Signature(name, file, annotations, arguments.kwarg is not None)
+
+
+def find_alias(name: str, file: Path, root: Path) -> tuple[ast.expr, Path] | None:
+    """What a name in an annotation is an alias for, and the file that says so; None where it is not one of ours."""
+    for statement in _parse(file).body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=assigned)], value=value) if assigned == name:
+                return value, file
+            case ast.ImportFrom(module=str() as module, names=names) if module.split(".")[0] in OURS:
+                for alias in names:
+                    source = _module_file(module, root)
+                    if (alias.asname or alias.name) == name and source is not None:
+                        return find_alias(alias.name, source, root)
+    return None
+
+
+def shown(value: Any) -> str:
+    """A value as it is typed on the command line."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value)
+
+
+def _spelled(annotation: ast.expr, file: Path, root: Path) -> str:
+    """An annotation in words a user knows: aliases spelled out, the choices of a Literal as a list."""
+    if isinstance(annotation, ast.Name) and annotation.id not in _SCALARS:
+        alias = find_alias(annotation.id, file, root)
+        if alias is not None:
+            return _spelled(alias[0], alias[1], root)
+    if isinstance(annotation, ast.Subscript) and ast.unparse(annotation.value) == "Literal":
+        items = annotation.slice.elts if isinstance(annotation.slice, ast.Tuple) else [annotation.slice]
+        return "one of " + ", ".join(str(item.value) for item in items if isinstance(item, ast.Constant))
+    return ast.unparse(annotation).replace("None", "null")
+
+
+def _components(config: DictConfig | ListConfig, path: str = "") -> Iterator[tuple[str, DictConfig]]:
+    """Every node with a `_target_`, where it is defined: references to it elsewhere are not followed."""
+    keys = config.keys() if isinstance(config, DictConfig) else range(len(config))
+    if isinstance(config, DictConfig) and "_target_" in config:
+        yield path, config
+    for key in keys:
+        if not OmegaConf.is_interpolation(config, key) and not OmegaConf.is_missing(config, key):
+            child = config[key]
+            if isinstance(child, DictConfig | ListConfig):
+                yield from _components(child, f"{path}.{key}".lstrip("."))
+
+
+_UNKNOWN = object()
+
+
+def _plain(node: DictConfig, key: str) -> Any:
+    """The value with references resolved; _UNKNOWN for another component, or what only a running Hydra can resolve."""
+    if OmegaConf.is_missing(node, key):
+        return "???"
+    try:
+        value = node[key]
+        if isinstance(value, DictConfig | ListConfig):
+            value = OmegaConf.to_container(value, resolve=True)
+    except (OmegaConfBaseException, ValueError):
+        return _UNKNOWN
+    return _UNKNOWN if isinstance(value, dict) and "_target_" in value else value
+
+
+def _interpolated(value: Any) -> bool:
+    return isinstance(value, str) and "${" in value
+
+
+def _is_name(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name)
+
+
+def _module_file(module: str, root: Path) -> Path | None:
+    path = root / (module.replace(".", "/") + ".py")
+    return path if path.is_file() else None
+
+
+@cache
+def _parse(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
