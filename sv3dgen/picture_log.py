@@ -1,0 +1,65 @@
+"""Contact sheets: what the model draws beside what it should, as PNG files and to the loggers that take pictures."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
+from PIL import Image
+from torch import Tensor
+
+from sv3dgen.atomic import atomic_write
+from sv3dgen.interfaces import RenderOutput, ViewBatch
+
+GAP_PX = 2
+
+
+def contact_sheet(render: RenderOutput, batch: ViewBatch) -> Float[Tensor, "3 height width"]:
+    """One row per view: target, render, albedo, normal, mask, target mask. Colours in [0, 1] on white, a black grid.
+
+    Normals (world frame) are shown as (n + 1) / 2.
+    """
+    columns = [
+        on_white(batch.rgb, batch.alpha),
+        on_white(render.rgb, render.opacity),
+        on_white(render.albedo, render.opacity),
+        on_white((render.normal + 1) / 2, render.opacity),
+        render.opacity.expand(-1, 3, -1, -1),
+        batch.alpha.expand(-1, 3, -1, -1),
+    ]
+    return tile(torch.stack([column.detach().float().cpu().clamp(0, 1) for column in columns], dim=1))
+
+
+def on_white(
+    colour: Float[Tensor, "images 3 height width"], opacity: Float[Tensor, "images 1 height width"]
+) -> Float[Tensor, "images 3 height width"]:
+    """Straight colour over white."""
+    return colour * opacity + (1 - opacity)
+
+
+def tile(pictures: Float[Tensor, "rows columns 3 height width"]) -> Float[Tensor, "3 _ _"]:
+    """Pictures as one, a black line between them."""
+    padded = torch.nn.functional.pad(pictures, (0, GAP_PX, 0, GAP_PX))
+    rows, columns, _, height, width = padded.shape
+    sheet = padded.permute(2, 0, 3, 1, 4).reshape(3, rows * height, columns * width)
+    return sheet[:, :-GAP_PX, :-GAP_PX]
+
+
+def log_pictures(
+    render: RenderOutput, batch: ViewBatch, *, step: int, stage_folder: Path, loggers: Iterable[Logger] = ()
+) -> Path:
+    """Write the contact sheet to `<stage_folder>/pictures/<step>.png` and hand it to the loggers; returns the file."""
+    sheet = contact_sheet(render, batch)
+    pixels = (sheet * 255).round().byte().permute(1, 2, 0).numpy()
+    path = stage_folder / "pictures" / f"{step:05d}.png"
+    with atomic_write(path) as temporary:
+        Image.fromarray(pixels).save(temporary)
+    tag = f"{stage_folder.name}/pictures"
+    for logger in loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_image(tag, sheet, step)
+        elif isinstance(logger, WandbLogger):
+            # Without `step`, which wandb wants to be ever growing over all stages: the caption says it.
+            logger.log_image(tag, [pixels], caption=[f"step {step}"])
+    return path

@@ -1,0 +1,126 @@
+"""What a person sees: one line per stage while it runs, and at the end where the mesh is and what it took."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from time import perf_counter
+from typing import Any, TextIO
+
+import lightning
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from torch import Tensor
+
+from sv3dgen.run_folder import StageCost
+
+TERMINAL_REFRESH_S = 0.2
+PLAIN_REFRESH_S = 5.0
+
+
+class ProgressLine(lightning.Callback):
+    """Steps, seconds left, loss and it/s of one stage: a live line in a terminal, a line every 5 s elsewhere.
+
+    The clock is looked at in each step, the loss is read (which waits for a GPU) only when the line is refreshed.
+    """
+
+    def __init__(self, stage: str, *, total_steps: int | None = None, stream: TextIO | None = None):
+        """`total_steps` defaults to the trainer's max_steps; `stream` to stdout."""
+        self.stage, self.total_steps = stage, total_steps
+        self.stream = sys.stdout if stream is None else stream
+        self.live = self.stream.isatty()
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self._total = self.total_steps or max(trainer.max_steps, 0)
+        self._first = self._step = _steps_done(trainer)
+        self._loss: float | None = None
+        self._started = self._refreshed = perf_counter()
+        if self.live:
+            self._bar = Progress(
+                TextColumn("{task.description:<8}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rest]}"),
+                console=Console(file=self.stream),
+                auto_refresh=False,
+            )
+            self._task = self._bar.add_task(self.stage, total=self._total or None, completed=self._step, rest="")
+            self._bar.start()
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        self._step += 1
+        now = perf_counter()
+        if now - self._refreshed >= (TERMINAL_REFRESH_S if self.live else PLAIN_REFRESH_S):
+            self._refreshed = now
+            self._read_loss(outputs)
+            self._show()
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self._close()
+
+    def on_exception(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
+    ) -> None:
+        self._close()
+
+    def _read_loss(self, outputs: Any) -> None:
+        loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
+        if isinstance(loss, Tensor | float | int):
+            self._loss = float(loss)
+
+    def _show(self) -> None:
+        rest = status(self._step, self._first, self._total, perf_counter() - self._started, self._loss)
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self._step, rest=rest, refresh=True)
+        else:
+            of = f"/{self._total}" if self._total else ""
+            print(f"{self.stage:<8} {self._step}{of} steps, {rest}", file=self.stream, flush=True)
+
+    def _close(self) -> None:
+        """Show the last state once, and give the terminal back. Safe to call twice."""
+        if self._bar is not None:
+            self._show()
+            self._bar.stop()
+            self._bar = None
+        elif not self.live:
+            self._show()
+
+
+def status(step: int, first: int, total: int, elapsed_s: float, loss: float | None) -> str:
+    """`12 s left, loss 0.0123, 45.6 it/s` of a stage that began at step `first` (not 0 when resumed) of `total`."""
+    rate = (step - first) / elapsed_s if elapsed_s > 0 else 0.0
+    parts = []
+    if step >= total > 0:
+        parts.append(f"{elapsed_s:.0f} s")
+    elif total and rate > 0:
+        parts.append(f"{(total - step) / rate:.0f} s left")
+    if loss is not None:
+        parts.append(f"loss {loss:.4g}")
+    parts.append(f"{rate:.1f} it/s")
+    return ", ".join(parts)
+
+
+def summary(mesh: Path, stages: Mapping[str, StageCost]) -> str:
+    """The last words of a run: where the mesh is, how long each stage took, and its peak memory."""
+    width = max((len(name) for name in stages), default=0)
+    lines = [
+        f"  {name:<{width}}  {cost.seconds:7.1f} s  {cost.peak_memory_bytes / 2**30:5.2f} GiB"
+        + (f"  {cost.peak_gpu_memory_bytes / 2**30:5.2f} GiB GPU" if cost.peak_gpu_memory_bytes else "")
+        + ("" if cost.finished else "  (stopped early)")
+        for name, cost in stages.items()
+    ]
+    total = f"  {'total':<{width}}  {sum(cost.seconds for cost in stages.values()):7.1f} s"
+    return "\n".join([f"mesh: {mesh}", *lines, total])
+
+
+def _steps_done(trainer: lightning.Trainer) -> int:
+    """Training steps done so far, also by the run that this one resumes; `global_step` counts every optimizer's."""
+    return trainer.fit_loop.epoch_loop.batch_progress.total.completed

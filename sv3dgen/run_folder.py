@@ -1,0 +1,241 @@
+"""A run's folder: its card `run.json`, and what each stage costs in time and memory.
+
+The card is written anew after every stage, whole or not at all, so that a killed run leaves what is known of it. A
+resumed run goes on with the card it finds: seconds of a stage add up, its peak memory is the largest seen.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from sv3dgen.atomic import atomic_write
+from sv3dgen.kernels.backend import available
+
+CARD = "run.json"
+PACKAGES = ("torch", "lightning", "numpy", "numba", "hydra-core", "trimesh", "xatlas", "fast-simplification")
+_HYDRAS_OWN = {".hydra", "run.log"}
+
+
+@dataclass(frozen=True)
+class StageCost:
+    """What a stage took. `peak_memory_bytes` is the resident memory of the process, libraries included."""
+
+    seconds: float
+    peak_memory_bytes: int
+    peak_gpu_memory_bytes: int = 0
+    finished: bool = True
+
+
+class StageTimer:
+    """`with StageTimer() as timer: ...; timer.cost`: seconds and peak memory of the block, also where it fails.
+
+    Timers may nest. Linux can forget its high-water mark of resident memory at the start of a block; elsewhere, or
+    where that is forbidden, the peak is the one of the process up to the end of the block. One thread at a time.
+    """
+
+    _open: list["StageTimer"] = []
+
+    def __init__(self) -> None:
+        self._peak = 0
+        self.cost: StageCost | None = None
+
+    def __enter__(self) -> "StageTimer":
+        self._note_peak()
+        StageTimer._open.append(self)
+        self._start = perf_counter()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        seconds = perf_counter() - self._start
+        self._note_peak()
+        StageTimer._open.remove(self)
+        self.cost = StageCost(seconds, self._peak, _peak_gpu_memory_bytes(), finished=kind is None)
+
+    @staticmethod
+    def _note_peak() -> None:
+        """Give the peak since the last note to every open timer, and start a new one."""
+        peak = peak_memory_bytes()
+        for timer in StageTimer._open:
+            timer._peak = max(timer._peak, peak)
+        _reset_peak()
+
+
+class RunCard:
+    """`run.json` of a run: versions, machine, seed, config, backends, stages, metrics, licences."""
+
+    def __init__(self, folder: str | Path, *, config: Mapping[str, Any], seed: int, device: str = "cpu") -> None:
+        """Start the card, or go on with the one in `folder`; `config` is the resolved tree as plain values."""
+        self.path = Path(folder) / CARD
+        earlier = json.loads(self.path.read_text(encoding="utf-8")) if self.path.is_file() else {}
+        self.card: dict[str, Any] = {
+            "started": earlier.get("started", _now()),
+            "updated": _now(),
+            "versions": versions(),
+            "machine": machine(device),
+            "seed": seed,
+            "config_sha256": config_hash(config),
+            "backends": {op.operation: {"backend": op.backend, "why": op.why} for op in available(device)},
+            "stages": earlier.get("stages", {}),
+            "metrics": earlier.get("metrics", {}),
+            "licences": earlier.get("licences", {}),
+        }
+        self.write()
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[StageTimer]:
+        """Time a stage under a name, and write the card when it ends, however it ends."""
+        timer = StageTimer()
+        try:
+            with timer:
+                yield timer
+        finally:
+            assert timer.cost is not None
+            self.add_cost(name, timer.cost)
+            self.write()
+
+    def add_cost(self, name: str, cost: StageCost) -> None:
+        """Book what a stage took, on top of what an interrupted attempt at it took before."""
+        before = self.stages.get(name, StageCost(0.0, 0))
+        total = StageCost(
+            round(before.seconds + cost.seconds, 3),
+            max(before.peak_memory_bytes, cost.peak_memory_bytes),
+            max(before.peak_gpu_memory_bytes, cost.peak_gpu_memory_bytes),
+            cost.finished,
+        )
+        self.card["stages"][name] = asdict(total)
+
+    @property
+    def stages(self) -> dict[str, StageCost]:
+        """What the stages took, in the order they first ran."""
+        return {name: StageCost(**cost) for name, cost in self.card["stages"].items()}
+
+    def add_metrics(self, **metrics: float | int | str) -> None:
+        """Book results, such as `psnr_train=33.1`, and write the card."""
+        self.card["metrics"].update(metrics)
+        self.write()
+
+    def add_licence(self, what: str, licence: str) -> None:
+        """Say under which licence weights or data that shaped the result stand, and write the card."""
+        self.card["licences"][what] = licence
+        self.write()
+
+    def write(self) -> None:
+        self.card["updated"] = _now()
+        with atomic_write(self.path) as temporary:
+            temporary.write_text(json.dumps(self.card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def versions() -> dict[str, str]:
+    """Python's version, ours and those of the packages a result depends on."""
+    found = {"python": platform.python_version()}
+    for package in ("sv3dgen", *PACKAGES):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"  # sv3dgen itself, when run from a bare checkout
+    return found
+
+
+def machine(device: str) -> dict[str, Any]:
+    """Where the run takes place; `device` as torch names it."""
+    return {
+        "system": f"{platform.system()} {platform.release()}",
+        "device": device,
+        "device_name": _gpu_name(device) or cpu_name(),
+        "cpu": cpu_name(),
+        "cores": usable_cores(),
+        "memory_bytes": total_memory_bytes(),
+    }
+
+
+def config_hash(config: Mapping[str, Any]) -> str:
+    """SHA-256 of the config's content, the same for any order of keys; where the run resumes from is not part of it."""
+    content = {key: value for key, value in config.items() if key != "resume"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def discard_unused(folder: Path) -> None:
+    """Remove a run's folder, and its parents, as far as nothing was written there but Hydra's own files."""
+    if not folder.is_dir() or not {entry.name for entry in folder.iterdir()} <= _HYDRAS_OWN:
+        return
+    shutil.rmtree(folder)
+    for parent in list(folder.parents)[:2]:  # outputs/NAME/TIME
+        if any(parent.iterdir()):
+            return
+        parent.rmdir()
+
+
+def cpu_name() -> str:
+    """The processor as it calls itself."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def usable_cores() -> int:
+    """Cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def total_memory_bytes() -> int | None:
+    """Memory of the machine; None where the system does not tell."""
+    if sys.platform == "win32":
+        return None
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def peak_memory_bytes() -> int:
+    """Largest resident memory of the process so far, on Linux since the last reset; 0 where the system does not tell."""
+    if sys.platform == "linux":
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+        return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _reset_peak() -> None:
+    if sys.platform == "linux":
+        try:
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+        except OSError:
+            pass  # some containers forbid it: the peak is then the process's
+    cuda = _cuda()
+    if cuda is not None:
+        cuda.reset_peak_memory_stats()
+
+
+def _peak_gpu_memory_bytes() -> int:
+    cuda = _cuda()
+    return 0 if cuda is None else cuda.max_memory_allocated()
+
+
+def _gpu_name(device: str) -> str | None:
+    cuda = _cuda()
+    return cuda.get_device_name(device) if cuda is not None and device.startswith("cuda") else None
+
+
+def _cuda() -> Any:
+    """torch.cuda where the run uses it. Torch is never imported from here: without it there is no GPU in use."""
+    torch = sys.modules.get("torch")
+    return torch.cuda if torch is not None and torch.cuda.is_initialized() else None
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
