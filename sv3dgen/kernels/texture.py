@@ -1,0 +1,222 @@
+"""Look up textures at the pixels of a rasterised mesh, filtered so that they neither alias nor blur.
+
+Every face gets one mip level per frame, from the ratio of its areas in the texture and on the screen; between levels and
+between texels the lookup is linear (trilinear filtering), and texture coordinates repeat. All colours are linear light.
+Several samples per pixel are averaged here, premultiplied, so the large frame is never held in colour.
+Not differentiable: for training, colours come from the field.
+"""
+
+from dataclasses import dataclass
+from typing import no_type_check
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numba import njit, prange
+from torch import Tensor
+from torch.nn.functional import grid_sample, interpolate, pad
+
+from sv3dgen.kernels.backend import Backend, resolve
+
+
+@dataclass(frozen=True)
+class MipPyramid:
+    """Textures of any sizes with all their smaller versions, as one list of texels."""
+
+    texels: Float[Tensor, "texels 3"]  # linear light, rows from the top
+    shapes: Int[Tensor, "textures levels 3"]  # first texel, height, width of each level; the last is 1 x 1, repeated
+
+    def level(self, texture: int, level: int) -> Float[Tensor, "3 height width"]:
+        """One picture of the pyramid."""
+        first, height, width = self.shapes[texture, level].tolist()
+        return self.texels[first : first + height * width].reshape(height, width, 3).movedim(2, 0)
+
+
+def build_pyramid(textures: tuple[Float[Tensor, "3 _ _"], ...]) -> MipPyramid:
+    """Halve linear-light textures, by averaging areas, until one texel is left."""
+    texels: list[Tensor] = []
+    rows: list[list[list[int]]] = []
+    total = 0
+    for texture in textures:
+        shapes = []
+        while True:
+            height, width = texture.shape[1:]
+            shapes.append([total, height, width])
+            texels.append(texture.movedim(0, 2).reshape(-1, 3).float())
+            total += height * width
+            if height == width == 1:
+                break
+            texture = interpolate(texture[None], (max(height // 2, 1), max(width // 2, 1)), mode="area")[0]
+        rows.append(shapes)
+    deepest = max((len(shapes) for shapes in rows), default=1)
+    padded = [shapes + shapes[-1:] * (deepest - len(shapes)) for shapes in rows] or [[[0, 1, 1]]]
+    return MipPyramid(torch.cat(texels) if texels else torch.zeros(1, 3), torch.tensor(padded))
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """The colours of a mesh in linear light, in the form the lookup needs."""
+
+    uv: Float[Tensor, "uvs 2"]
+    uv_faces: Int[Tensor, "faces 3"]
+    face_texture: Int[Tensor, " faces"]  # -1: the vertex colours
+    pyramid: MipPyramid
+    vertex_colors: Float[Tensor, "vertices 3"]
+    vertex_light: Float[Tensor, " vertices"]  # irradiance, multiplied onto either
+
+
+def shade(
+    face_index: Int[Tensor, "tall wide"],
+    clip: Float[Tensor, "vertices 4"],
+    faces: Int[Tensor, "faces 3"],
+    appearance: Appearance,
+    supersample: int,
+    *,
+    backend: Backend = "auto",
+) -> Float[Tensor, "height width 4"]:
+    """Premultiplied linear colour and coverage of pixels of `supersample` x `supersample` samples each."""
+    levels = face_levels(clip, faces, appearance, face_index.shape[0], face_index.shape[1])
+    if resolve("rasterizer", backend, clip.device) == "torch":
+        return _shade_reference(face_index, clip, faces, levels, appearance, supersample)
+    a, shape = appearance, appearance.pyramid.shapes
+    out = _shade_numba(
+        np.ascontiguousarray(face_index.numpy(), dtype=np.int32),
+        np.ascontiguousarray(clip.numpy(), dtype=np.float32),
+        np.ascontiguousarray(faces.numpy(), dtype=np.int64),
+        np.ascontiguousarray(a.uv.numpy(), dtype=np.float32),
+        np.ascontiguousarray(a.uv_faces.numpy(), dtype=np.int64),
+        np.ascontiguousarray(a.face_texture.numpy(), dtype=np.int64),
+        levels.numpy(),
+        a.pyramid.texels.contiguous().numpy(),
+        np.ascontiguousarray(shape.numpy(), dtype=np.int64),
+        np.ascontiguousarray(a.vertex_colors.numpy(), dtype=np.float32),
+        np.ascontiguousarray(a.vertex_light.numpy(), dtype=np.float32),
+        supersample,
+    )
+    return torch.from_numpy(out)
+
+
+def face_levels(
+    clip: Float[Tensor, "vertices 4"],
+    faces: Int[Tensor, "faces 3"],
+    appearance: Appearance,
+    height_px: int,
+    width_px: int,
+) -> Float[Tensor, " faces"]:
+    """The mip level at which a texel of each face is about as large as a pixel; 0 is the full texture."""
+    screen = clip[:, :2] / clip[:, 3:].clamp_min(1e-6) * (0.5 * clip.new_tensor([width_px, height_px]))
+    size = appearance.pyramid.shapes[appearance.face_texture.clamp_min(0), 0]
+    texels = doubled_areas(appearance.uv, appearance.uv_faces) * (size[:, 1] * size[:, 2])
+    ratio = texels / doubled_areas(screen, faces).clamp_min(1e-6)
+    return (0.5 * ratio.clamp_min(1e-6).log2()).clamp(0, appearance.pyramid.shapes.shape[1] - 1).float()
+
+
+def doubled_areas(points: Float[Tensor, "points 2"], faces: Int[Tensor, "faces 3"]) -> Float[Tensor, " faces"]:
+    """Twice the area of flat triangles."""
+    a, b, c = points[faces].unbind(1)
+    (ux, uy), (vx, vy) = (b - a).unbind(1), (c - a).unbind(1)
+    return (ux * vy - uy * vx).abs()
+
+
+def _shade_reference(
+    face_index: Tensor, clip: Tensor, faces: Tensor, levels: Tensor, look: Appearance, supersample: int
+) -> Tensor:
+    """The definition, sample by sample."""
+    height, width = face_index.shape
+    row, col = torch.nonzero(face_index >= 0, as_tuple=True)
+    face = face_index[row, col].long()
+    ndc = torch.stack([2 * (col + 0.5) / width - 1, 1 - 2 * (row + 0.5) / height], -1)
+    weights = perspective_weights(clip[faces[face]], ndc)
+    color = (weights[..., None] * look.vertex_colors[faces[face]]).sum(1)
+    uv = (weights[..., None] * look.uv[look.uv_faces[face]]).sum(1)
+    for texture in look.face_texture.unique().tolist():
+        chosen = look.face_texture[face] == texture
+        if texture >= 0:
+            color[chosen] = _trilinear_reference(look.pyramid, texture, uv[chosen], levels[face[chosen]])
+    light = (weights * look.vertex_light[faces[face]]).sum(1, keepdim=True)
+    frame = torch.zeros(height, width, 4)
+    frame[row, col] = torch.cat([color * light, torch.ones_like(light)], 1)
+    cells = frame.reshape(height // supersample, supersample, width // supersample, supersample, 4)
+    return cells.mean(dim=(1, 3))
+
+
+def perspective_weights(corners: Float[Tensor, "samples 3 4"], ndc: Float[Tensor, "samples 2"]) -> Tensor:
+    """Perspective-correct barycentric coordinates of screen points in projected triangles, `samples 3`."""
+    x, y = (corners[..., :2] - ndc[:, None] * corners[..., 3:]).unbind(-1)
+    weights = x.roll(-1, 1) * y.roll(-2, 1) - x.roll(-2, 1) * y.roll(-1, 1)
+    return weights / weights.sum(1, keepdim=True)
+
+
+def _trilinear_reference(pyramid: MipPyramid, texture: int, uv: Tensor, levels: Tensor) -> Tensor:
+    deepest = pyramid.shapes.shape[1] - 1
+    color = torch.zeros(len(uv), 3)
+    for level in range(deepest + 1):
+        share = (1 - (levels - level).abs()).clamp_min(0)
+        picture = pyramid.level(texture, level)
+        wrapped = pad(picture[None], (1, 1, 1, 1), mode="circular")
+        height, width = picture.shape[1:]
+        x = (uv[:, 0] - uv[:, 0].floor()) * width + 1
+        y = (1 - uv[:, 1] - (1 - uv[:, 1]).floor()) * height + 1
+        grid = torch.stack([2 * x / (width + 2) - 1, 2 * y / (height + 2) - 1], -1)
+        color += share[:, None] * grid_sample(wrapped, grid[None, None], align_corners=False)[0, :, 0].T
+    return color
+
+
+@njit(cache=True, parallel=True, fastmath=True)
+@no_type_check
+def _shade_numba(
+    face_index, clip, faces, uv, uv_faces, face_texture, levels, texels, shapes, vertex_colors, vertex_light, supersample
+):
+    tall, wide = face_index.shape
+    out = np.zeros((tall // supersample, wide // supersample, 4), np.float32)
+    for out_row in prange(tall // supersample):
+        for sub_row in range(supersample):
+            row = out_row * supersample + sub_row
+            y = np.float32(1 - 2 * (row + 0.5) / tall)
+            for col in range(wide - wide % supersample):
+                face = face_index[row, col]
+                if face < 0:
+                    continue
+                x = np.float32(2 * (col + 0.5) / wide - 1)
+                a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
+                ax, ay = clip[a, 0] - x * clip[a, 3], clip[a, 1] - y * clip[a, 3]
+                bx, by = clip[b, 0] - x * clip[b, 3], clip[b, 1] - y * clip[b, 3]
+                cx, cy = clip[c, 0] - x * clip[c, 3], clip[c, 1] - y * clip[c, 3]
+                wa, wb, wc = bx * cy - by * cx, cx * ay - cy * ax, ax * by - ay * bx
+                total = wa + wb + wc
+                if total == 0:
+                    total = np.float32(1)
+                wa, wb, wc = wa / total, wb / total, wc / total
+                light = wa * vertex_light[a] + wb * vertex_light[b] + wc * vertex_light[c]
+                pixel = out[out_row, col // supersample]
+                pixel[3] += 1
+                if face_texture[face] < 0:
+                    for k in range(3):
+                        tint = wa * vertex_colors[a, k] + wb * vertex_colors[b, k] + wc * vertex_colors[c, k]
+                        pixel[k] += light * tint
+                    continue
+                a, b, c = uv_faces[face, 0], uv_faces[face, 1], uv_faces[face, 2]
+                u = wa * uv[a, 0] + wb * uv[b, 0] + wc * uv[c, 0]
+                v = 1 - (wa * uv[a, 1] + wb * uv[b, 1] + wc * uv[c, 1])
+                level = int(levels[face])
+                share = levels[face] - level
+                shape = shapes[face_texture[face]]
+                _add_bilinear(pixel, light * (1 - share), u, v, texels, shape[level])
+                if share > 0:
+                    _add_bilinear(pixel, light * share, u, v, texels, shape[level + 1])
+    return out / np.float32(supersample * supersample)
+
+
+@njit(cache=True, fastmath=True, inline="always")
+@no_type_check
+def _add_bilinear(pixel, weight, u, v, texels, shape):
+    """Add a weighted bilinear lookup at (u, v), v downwards, to a pixel."""
+    first, height, width = shape[0], shape[1], shape[2]
+    x, y = (u - np.floor(u)) * width - np.float32(0.5), (v - np.floor(v)) * height - np.float32(0.5)
+    left, top = int(np.floor(x)), int(np.floor(y))
+    right_share, low_share = x - left, y - top
+    x0, x1, y0, y1 = left % width, (left + 1) % width, top % height, (top + 1) % height
+    for k in range(3):
+        upper = texels[first + y0 * width + x0, k] * (1 - right_share) + texels[first + y0 * width + x1, k] * right_share
+        lower = texels[first + y1 * width + x0, k] * (1 - right_share) + texels[first + y1 * width + x1, k] * right_share
+        pixel[k] += weight * (upper * (1 - low_share) + lower * low_share)

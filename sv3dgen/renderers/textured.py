@@ -1,0 +1,64 @@
+"""Draw a textured mesh as it is: for posed views, turntables, and to see what was written to a file."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sv3dgen.cameras import Cameras
+from sv3dgen.colour import linear_to_srgb, srgb_to_linear
+from sv3dgen.kernels.rasterize import clip_positions, rasterize
+from sv3dgen.kernels.texture import Appearance, build_pyramid, shade
+from sv3dgen.textured_mesh import DEFAULT_COLOR, TexturedMesh
+
+NO_COLOR_BELOW = 1e-4  # coverage under which a pixel's own colour means nothing
+
+
+def render_textured(
+    mesh: TexturedMesh,
+    cameras: Cameras,
+    supersample: int = 2,
+    *,
+    irradiance: Float[Tensor, " vertices"] | None = None,
+    log_tone_map: bool = False,
+) -> Float[Tensor, "views 4 height width"]:
+    """Straight sRGB colour and opacity, without light unless `irradiance` (linear, over pi) at the vertices is given.
+
+    Averages over `supersample` squared samples per pixel in linear light, as a renderer of real light would.
+    """
+    look = appearance(mesh, irradiance)
+    tall, wide = cameras.height_px * supersample, cameras.width_px * supersample
+    frames = []
+    for view in range(len(cameras)):
+        clip = clip_positions(cameras[view : view + 1], mesh.vertices)
+        face_index = rasterize(clip, mesh.faces, tall, wide).face_index[0]
+        frames.append(straight_srgb(shade(face_index, clip[0], mesh.faces, look, supersample), log_tone_map))
+    return torch.stack(frames)
+
+
+def appearance(mesh: TexturedMesh, irradiance: Float[Tensor, " vertices"] | None) -> Appearance:
+    """A mesh's colours in linear light, with grey where it has none."""
+    num_faces = len(mesh.faces)
+    colors = mesh.vertex_colors
+    if colors is None:
+        colors = torch.full_like(mesh.vertices, DEFAULT_COLOR)
+    textured = mesh.uv is not None and mesh.uv_faces is not None and len(mesh.textures) > 0
+    no_texture = torch.full((num_faces,), -1, dtype=torch.int64)
+    return Appearance(
+        uv=mesh.uv if textured else torch.zeros(1, 2),
+        uv_faces=mesh.uv_faces if textured else torch.zeros_like(mesh.faces),
+        face_texture=mesh.face_texture if textured and mesh.face_texture is not None else no_texture,
+        pyramid=build_pyramid(tuple(srgb_to_linear(texture) for texture in mesh.textures)),
+        vertex_colors=srgb_to_linear(colors),
+        vertex_light=torch.ones(len(mesh.vertices)) if irradiance is None else irradiance,
+    )
+
+
+def straight_srgb(
+    premultiplied: Float[Tensor, "height width 4"], log_tone_map: bool = False
+) -> Float[Tensor, "4 height width"]:
+    """Divide by the coverage and go to display values in [0, 1]; empty pixels become transparent black."""
+    color, coverage = premultiplied[..., :3], premultiplied[..., 3:]
+    linear = torch.where(coverage > NO_COLOR_BELOW, color / coverage.clamp_min(NO_COLOR_BELOW), 0.0)
+    if log_tone_map:
+        linear = torch.log1p(linear)
+    return torch.cat([linear_to_srgb(linear).clamp(0, 1), coverage], dim=-1).movedim(2, 0)
