@@ -5,14 +5,13 @@ Every operation has one file beside this one. A kernel asks `resolve` with its o
 """
 
 from functools import cache
-from importlib.util import find_spec
 from typing import Literal, NamedTuple
 
 from sv3dgen.errors import InputError
 
 Backend = Literal["auto", "torch", "numba", "triton"]
 
-# Operation -> implementations that exist. Where a triton version is written, its name is added here and in `_automatic`.
+# Operation -> implementations that exist. A triton version, once written, is named here and in `_automatic`.
 IMPLEMENTATIONS: dict[str, tuple[str, ...]] = {
     "hash_grid": ("torch", "numba"),
     "ray_marching": ("torch", "numba"),
@@ -73,8 +72,6 @@ def _automatic(operation: str, device_type: str) -> tuple[str, str]:
         return "torch", f"the tensors are on {device_type}, and there is no triton version yet"
     if "numba" not in IMPLEMENTATIONS[operation]:
         return "torch", "there is no numba version"
-    if find_spec("numba") is None:
-        return "torch", "numba is not installed: expect it to be slow"
     return "numba", "compiled for every core of this CPU"
 
 
