@@ -1,0 +1,109 @@
+"""The render should look like the views: colour, mask and LPIPS (paper, section 4.1)."""
+
+import logging
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sv3dgen.interfaces import Guidance, GuidanceOutput, RenderOutput, ViewBatch
+from sv3dgen.losses import mse
+from sv3dgen.schedules import Schedule, active_terms, checked_weights, ever_nonzero
+
+log = logging.getLogger(__name__)
+
+SOLID = 0.95  # target opacity from which a pixel's colour is the object's alone
+
+
+class ReferenceViews(Guidance):
+    """Terms `rgb` (squared), `mask` (squared) and `lpips`. Colour terms look only at pixels whose colour was rendered.
+
+    `compare` "composite" puts render and target on one background; "inside" compares straight colours where the target
+    is solid, and leaves the outline to the mask. `background` "random" is white in every other step on average and one
+    random colour in the rest, the same for a given seed and step; it serves whatever composites.
+    `lpips_px` cuts squares of at most that size around the object for LPIPS, at places that change with the step.
+    """
+
+    terms = ("rgb", "mask", "lpips")
+
+    def __init__(
+        self,
+        *,
+        weights: Mapping[str, Schedule],
+        background: Literal["white", "random"] = "white",
+        compare: Literal["composite", "inside"] = "composite",
+        lpips_net: Literal["vgg", "alex"] = "vgg",
+        lpips_px: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.weights = checked_weights(weights, self.terms)
+        self.background = background
+        self.compare = compare
+        self.lpips_px = lpips_px
+        self.seed = seed
+        self.lpips = _lpips(lpips_net) if ever_nonzero(self.weights.get("lpips", 0.0)) else None
+        self._too_small_told = False
+
+    def forward(self, render: RenderOutput, batch: ViewBatch, step: int) -> GuidanceOutput:
+        wanted = active_terms(self.weights, step)
+        losses, pictures = {}, {}
+        composited = [name for name in wanted if name == "lpips" or (name == "rgb" and self.compare == "composite")]
+        if composited:
+            generator = torch.Generator().manual_seed(((self.seed + 1) << 40) + step)
+            background = _background(self.background, generator).to(batch.rgb.device)
+            drawn = _composite(render.rgb, render.opacity, background)
+            target = _composite(batch.rgb, batch.alpha, background)
+            pictures = {"render": drawn.detach(), "target": target}
+        if "rgb" in composited:
+            losses["rgb"] = mse(drawn, target, render.shaded)
+        elif "rgb" in wanted:
+            losses["rgb"] = mse(render.rgb, batch.rgb, render.shaded & (batch.alpha > SOLID))
+        if "mask" in wanted:
+            losses["mask"] = mse(render.opacity, batch.alpha)
+        if "lpips" in wanted and self._big_enough(batch):
+            drawn = torch.where(render.shaded, drawn, target)
+            losses["lpips"] = self.lpips(*self._cut(drawn, target, batch.alpha, generator)).mean()
+        return GuidanceOutput(losses, pictures)
+
+    def _big_enough(self, batch: ViewBatch) -> bool:
+        if self.lpips is None:
+            return False
+        fits = min(batch.rgb.shape[-2:]) >= self.lpips.smallest_px
+        if not fits and not self._too_small_told:
+            log.warning("LPIPS is left out for images under %d px", self.lpips.smallest_px)
+            self._too_small_told = True
+        return fits
+
+    def _cut(self, drawn: Tensor, target: Tensor, alpha: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """The same square out of both pictures of each view, centred on a random pixel of the object."""
+        if self.lpips_px is None or self.lpips_px >= max(drawn.shape[-2:]):
+            return drawn, target
+        height, width = (min(self.lpips_px, side) for side in drawn.shape[-2:])
+        squares = []
+        for image in range(len(drawn)):
+            inside = (alpha[image, 0] > 0.5).nonzero()
+            draw = torch.rand((), generator=generator).item()
+            row, col = inside[int(draw * len(inside))].tolist() if len(inside) else (0, 0)
+            top = min(max(row - height // 2, 0), drawn.shape[-2] - height)
+            left = min(max(col - width // 2, 0), drawn.shape[-1] - width)
+            squares.append((image, slice(None), slice(top, top + height), slice(left, left + width)))
+        return torch.stack([drawn[s] for s in squares]), torch.stack([target[s] for s in squares])
+
+
+def _lpips(net: Literal["vgg", "alex"]) -> torch.nn.Module | None:
+    # Imported here: who does without LPIPS needs neither its weights nor torchmetrics.
+    from sv3dgen.lpips import load_lpips
+
+    return load_lpips(net)
+
+
+def _background(kind: str, generator: torch.Generator) -> Float[Tensor, "3 1 1"]:
+    coin, colour = torch.rand((), generator=generator).item(), torch.rand(3, 1, 1, generator=generator)
+    return colour if kind == "random" and coin < 0.5 else torch.ones(3, 1, 1)
+
+
+def _composite(rgb: Tensor, opacity: Tensor, background: Tensor) -> Tensor:
+    return rgb * opacity + background * (1 - opacity)

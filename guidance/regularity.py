@@ -1,0 +1,39 @@
+"""Well-behaved shapes: terms of the authors' code that the paper does not mention (paper.md, section 3.7)."""
+
+from collections.abc import Mapping
+
+from sv3dgen.errors import InputError
+from sv3dgen.interfaces import Guidance, GuidanceOutput, RenderOutput, ViewBatch
+from sv3dgen.losses import adjacent_faces, binary_entropy, normal_consistency
+from sv3dgen.schedules import Schedule, active_terms, checked_weights
+
+
+class Regularity(Guidance):
+    """Terms `orientation` (visible samples of a field should face the camera), `opaque` (opacity 0 or 1, no fog) and
+    `mesh_normal` (neighbouring faces alike, slivers under `sliver_share` of the mean area left out).
+    """
+
+    terms = ("orientation", "opaque", "mesh_normal")
+
+    def __init__(self, *, weights: Mapping[str, Schedule], sliver_share: float = 0.1) -> None:
+        super().__init__()
+        self.weights = checked_weights(weights, self.terms)
+        self.sliver_share = sliver_share
+
+    def forward(self, render: RenderOutput, batch: ViewBatch, step: int) -> GuidanceOutput:
+        wanted = active_terms(self.weights, step)
+        losses = {}
+        if "orientation" in wanted:
+            if render.inward_facing is None:
+                raise InputError(
+                    "regularity.weights.orientation: needs the volume renderer and a material with normals"
+                )
+            losses["orientation"] = render.inward_facing
+        if "opaque" in wanted:
+            losses["opaque"] = binary_entropy(render.opacity)
+        if "mesh_normal" in wanted:
+            if render.mesh is None:
+                raise InputError("regularity.weights.mesh_normal: needs the mesh renderer")
+            pairs = adjacent_faces(render.mesh.faces)
+            losses["mesh_normal"] = normal_consistency(render.mesh, pairs, self.sliver_share)
+        return GuidanceOutput(losses)

@@ -1,0 +1,66 @@
+"""Neighbouring surface should be alike: depth, normals and albedo (paper, section 4.1; authors' code beside it)."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from sv3dgen.errors import InputError
+from sv3dgen.interfaces import Guidance, GuidanceOutput, RenderOutput, ViewBatch
+from sv3dgen.losses import (
+    bilateral_smoothness,
+    difference_edges,
+    mse,
+    object_mask,
+    outside_range,
+    smoothness,
+    sobel_edges,
+)
+from sv3dgen.schedules import Schedule, active_terms, checked_weights
+
+
+class Smoothness(Guidance):
+    """Smoothness of the rendered surface where render and target both show the object.
+
+    Terms `depth` (L_depth) and `normal` (squared neighbour differences), `bilateral_depth` and `bilateral_normal`
+    (L_bilateral), `albedo` (L_albedo, against the albedo a small step aside), `albedo_range` (a hinge on
+    [albedo_low, albedo_high]). `edges` of the target that the bilateral terms respect: "sobel" (the paper) or forward
+    "difference" (the authors' code).
+    """
+
+    terms = ("depth", "normal", "bilateral_depth", "bilateral_normal", "albedo", "albedo_range")
+
+    def __init__(
+        self,
+        *,
+        weights: Mapping[str, Schedule],
+        edges: Literal["sobel", "difference"] = "sobel",
+        albedo_low: float = 0.15,
+        albedo_high: float = 0.95,
+    ) -> None:
+        super().__init__()
+        self.weights = checked_weights(weights, self.terms)
+        self.edges = edges
+        self.albedo_low = albedo_low
+        self.albedo_high = albedo_high
+
+    def forward(self, render: RenderOutput, batch: ViewBatch, step: int) -> GuidanceOutput:
+        wanted = active_terms(self.weights, step)
+        mask = object_mask(render.shaded, render.opacity, batch.alpha)
+        losses = {}
+        if "depth" in wanted:
+            losses["depth"] = smoothness(render.depth, mask)
+        if "normal" in wanted:
+            losses["normal"] = smoothness(render.normal, mask)
+        if "bilateral_depth" in wanted or "bilateral_normal" in wanted:
+            edges = (sobel_edges if self.edges == "sobel" else difference_edges)(
+                batch.rgb * batch.alpha + 1 - batch.alpha
+            )
+            for name, values in (("bilateral_depth", render.depth), ("bilateral_normal", render.normal)):
+                if name in wanted:
+                    losses[name] = bilateral_smoothness(values, edges, mask)
+        if "albedo" in wanted:
+            if render.albedo_nearby is None:
+                raise InputError("smoothness.weights.albedo: needs a renderer with albedo_jitter > 0")
+            losses["albedo"] = mse(render.albedo, render.albedo_nearby, mask)
+        if "albedo_range" in wanted:
+            losses["albedo_range"] = outside_range(render.albedo, self.albedo_low, self.albedo_high, mask)
+        return GuidanceOutput(losses)

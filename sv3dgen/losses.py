@@ -1,0 +1,153 @@
+"""Losses on images and meshes (paper, sections 4.1 and appendix F; the terms of the authors' code beside them).
+
+Images are `[images, channels, height, width]`. A mask selects pixels; a neighbour pair counts where both its pixels are
+selected. Every loss is a mean over what is selected, and 0 where nothing is: empty masks and 1 x 1 images are fine.
+"""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from sv3dgen.mesh import Mesh, face_normals
+
+Mask = Bool[Tensor, "images 1 height width"]
+
+
+def object_mask(
+    shaded: Mask, opacity: Float[Tensor, "images 1 height width"], target_alpha: Float[Tensor, "images 1 height width"]
+) -> Mask:
+    """Pixels of the object by the target, where the render has a surface and shaded it."""
+    return shaded & (opacity.detach() > 0.5) & (target_alpha > 0.5)
+
+
+def mse(
+    predicted: Float[Tensor, "images channels height width"],
+    target: Float[Tensor, "images channels height width"],
+    mask: Mask | None = None,
+) -> Float[Tensor, ""]:
+    """Squared difference per channel. Serves L_mse, L_mask and, with the albedo a small step aside, L_albedo."""
+    return masked_mean((predicted - target).square(), mask)
+
+
+def smoothness(values: Float[Tensor, "images channels height width"], mask: Mask) -> Float[Tensor, ""]:
+    """Squared differences of neighbours, summed over channels and over the two directions.
+
+    Of depth it is RegNeRF's term (L_depth); of normals the 2D normal smoothness of the authors' code.
+    """
+    across, down = (
+        masked_mean(difference.square().sum(1, keepdim=True), pairs) for difference, pairs in _neighbours(values, mask)
+    )
+    return across + down
+
+
+def bilateral_smoothness(
+    values: Float[Tensor, "images channels height width"],
+    edges: Float[Tensor, "images 1 height width"],
+    mask: Mask,
+) -> Float[Tensor, ""]:
+    """Smoothness of depth or normals that lets go at edges of the target: L_bilateral.
+
+    exp(-3 edges) (sqrt(1 + |difference|) - 1) for both directions; `edges` by `sobel_edges` (the paper) or
+    `difference_edges` (the authors' code). The -1 is not in the paper: it moves no gradient, and makes flat score 0.
+    """
+    allowed = torch.exp(-3 * edges)
+    total = values.new_zeros(())
+    for (difference, pairs), weight in zip(
+        _neighbours(values, mask), (allowed[..., :, :-1], allowed[..., :-1, :]), strict=True
+    ):
+        bent = torch.sqrt(1 + torch.linalg.vector_norm(difference, dim=1, keepdim=True)) - 1
+        total = total + masked_mean(weight * bent, pairs)
+    return total
+
+
+def sobel_edges(rgb: Float[Tensor, "images channels height width"]) -> Float[Tensor, "images 1 height width"]:
+    """Length of the Sobel gradient, averaged over channels; scaled so that a step of height h reads h beside it."""
+    padded = torch.nn.functional.pad(rgb, (1, 1, 1, 1), mode="replicate")
+    smooth_down = padded[..., :-2, :] + 2 * padded[..., 1:-1, :] + padded[..., 2:, :]
+    smooth_across = padded[..., :, :-2] + 2 * padded[..., :, 1:-1] + padded[..., :, 2:]
+    across = (smooth_down[..., :, 2:] - smooth_down[..., :, :-2]) / 4
+    down = (smooth_across[..., 2:, :] - smooth_across[..., :-2, :]) / 4
+    return torch.sqrt(across.square() + down.square()).mean(1, keepdim=True)
+
+
+def difference_edges(rgb: Float[Tensor, "images channels height width"]) -> Float[Tensor, "images 1 height width"]:
+    """|dI/dx| + |dI/dy| by forward differences, averaged over channels; 0 past the last row and column."""
+    across = torch.nn.functional.pad((rgb[..., :, 1:] - rgb[..., :, :-1]).abs(), (0, 1, 0, 0))
+    down = torch.nn.functional.pad((rgb[..., 1:, :] - rgb[..., :-1, :]).abs(), (0, 0, 0, 1))
+    return (across + down).mean(1, keepdim=True)
+
+
+def outside_range(
+    values: Float[Tensor, "images channels height width"], low: float, high: float, mask: Mask
+) -> Float[Tensor, ""]:
+    """How far values lie outside [low, high]: keeps albedo away from black and white (authors' code)."""
+    return masked_mean((low - values).clamp_min(0) + (values - high).clamp_min(0), mask)
+
+
+def illumination_squared(
+    light: Float[Tensor, "images 1 height width"], target_rgb: Float[Tensor, "images 3 height width"], mask: Mask
+) -> Float[Tensor, ""]:
+    """|V(I) - L|^2 with V the largest channel, as in HSV (L_illum). Both sRGB: L as a white surface would show it."""
+    return masked_mean((target_rgb.amax(1, keepdim=True) - light).square(), mask)
+
+
+def illumination_absolute(
+    light: Float[Tensor, "images 1 height width"], target_rgb: Float[Tensor, "images 3 height width"], mask: Mask
+) -> Float[Tensor, ""]:
+    """|V(I) - L|, the form of the authors' code."""
+    return masked_mean((target_rgb.amax(1, keepdim=True) - light).abs(), mask)
+
+
+def binary_entropy(opacity: Float[Tensor, "images 1 height width"]) -> Float[Tensor, ""]:
+    """Entropy in nats of each opacity as a coin, 0 for 0 or 1: drives fog to one side (authors' code: opaque)."""
+    # The margin bounds the gradient, which is infinite at 0 and 1.
+    p = opacity.clamp(1e-3, 1 - 1e-3)
+    return -masked_mean(torch.xlogy(p, p) + torch.xlogy(1 - p, 1 - p), None)
+
+
+def normal_consistency(
+    mesh: Mesh, neighbours: Int[Tensor, "pairs 2"], smallest_share: float = 0.1
+) -> Float[Tensor, ""]:
+    """1 - cosine between the normals of faces that share an edge.
+
+    Pairs with a face under `smallest_share` of the mean area are left out: the normal of a sliver turns wildly with
+    tiny moves of its vertices, and marching tetrahedra make many.
+    """
+    weighted = face_normals(mesh)
+    twice_area = torch.linalg.vector_norm(weighted, dim=-1)
+    large = twice_area.detach() > smallest_share * twice_area.detach().sum() / max(len(mesh.faces), 1)
+    pairs = neighbours[large[neighbours].all(1)]
+    normals = weighted / twice_area.clamp_min(1e-20)[:, None]
+    first, second = normals[pairs[:, 0]], normals[pairs[:, 1]]
+    return (1 - (first * second).sum(-1)).sum() / max(len(pairs), 1)
+
+
+def adjacent_faces(faces: Int[Tensor, "faces 3"]) -> Int[Tensor, "pairs 2"]:
+    """Pairs of faces that share an edge. Edges of one or of more than two faces are left out."""
+    corners = faces.long()
+    edges = torch.cat([corners[:, [0, 1]], corners[:, [1, 2]], corners[:, [2, 0]]])
+    low, high = edges.amin(1), edges.amax(1)
+    key, order = torch.sort(low * (corners.max() + 1 if len(faces) else 1) + high)
+    same = key[1:] == key[:-1]
+    # A third face with the same edge makes the edge's neighbourhood ambiguous.
+    before = torch.nn.functional.pad(same[:-1], (1, 0)) if len(same) else same
+    after = torch.nn.functional.pad(same[1:], (0, 1)) if len(same) else same
+    start = (same & ~before & ~after).nonzero()[:, 0]
+    owner = order % max(len(faces), 1)
+    return torch.stack([owner[start], owner[start + 1]], dim=1)
+
+
+def masked_mean(values: Float[Tensor, "images channels height width"], mask: Mask | None) -> Float[Tensor, ""]:
+    """Mean over the selected pixels and all channels; 0, with a zero gradient, where none is selected."""
+    if mask is None:
+        return values.sum() / max(values.numel(), 1)
+    # `where`, not a product: what lies outside the mask may be anything, also infinite.
+    kept = torch.where(mask, values, 0)
+    return kept.sum() / (mask.sum() * values.shape[1]).clamp_min(1)
+
+
+def _neighbours(values: Tensor, mask: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """(differences, both selected) of each pixel with the next one across, and with the next one down."""
+    across = (values[..., :, 1:] - values[..., :, :-1], mask[..., :, 1:] & mask[..., :, :-1])
+    down = (values[..., 1:, :] - values[..., :-1, :], mask[..., 1:, :] & mask[..., :-1, :])
+    return across, down
