@@ -191,7 +191,7 @@ def normal_at(x, y, z):
 
 @njit(cache=True)
 def shade(x, y, z):
-    """Linear colour of a surface point: sun with a soft shadow, sky and ground with ambient occlusion. No highlights."""
+    """Linear colour of a surface point: sun with a soft shadow, sky and ground with ambient occlusion."""
     name = parts(x, y, z)[1]
     nx, ny, nz = normal_at(x, y, z)
     occlusion = 0.0

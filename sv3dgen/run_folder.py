@@ -199,7 +199,7 @@ def total_memory_bytes() -> int | None:
 
 
 def peak_memory_bytes() -> int:
-    """Largest resident memory of the process so far, on Linux since the last reset; 0 where the system does not tell."""
+    """Largest resident memory of the process so far, on Linux since the last reset; 0 where nothing tells."""
     if sys.platform == "linux":
         status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
         return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))

@@ -1,0 +1,171 @@
+"""`python -m sv3dgen.doctor [--json]`: what this machine has, which backend runs each operation, and why."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from sv3dgen.kernels.backend import IMPLEMENTATIONS, available
+from sv3dgen.run_folder import cpu_name, total_memory_bytes, usable_cores, versions
+
+
+@dataclass(frozen=True)
+class Extra:
+    """A package that is never needed: what it would be for, how to get it, and under which licence it stands."""
+
+    module: str
+    distribution: str
+    purpose: str
+    how: str
+    licence: str
+
+
+EXTRAS = (
+    Extra("nerfacc", "nerfacc", "occupancy marching on CUDA", 'pip install -e ".[accel]"', "MIT"),
+    Extra(
+        "tinycudann",
+        "tinycudann",
+        "hash grids on CUDA",
+        "built from source with the CUDA toolkit: NVlabs/tiny-cuda-nn on GitHub, bindings/torch",
+        "BSD-3-Clause",
+    ),
+    Extra(
+        "nvdiffrast",
+        "nvdiffrast",
+        "rasterising on CUDA",
+        "built from source with the CUDA toolkit: NVlabs/nvdiffrast on GitHub",
+        "Nvidia Source Code License: non-commercial use only",
+    ),
+    Extra("rembg", "rembg", "background removal by a network", 'pip install -e ".[rembg]"', "MIT"),
+)
+BACKBONES = {"vgg": "vgg16-397923af.pth", "alex": "alexnet-owt-7be5be79.pth"}  # names in torch.hub's folder
+
+
+def examine() -> dict[str, Any]:
+    """Everything the doctor tells, as plain values."""
+    devices = torch_devices()
+    return {
+        "versions": versions(),
+        "cpu": {
+            "name": cpu_name(),
+            "cores": usable_cores(),
+            "memory_gib": _gib(total_memory_bytes()),
+            **thread_counts(),
+        },
+        "devices": devices,
+        "operations": {
+            device["type"]: [operation._asdict() for operation in available(device["type"])] for device in devices
+        },
+        "extras": [{**asdict(extra), "version": installed(extra), "used": is_used(extra)} for extra in EXTRAS],
+        "ffmpeg": ffmpeg(),
+        "lpips_weights": {net: lpips_weights(file) for net, file in BACKBONES.items()},
+    }
+
+
+def torch_devices() -> list[dict[str, Any]]:
+    """The devices torch can compute on; the CPU is the last and always there."""
+    import torch
+
+    found = []
+    for index in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(index)
+        found.append({"type": f"cuda:{index}", "name": properties.name, "memory_gib": _gib(properties.total_memory)})
+    if torch.backends.mps.is_available():
+        found.append({"type": "mps", "name": "Apple GPU", "memory_gib": None})
+    return [*found, {"type": "cpu", "name": cpu_name(), "memory_gib": _gib(total_memory_bytes())}]
+
+
+def thread_counts() -> dict[str, int | str]:
+    """Threads that numba and torch will use, and numba's threading layer as configured."""
+    import numba
+    import torch
+
+    return {
+        "numba_threads": numba.get_num_threads(),
+        "numba_threading_layer": str(numba.config.THREADING_LAYER),
+        "torch_threads": torch.get_num_threads(),
+    }
+
+
+def installed(extra: Extra) -> str | None:
+    """The version of an optional package, or None. It is looked up, not imported: imports of these may compile."""
+    if find_spec(extra.module) is None:
+        return None
+    try:
+        return version(extra.distribution)
+    except PackageNotFoundError:
+        return "unknown version"
+
+
+def is_used(extra: Extra) -> bool:
+    """Whether any part of this project would call the package if it were installed."""
+    return any(extra.module in names for names in IMPLEMENTATIONS.values())
+
+
+def ffmpeg() -> str | None:
+    """Where the program that writes turntables is; None where there is none."""
+    try:
+        import imageio_ffmpeg
+
+        return imageio_ffmpeg.get_ffmpeg_exe()
+    except (ImportError, RuntimeError):
+        return None
+
+
+def lpips_weights(file: str) -> str | None:
+    """The cached file of a backbone, or None where the first use has to fetch it."""
+    import torch
+
+    path = Path(torch.hub.get_dir()) / "checkpoints" / file
+    return str(path) if path.is_file() else None
+
+
+def report(facts: dict[str, Any]) -> str:
+    """The facts as lines for a person."""
+    cpu = facts["cpu"]
+    lines = ["Versions", *(f"  {name:<20} {number}" for name, number in facts["versions"].items())]
+    lines += ["", "CPU", f"  {cpu['name']}, {cpu['cores']} cores, {_size(cpu['memory_gib'])}"]
+    lines.append(
+        f"  threads: numba {cpu['numba_threads']} (layer: {cpu['numba_threading_layer']}), torch {cpu['torch_threads']}"
+    )
+    lines += ["", "Devices"]
+    lines += [f"  {d['type']:<8} {d['name']}, {_size(d['memory_gib'])}" for d in facts["devices"]]
+    for device, operations in facts["operations"].items():
+        lines += ["", f"Operations on {device}"]
+        lines += [f"  {o['operation']:<20} {o['backend']:<7} {o['why']}" for o in operations]
+    lines += ["", "Optional packages (never needed)"]
+    for extra in facts["extras"]:
+        state = extra["version"] or f"not installed; {extra['how']}"
+        state += "" if extra["used"] else "; nothing here calls it yet"
+        lines.append(f"  {extra['distribution']:<12} {extra['purpose']}: {state} [{extra['licence']}]")
+    lines += ["", "Files"]
+    lines.append(f"  ffmpeg       {facts['ffmpeg'] or 'none found: no turntable; pip install imageio-ffmpeg'}")
+    for net, path in facts["lpips_weights"].items():
+        state = path or "not cached: fetched at the first use; without a network the LPIPS term is left out"
+        lines.append(f"  LPIPS {net:<6} {state}")
+    return "\n".join(lines)
+
+
+def _gib(size_bytes: int | None) -> float | None:
+    return None if size_bytes is None else round(size_bytes / 2**30, 1)
+
+
+def _size(gib: float | None) -> str:
+    return "memory unknown" if gib is None else f"{gib} GiB"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the report, or with --json the facts."""
+    parser = argparse.ArgumentParser(prog="python -m sv3dgen.doctor", description="What this machine has for sv3dgen.")
+    parser.add_argument("--json", action="store_true", help="print the facts as JSON")
+    options = parser.parse_args(arguments)
+    facts = examine()
+    print(json.dumps(facts, indent=2) if options.json else report(facts))
+
+
+if __name__ == "__main__":
+    main()

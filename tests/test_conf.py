@@ -1,0 +1,83 @@
+"""conf/: every yaml fits the constructor it names, and every combination that is promised composes."""
+
+import inspect
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from beartype import BeartypeConf
+from beartype.door import is_bearable
+from hydra import compose, initialize_config_dir
+from hydra.utils import get_object
+from omegaconf import OmegaConf
+
+from sv3dgen.command_line import register_resolvers
+from sv3dgen.config_check import OURS, check_components
+
+ROOT = Path(__file__).parents[1]
+CONF = ROOT / "conf"
+INT_IS_FLOAT = BeartypeConf(is_pep484_tower=True)
+YAMLS = sorted(CONF.rglob("*.yaml"))
+
+
+def options(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def nodes_with_target(tree: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(tree, dict):
+        if "_target_" in tree:
+            yield tree
+        for value in tree.values():
+            yield from nodes_with_target(value)
+
+
+@pytest.mark.parametrize("path", YAMLS, ids=lambda path: path.relative_to(CONF).as_posix())
+def test_values_fit_the_constructor(path: Path) -> None:
+    """Existence, argument names, types and Literals: the constructor is the schema, and nothing repeats it."""
+    tree = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    for node in nodes_with_target(tree):
+        target = get_object(node["_target_"])
+        if node["_target_"].split(".")[0] not in OURS:
+            continue
+        arguments = inspect.signature(target).parameters
+        hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
+        for key, value in node.items():
+            if key.startswith("_") or key == "defaults":
+                continue
+            assert key in arguments, f"{key}: {node['_target_']} has only {list(arguments)}"
+            assert key in hints, f"{key}: not annotated in {node['_target_']}"
+            elsewhere = (isinstance(value, str) and "${" in value) or (isinstance(value, dict) and "_target_" in value)
+            # Containers that hold references are checked once composed.
+            elsewhere |= isinstance(value, dict | list) and "${" in str(value)
+            assert elsewhere or is_bearable(value, hints[key], conf=INT_IS_FLOAT), f"{key}={value!r}: {hints[key]}"
+
+
+@pytest.mark.parametrize("group", [g for g in ("geometry", "guidance", "system") if (CONF / g).is_dir()])
+def test_one_yaml_per_part(group: str) -> None:
+    """A yaml's target lives in the folder that its group mirrors."""
+    folder = {"system": "systems"}.get(group, group)
+    for path in (CONF / group).rglob("*.yaml"):
+        config = OmegaConf.load(path)
+        if "_target_" in config:
+            assert str(config["_target_"]).split(".")[0] == folder, path
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        f"{group}={option}"
+        for group in ("system", "preset", "experiment", "trainer", "logger")
+        for option in options(group)
+    ],
+)
+@pytest.mark.parametrize("system", options("system"))
+def test_promised_combinations_compose(system: str, choice: str) -> None:
+    register_resolvers()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("config", [f"system={system}", choice])
+    check_components(config, ROOT)
+    assert config.name == "run"
+    assert "views" in config and "resume" in config
