@@ -11,9 +11,9 @@ from pathlib import Path
 def atomic_write(path: str | Path) -> Iterator[Path]:
     """Give a path beside `path` to write to; rename it to `path` if the block succeeds, remove it if it does not.
 
-    The temporary name keeps the suffix, because writers choose the format by it, and starts with a dot, so that a listing
-    of `*.png` does not see it. The parent folder is made where it is missing. Errors of the file system (a full disk, say)
-    come through as the `OSError` they are.
+    The temporary name keeps the suffix, because writers choose the format by it, and starts with a dot, so that a
+    listing of `*.png` does not see it. The parent folder is made where it is missing. Errors of the file system (a full
+    disk, say) come through as the `OSError` they are.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -25,8 +25,9 @@ LARGEST = 1e6  # coordinates beyond this leave no float32 digits for areas and p
 def read_mesh(path: str | Path) -> TexturedMesh:
     """The one mesh that a GLB, glTF, OBJ (with its MTL and images) or PLY file holds.
 
-    Raises InputError, in one line that names the file, if it is missing, unreadable, empty, or broken: no faces, indices out
-    of range, coordinates that are not finite or beyond 1e6, no extent. Faces without area are kept: they draw nothing.
+    Raises InputError, in one line that names the file, if it is missing, unreadable, empty, or broken: no faces,
+    indices out of range, coordinates that are not finite or beyond 1e6, no extent. Faces without area are kept: they
+    draw nothing.
     """
     path = Path(path)
     check_path(path)
@@ -72,7 +73,9 @@ def load_parts(path: Path) -> list[tuple]:
     logger.setLevel(logging.CRITICAL)  # its warnings would stand beside our one line
     try:
         scene = trimesh.load_scene(path, process=False)
-        placed = [(scene.geometry[name], transform) for transform, name in map(scene.graph.get, scene.graph.nodes_geometry)]
+        placed = [
+            (scene.geometry[name], transform) for transform, name in map(scene.graph.get, scene.graph.nodes_geometry)
+        ]
         return [(geometry, transform) for geometry, transform in placed if isinstance(geometry, trimesh.Trimesh)]
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
@@ -102,13 +105,16 @@ def to_textured(path: Path, geometry, transform: np.ndarray) -> TexturedMesh:
 
 
 def with_colors(mesh: TexturedMesh, visual, is_gltf: bool) -> TexturedMesh:
-    """Attach what trimesh found: a texture, vertex colours or a base colour. glTF's factors and vertex colours are linear."""
+    """Attach what trimesh found: a texture, vertex colours or a base colour. glTF's factors and vertex colours are
+    linear."""
     face_texture = torch.zeros(len(mesh.faces), dtype=torch.int64)
     if visual is None or not visual.defined:
         return mesh
     if visual.kind == "texture":
         uv = getattr(visual, "uv", None)
-        texture = material_texture(visual.material, is_gltf, with_image=uv is not None and len(uv) == len(mesh.vertices))
+        texture = material_texture(
+            visual.material, is_gltf, with_image=uv is not None and len(uv) == len(mesh.vertices)
+        )
         if texture is None:
             return mesh
         if texture.shape[1:] == (1, 1):

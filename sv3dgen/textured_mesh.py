@@ -15,9 +15,9 @@ DEFAULT_COLOR = 0.8  # the grey of an object that says nothing about its colour
 class TexturedMesh:
     """Triangles whose colour comes from textures, from the vertices, or from neither. All colours are sRGB in [0, 1].
 
-    A face shows `textures[face_texture]`; where that is -1 (or None for the whole mesh) it shows the vertex colours, and
-    where there are none a plain grey. Texture coordinates run as in OpenGL: (0, 0) is the lower left corner of the image,
-    v grows upwards, and they repeat outside [0, 1].
+    A face shows `textures[face_texture]`; where that is -1 (or None for the whole mesh) it shows the vertex colours,
+    and where there are none a plain grey. Texture coordinates run as in OpenGL: (0, 0) is the lower left corner of the
+    image, v grows upwards, and they repeat outside [0, 1].
     """
 
     vertices: Float[Tensor, "vertices 3"]

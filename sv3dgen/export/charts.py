@@ -1,8 +1,8 @@
 """Cut a surface into charts that a flat projection lays out without folds.
 
-Faces are labelled by the axis they look along most, smoothed so that the borders are short; every connected group of one
-label is a chart, projected along the mean of its normals. Small charts join a neighbour where no face would fold over.
-Where the projection of one chart still covers itself (a spiral, say), the hidden part becomes a chart of its own.
+Faces are labelled by the axis they look along most, smoothed so that the borders are short; every connected group of
+one label is a chart, projected along the mean of its normals. Small charts join a neighbour where no face would fold
+over. Where the projection of one chart still covers itself (a spiral, say), the hidden part becomes a chart of its own.
 """
 
 from dataclasses import dataclass
@@ -96,13 +96,14 @@ def project_charts(
 ) -> tuple[Float[ndarray, "uvs 2"], Int[ndarray, "faces 3"], Float[ndarray, " faces"], Int[ndarray, " uvs"]]:
     """Flatten every chart along its mean normal, turned so that its bounding box is small and taller than wide.
 
-    Returns coordinates in world units (each chart around its own origin), the rows of them that each face uses, the height of
-    each face along its chart's axis, and the chart of each row.
+    Returns coordinates in world units (each chart around its own origin), the rows of them that each face uses, the
+    height of each face along its chart's axis, and the chart of each row.
     """
     count = int(chart.max()) + 1
     axis = np.stack([np.bincount(chart, surface.normals[:, i] * surface.areas, count) for i in range(3)], axis=1)
     axis /= np.maximum(np.linalg.norm(axis, axis=1, keepdims=True), 1e-30)
-    # A mean that some face turns away from would fold that face; the label's axis, which all faces look along, does not.
+    # A mean that some face turns away from would fold that face; the label's axis, which all faces look along, does
+    # not.
     label_axis = AXES[np.abs(axis).argmax(axis=1) + np.where(axis[np.arange(count), np.abs(axis).argmax(1)] < 0, 3, 0)]
     least = np.ones(count)
     np.minimum.at(least, chart, (surface.normals * axis[chart]).sum(axis=1))

@@ -13,8 +13,8 @@ LOOSE_SHARE = 0.2  # SV3D's exporter drops parts whose diameter is under 20 % of
 def clean(mesh: Mesh, loose_share: float = LOOSE_SHARE) -> Mesh:
     """Merge equal vertices, drop collapsed faces, loose parts and hidden pockets, cut crowded edges and close holes.
 
-    A part is loose when its bounding box has a diagonal under `loose_share` of the largest part's. A pocket is a closed part
-    whose faces look inwards: the wall of a cavity that no camera can see. The largest part is always kept.
+    A part is loose when its bounding box has a diagonal under `loose_share` of the largest part's. A pocket is a closed
+    part whose faces look inwards: the wall of a cavity that no camera can see. The largest part is always kept.
     """
     vertices = mesh.vertices.detach().cpu().double().numpy()
     faces = mesh.faces.cpu().numpy()

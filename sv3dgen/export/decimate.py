@@ -15,8 +15,8 @@ TOLERANCE = 0.02
 def decimate(mesh: Mesh, num_faces: int) -> Mesh:
     """Collapse edges until `num_faces` are left, within 2 % where the shape allows it; a smaller mesh stays as it is.
 
-    Quadric collapse (Garland and Heckbert 1997) may pinch thin walls, so that four faces meet in one edge; those edges are
-    cut afterwards, and a closed mesh stays a closed manifold.
+    Quadric collapse (Garland and Heckbert 1997) may pinch thin walls, so that four faces meet in one edge; those edges
+    are cut afterwards, and a closed mesh stays a closed manifold.
     """
     if len(mesh.faces) <= num_faces:
         return mesh

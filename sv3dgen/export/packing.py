@@ -1,7 +1,8 @@
 """Put charts into a square without overlap: a skyline of what is placed, and the tallest chart first.
 
-Each chart is described by its profile: for every texel column it touches, the lowest and highest row. A chart is dropped onto
-the skyline where its top ends lowest, with its own underside taken into account (Levy et al. 2002, section 5.2).
+Each chart is described by its profile: for every texel column it touches, the lowest and highest row. A chart is
+dropped onto the skyline where its top ends lowest, with its own underside taken into account (Levy et al. 2002, section
+5.2).
 """
 
 import numpy as np
@@ -57,7 +58,8 @@ def try_scale(
     size_px: int,
     gutter_px: int,
 ) -> Int[ndarray, "charts 2"] | None:
-    """Lower left texel of every chart at this scale, or None where they don't fit. Half the gutter lies around each chart."""
+    """Lower left texel of every chart at this scale, or None where they don't fit. Half the gutter lies around each
+    chart."""
     width = np.floor(largest[:, 0] * scale).astype(np.int64) + 1 + gutter_px
     height = np.floor(largest[:, 1] * scale).astype(np.int64) + 1 + gutter_px
     if width.max() > size_px or height.max() > size_px:

@@ -1,7 +1,8 @@
 """Which faces meet at which edge, and the repair that makes every edge meet exactly two.
 
-A half-edge is one side of one face: half-edge `3 f + k` runs from corner k of face f to its corner k + 1. Two half-edges are
-twins when they are the same edge run through in opposite directions. A mesh is closed when every half-edge has a twin.
+A half-edge is one side of one face: half-edge `3 f + k` runs from corner k of face f to its corner k + 1. Two
+half-edges are twins when they are the same edge run through in opposite directions. A mesh is closed when every
+half-edge has a twin.
 """
 
 import numpy as np
@@ -34,8 +35,8 @@ def twins(
 ) -> Int[ndarray, " halves"]:
     """The twin of each half-edge, or -1 where there is none.
 
-    Where more than two faces meet in an edge, `vertices` decides: faces are paired around the edge so that the solid between
-    them is kept together. Without `vertices`, such half-edges get -1.
+    Where more than two faces meet in an edge, `vertices` decides: faces are paired around the edge so that the solid
+    between them is kept together. Without `vertices`, such half-edges get -1.
     """
     start, end = half_edges(faces)
     low, high = np.minimum(start, end), np.maximum(start, end)
@@ -62,8 +63,8 @@ def pair_around(group, start, end, faces, vertices, twin) -> None:
     first = opposite[0] - axis * (opposite[0] @ axis)
     angle = np.arctan2(opposite @ np.cross(axis, first), opposite @ first)
     rising = start[group] == low
-    # With outward normals the solid lies on the side of falling angles of a face that runs low to high, so each of those is
-    # paired with the nearest free one before it. Taken like brackets: falling ones open, rising ones close.
+    # With outward normals the solid lies on the side of falling angles of a face that runs low to high, so each of
+    # those is paired with the nearest free one before it. Taken like brackets: falling ones open, rising ones close.
     ring = np.lexsort((rising, angle))
     waiting: list[int] = []
     for half in np.concatenate([ring, ring]):
@@ -83,7 +84,8 @@ def face_neighbors(faces: Int[ndarray, "faces 3"]) -> Int[ndarray, "faces 3"]:
 
 
 def is_closed(mesh: Mesh) -> bool:
-    """True if, after merging vertices of equal position, every edge lies in exactly two faces, run in opposite directions."""
+    """True if, after merging vertices of equal position, every edge lies in exactly two faces, run in opposite
+    directions."""
     vertices, faces = mesh.vertices.numpy(), mesh.faces.numpy()
     if len(faces) == 0:
         return False
@@ -96,9 +98,9 @@ def split_crowded(
 ) -> tuple[Float[ndarray, "split 3"], Int[ndarray, "faces 3"]]:
     """Cut a mesh at edges of more than two faces and at vertices where several surfaces touch.
 
-    Every such vertex becomes one vertex for each surface through it, moved a little into that surface, so that the surfaces
-    no longer share a point. A closed mesh becomes a closed manifold with the same faces (Gueziec et al. 2001, "Cutting and
-    stitching").
+    Every such vertex becomes one vertex for each surface through it, moved a little into that surface, so that the
+    surfaces no longer share a point. A closed mesh becomes a closed manifold with the same faces (Gueziec et al. 2001,
+    "Cutting and stitching").
     """
     twin = twins(faces, vertices)
     half = np.flatnonzero(twin >= 0)
@@ -123,7 +125,8 @@ def split_crowded(
 def split_parallel(
     vertices: Float[ndarray, "vertices 3"], faces: Int[ndarray, "faces 3"]
 ) -> tuple[Float[ndarray, "split 3"], Int[ndarray, "more 3"]]:
-    """Give edges that join the same two vertices (a neck of two edges) a middle vertex each, so that no two are the same."""
+    """Give edges that join the same two vertices (a neck of two edges) a middle vertex each, so that no two are the
+    same."""
     while True:
         start, end = half_edges(faces)
         twin = twins(faces, vertices)

@@ -1,8 +1,8 @@
 """Look up textures at the pixels of a rasterised mesh, filtered so that they neither alias nor blur.
 
-Every face gets one mip level per frame, from the ratio of its areas in the texture and on the screen; between levels and
-between texels the lookup is linear (trilinear filtering), and texture coordinates repeat. All colours are linear light.
-Several samples per pixel are averaged here, premultiplied, so the large frame is never held in colour.
+Every face gets one mip level per frame, from the ratio of its areas in the texture and on the screen; between levels
+and between texels the lookup is linear (trilinear filtering), and texture coordinates repeat. All colours are linear
+light. Several samples per pixel are averaged here, premultiplied, so the large frame is never held in colour.
 Not differentiable: for training, colours come from the field.
 """
 
@@ -165,7 +165,18 @@ def _trilinear_reference(pyramid: MipPyramid, texture: int, uv: Tensor, levels: 
 @njit(cache=True, parallel=True, fastmath=True)
 @no_type_check
 def _shade_numba(
-    face_index, clip, faces, uv, uv_faces, face_texture, levels, texels, shapes, vertex_colors, vertex_light, supersample
+    face_index,
+    clip,
+    faces,
+    uv,
+    uv_faces,
+    face_texture,
+    levels,
+    texels,
+    shapes,
+    vertex_colors,
+    vertex_light,
+    supersample,
 ):
     tall, wide = face_index.shape
     out = np.zeros((tall // supersample, wide // supersample, 4), np.float32)
@@ -217,6 +228,10 @@ def _add_bilinear(pixel, weight, u, v, texels, shape):
     right_share, low_share = x - left, y - top
     x0, x1, y0, y1 = left % width, (left + 1) % width, top % height, (top + 1) % height
     for k in range(3):
-        upper = texels[first + y0 * width + x0, k] * (1 - right_share) + texels[first + y0 * width + x1, k] * right_share
-        lower = texels[first + y1 * width + x0, k] * (1 - right_share) + texels[first + y1 * width + x1, k] * right_share
+        upper = (
+            texels[first + y0 * width + x0, k] * (1 - right_share) + texels[first + y0 * width + x1, k] * right_share
+        )
+        lower = (
+            texels[first + y1 * width + x0, k] * (1 - right_share) + texels[first + y1 * width + x1, k] * right_share
+        )
         pixel[k] += weight * (upper * (1 - low_share) + lower * low_share)

@@ -1,5 +1,7 @@
 """Draw a textured mesh as it is: for posed views, turntables, and to see what was written to a file."""
 
+from collections.abc import Iterator
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -26,16 +28,21 @@ def render_textured(
     Averages over `supersample` squared samples per pixel in linear light, as a renderer of real light would.
     """
     look = appearance(mesh, irradiance)
+    return torch.stack(list(render_views(mesh, cameras, look, supersample, log_tone_map=log_tone_map)))
+
+
+def render_views(
+    mesh: TexturedMesh, cameras: Cameras, look: Appearance, supersample: int = 2, *, log_tone_map: bool = False
+) -> Iterator[Float[Tensor, "4 height width"]]:
+    """The same one view at a time, for films that need not be held whole; `look` is `appearance(mesh)`."""
     tall, wide = cameras.height_px * supersample, cameras.width_px * supersample
-    frames = []
     for view in range(len(cameras)):
         clip = clip_positions(cameras[view : view + 1], mesh.vertices)
         face_index = rasterize(clip, mesh.faces, tall, wide).face_index[0]
-        frames.append(straight_srgb(shade(face_index, clip[0], mesh.faces, look, supersample), log_tone_map))
-    return torch.stack(frames)
+        yield straight_srgb(shade(face_index, clip[0], mesh.faces, look, supersample), log_tone_map)
 
 
-def appearance(mesh: TexturedMesh, irradiance: Float[Tensor, " vertices"] | None) -> Appearance:
+def appearance(mesh: TexturedMesh, irradiance: Float[Tensor, " vertices"] | None = None) -> Appearance:
     """A mesh's colours in linear light, with grey where it has none."""
     num_faces = len(mesh.faces)
     colors = mesh.vertex_colors

@@ -1,0 +1,74 @@
+"""From a field to a texture: which surface point each texel shows, its colour there, and colour for the texels
+between."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from scipy.ndimage import distance_transform_edt
+from torch import Tensor
+
+from sv3dgen.export.unwrap import Unwrap
+from sv3dgen.kernels.rasterize import rasterize
+from sv3dgen.mesh import Mesh, vertex_normals
+
+ColorAt = Callable[[Float[Tensor, "points 3"], Float[Tensor, "points 3"]], Float[Tensor, "points 3"]]
+CHUNK = 1 << 17  # points asked of the field at once, which bounds the memory
+
+
+@dataclass(frozen=True)
+class Texels:
+    """The texels whose centres lie in a face, and where on the surface those centres are."""
+
+    rows: Int[Tensor, " texels"]  # from the top of the texture
+    cols: Int[Tensor, " texels"]
+    points: Float[Tensor, "texels 3"]
+    normals: Float[Tensor, "texels 3"]  # unit, interpolated between the vertices' as in shading
+
+
+def locate_texels(mesh: Mesh, unwrap: Unwrap, size_px: int) -> Texels:
+    """Rasterise the unwrapped faces as if the texture were the screen, and interpolate the surface over them."""
+    flat = 2 * unwrap.uv - 1
+    clip = torch.cat([flat, torch.zeros_like(flat[:, :1]), torch.ones_like(flat[:, :1])], dim=1)
+    face_index = rasterize(clip[None], unwrap.uv_faces, size_px, size_px).face_index[0]
+    rows, cols = torch.nonzero(face_index >= 0, as_tuple=True)
+    face = face_index[rows, cols].long()
+    center = torch.stack([(cols + 0.5) / size_px, 1 - (rows + 0.5) / size_px], dim=1)
+    weights = flat_weights(unwrap.uv[unwrap.uv_faces[face]], center)[..., None]
+    corners = mesh.faces[face]
+    normals = (weights * vertex_normals(mesh)[corners]).sum(1)
+    points = (weights * mesh.vertices[corners]).sum(1)
+    return Texels(rows, cols, points, torch.nn.functional.normalize(normals, dim=1))
+
+
+def flat_weights(corners: Float[Tensor, "points 3 2"], points: Float[Tensor, "points 2"]) -> Float[Tensor, "points 3"]:
+    """Barycentric coordinates of points in flat triangles, kept inside the triangle."""
+    x, y = (corners - points[:, None]).double().unbind(-1)
+    weights = x.roll(-1, 1) * y.roll(-2, 1) - x.roll(-2, 1) * y.roll(-1, 1)
+    total = weights.sum(1, keepdim=True)
+    weights = torch.where(total == 0, 1 / 3, weights / total).clamp(0, 1)
+    return (weights / weights.sum(1, keepdim=True)).float()
+
+
+def bake(mesh: Mesh, unwrap: Unwrap, size_px: int, color_at: ColorAt) -> Float[Tensor, "3 size size"]:
+    """The texture that shows `color_at` (sRGB of world points and unit normals) at the centre of every texel.
+
+    Texels outside all faces take the colour of the nearest texel inside one, so that linear lookups and smaller mip
+    levels near a seam see no foreign colour.
+    """
+    texels = locate_texels(mesh, unwrap, size_px)
+    chunks = zip(texels.points.split(CHUNK), texels.normals.split(CHUNK), strict=True)
+    colors = torch.cat([color_at(points, normals).detach() for points, normals in chunks]).clamp(0, 1)
+    texture = torch.zeros(size_px, size_px, 3)
+    inside = torch.zeros(size_px, size_px, dtype=torch.bool)
+    texture[texels.rows, texels.cols] = colors
+    inside[texels.rows, texels.cols] = True
+    return fill_outside(texture, inside).movedim(2, 0).contiguous()
+
+
+def fill_outside(texture: Float[Tensor, "height width 3"], inside: Tensor) -> Float[Tensor, "height width 3"]:
+    """Every pixel outside as its nearest one inside."""
+    nearest = distance_transform_edt(~inside.numpy(), return_distances=False, return_indices=True)
+    rows, cols = torch.from_numpy(nearest).long()
+    return texture[rows, cols]

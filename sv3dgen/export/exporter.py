@@ -1,0 +1,172 @@
+"""From an optimised surface and its colours to the files a person takes away."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sv3dgen.atomic import atomic_write
+from sv3dgen.cameras import Cameras
+from sv3dgen.export.bake import ColorAt, bake
+from sv3dgen.export.clean import clean
+from sv3dgen.export.decimate import decimate
+from sv3dgen.export.gltf import write_glb
+from sv3dgen.export.obj import write_obj
+from sv3dgen.export.topology import is_closed
+from sv3dgen.export.turntable import write_turntable
+from sv3dgen.export.unwrap import Unwrap, unwrap_by_projection, unwrap_by_xatlas
+from sv3dgen.materials.from_light import material_from_light
+from sv3dgen.mesh import Mesh, vertex_normals
+from sv3dgen.mesh_files import read_mesh
+from sv3dgen.metrics.image import over_white, psnr
+from sv3dgen.renderers.textured import render_textured
+from sv3dgen.textured_mesh import TexturedMesh, with_texture
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What was written, for the run card and for the person who waits."""
+
+    vertices: int
+    faces: int
+    watertight: bool  # every edge in exactly two faces after merging vertices of equal position
+    charts: int
+    seconds: Mapping[str, float]  # by part
+    files: tuple[Path, ...]
+    notes: tuple[str, ...]  # what went otherwise than asked, one line each
+
+
+class Exporter:
+    """Clean, decimate, unwrap, bake and write. Deterministic.
+
+    `faces` is reached within 2 %; a mesh that has fewer keeps them. `unwrap` "projection" is fast; "xatlas" stretches
+    less and gets `unwrap_limit_s` seconds, after which projection takes over.
+    """
+
+    def __init__(
+        self,
+        *,
+        faces: int,
+        texture_px: int,
+        loose_share: float = 0.2,
+        unwrap: Literal["projection", "xatlas"] = "projection",
+        unwrap_limit_s: float = 20.0,
+    ) -> None:
+        if faces < 100:
+            raise ValueError(f"export.faces={faces}: expected at least 100")
+        if not 64 <= texture_px <= 8192:
+            raise ValueError(f"export.texture_px={texture_px}: expected 64 to 8192")
+        if unwrap not in ("projection", "xatlas"):
+            raise ValueError(f"export.unwrap={unwrap}: expected projection or xatlas")
+        self.faces = faces
+        self.texture_px = texture_px
+        self.loose_share = loose_share
+        self.unwrap = unwrap
+        self.unwrap_limit_s = unwrap_limit_s
+
+    def export(self, surface: Mesh, color_at: ColorAt, folder: str | Path, light: dict) -> ExportReport:
+        """Write `mesh/mesh.{glb,obj,mtl,png}`, `light.json` and `turntable.mp4` into a run's folder.
+
+        `color_at` gives the sRGB albedo at world points with unit normals; `light` is `Material.light()`.
+        """
+        folder = Path(folder)
+        watch = Stopwatch()
+        notes: list[str] = []
+        with torch.no_grad():
+            whole = clean(surface, self.loose_share)
+            if len(whole.faces) == 0:
+                raise ValueError("export: the surface has no faces, so there is nothing to write")
+            watch.lap("clean")
+            mesh = decimate(whole, self.faces)
+            notes += decimation_notes(whole, mesh, self.faces)
+            watch.lap("decimate")
+            layout = self._unwrapped(mesh, notes)
+            watch.lap("unwrap")
+            texture = bake(mesh, layout, self.texture_px, color_at)
+            textured = with_texture(mesh, layout.uv, layout.uv_faces, texture)
+            watch.lap("bake")
+            files = write_files(folder, textured, light)
+            watch.lap("write")
+            write_turntable(folder / "turntable.mp4", textured)
+            watch.lap("turntable")
+        closed = is_closed(mesh)
+        if not closed:
+            notes.append("the mesh is not closed: some edges don't lie in exactly two faces")
+        files = (*files, folder / "turntable.mp4")
+        return ExportReport(
+            len(mesh.vertices), len(mesh.faces), closed, layout.charts, watch.seconds, files, tuple(notes)
+        )
+
+    def _unwrapped(self, mesh: Mesh, notes: list[str]) -> Unwrap:
+        if self.unwrap == "xatlas":
+            found = unwrap_by_xatlas(mesh, self.texture_px, self.unwrap_limit_s)
+            if found is not None:
+                return found
+            notes.append(f"xatlas gave nothing within {self.unwrap_limit_s:g} s; unwrapped by projection instead")
+        return unwrap_by_projection(mesh, self.texture_px)
+
+
+class Stopwatch:
+    """Seconds between laps, by name."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = perf_counter()
+
+    def lap(self, name: str) -> None:
+        """Book the time since the last lap."""
+        now = perf_counter()
+        self.seconds[name], self._last = now - self._last, now
+
+
+def decimation_notes(whole: Mesh, mesh: Mesh, asked: int) -> list[str]:
+    """One line where the number of faces is not the one that was asked for."""
+    if len(whole.faces) < asked:
+        return [f"the surface has {len(whole.faces)} faces, fewer than export.faces={asked}: kept them all"]
+    if abs(len(mesh.faces) - asked) > 0.02 * asked:
+        return [f"decimated to {len(mesh.faces)} faces, export.faces={asked} could not be met on this shape"]
+    return []
+
+
+def write_files(folder: Path, mesh: TexturedMesh, light: dict) -> tuple[Path, ...]:
+    """The mesh as GLB and OBJ, and its light."""
+    write_glb(folder / "mesh" / "mesh.glb", mesh)
+    others = write_obj(folder / "mesh" / "mesh.obj", mesh)
+    with atomic_write(folder / "light.json") as temporary:
+        temporary.write_text(json.dumps(light, indent=2) + "\n")
+    return (folder / "mesh" / "mesh.glb", *others, folder / "light.json")
+
+
+@torch.no_grad()
+def psnr_of_glb(
+    path: str | Path,
+    light: dict,
+    cameras: Cameras,
+    rgb: Float[Tensor, "views 3 height width"],
+    alpha: Float[Tensor, "views 1 height width"],
+) -> float:
+    """Mean PSNR in dB, before white, of a written GLB read back, lit by `light` and rendered, against views of the
+    object."""
+    mesh = read_mesh(path)
+    rgba = render_textured(mesh, cameras, **lighting(mesh, light))
+    return float(psnr(over_white(rgba[:, :3], rgba[:, 3:]), over_white(rgb, alpha)).mean())
+
+
+def lighting(mesh: TexturedMesh, light: dict) -> dict:
+    """The arguments that make `render_textured` shade as the material of this light.json does."""
+    material = material_from_light(light)
+    neutral = torch.zeros(len(mesh.vertices), material.feature_dim)
+    shading = material(neutral, welded_normals(mesh))
+    return {"irradiance": shading.irradiance[:, 0], "log_tone_map": light.get("tone_map") == "log"}
+
+
+def welded_normals(mesh: TexturedMesh) -> Float[Tensor, "vertices 3"]:
+    """Smooth normals that don't break where a file split vertices along texture seams."""
+    positions, inverse = torch.unique(mesh.vertices, dim=0, return_inverse=True)
+    return vertex_normals(Mesh(positions, inverse[mesh.faces]))[inverse]
