@@ -1,0 +1,261 @@
+"""The numba version of marching and compositing: a thread takes whole rays, so results do not depend on timing."""
+
+from typing import no_type_check  # a run-time type checker's wrapper around a kernel cannot be compiled
+
+import numpy as np
+import torch
+from numba import njit, prange
+from torch import Tensor
+
+RAYS = 64  # a thread takes at once
+BLOCK = 8  # cells along the edge of a block that is skipped whole when it is empty
+
+
+def march(
+    origins: Tensor, directions: Tensor, occupied: Tensor, aabb: Tensor, step_size: float, jitter: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Ray index, t and offsets of the samples; the arguments are those of `ray_marching.march`."""
+    box = _plain(aabb)
+    cells = occupied.detach().contiguous().numpy()
+    phase = ((jitter.detach().float() + 0.5) % 1.0).numpy()
+    blocks = np.zeros([-(-size // BLOCK) for size in cells.shape], np.bool_)
+    _mark_blocks(cells, blocks)
+    # Rays write into generous room of their own first, as their counts are not known: untouched memory costs nothing.
+    candidates = int(np.linalg.norm(box[1] - box[0]) / np.float32(step_size)) + 2
+    room = np.empty((-(-len(origins) // RAYS), RAYS * candidates), np.float32)
+    offsets = torch.zeros(len(origins) + 1, dtype=torch.int64)
+    counts = offsets[1:].numpy()
+    _march_kernel(_plain(origins), _plain(directions), cells, blocks, box, np.float32(step_size), phase, room, counts)
+    torch.cumsum(offsets, 0, out=offsets)
+    ray_index, t = torch.empty(int(offsets[-1]), dtype=torch.int64), torch.empty(int(offsets[-1]))
+    _pack_kernel(room, offsets.numpy(), ray_index.numpy(), t.numpy())
+    return ray_index, t.to(origins.dtype), offsets
+
+
+def prune(density: Tensor, delta: Tensor, offsets: Tensor, min_transmittance: float, min_alpha: float) -> Tensor:
+    """Mask of the samples that can be seen; the arguments are those of `ray_marching.prune`."""
+    keep = torch.empty(len(density), dtype=torch.bool)
+    limits = np.float32(min_transmittance), np.float32(min_alpha)
+    _prune_kernel(_plain(density), _plain(delta), _plain_offsets(offsets), *limits, keep.numpy())
+    return keep
+
+
+class RenderWeights(torch.autograd.Function):
+    """Density, delta, offsets -> weights; the gradient goes to the density."""
+
+    @staticmethod
+    def forward(ctx, density, delta, offsets):
+        weights, behind = torch.empty(len(density)), torch.empty(len(density))
+        _weights_kernel(_plain(density), _plain(delta), _plain_offsets(offsets), weights.numpy(), behind.numpy())
+        ctx.save_for_backward(delta, offsets, weights, behind)
+        return weights.to(density.dtype)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad):
+        delta, offsets, weights, behind = ctx.saved_tensors
+        grad_density = torch.empty(len(grad))
+        _weights_backward_kernel(
+            _plain(grad),
+            _plain(delta),
+            _plain_offsets(offsets),
+            weights.numpy(),
+            behind.numpy(),
+            grad_density.numpy(),
+        )
+        return grad_density.to(grad.dtype), None, None
+
+
+class Accumulate(torch.autograd.Function):
+    """Weights, values, offsets -> sums along the rays."""
+
+    @staticmethod
+    def forward(ctx, weights, values, offsets):
+        ctx.save_for_backward(weights, values, offsets)
+        sums = torch.empty(len(offsets) - 1, values.shape[1])
+        _accumulate_kernel(_plain(weights), _plain(values), _plain_offsets(offsets), sums.numpy())
+        return sums.to(values.dtype)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad):
+        weights, values, offsets = ctx.saved_tensors
+        grad_weights, grad_values = torch.empty(len(weights)), torch.empty(values.shape)
+        _accumulate_backward_kernel(
+            _plain(weights),
+            _plain(values),
+            _plain_offsets(offsets),
+            _plain(grad),
+            grad_weights.numpy(),
+            grad_values.numpy(),
+        )
+        return grad_weights.to(weights.dtype), grad_values.to(values.dtype), None
+
+
+def _plain(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().float().contiguous().numpy()
+
+
+def _plain_offsets(offsets: Tensor) -> np.ndarray:
+    return offsets.long().contiguous().numpy()
+
+
+@njit(cache=True, parallel=True)
+@no_type_check
+def _mark_blocks(occupied, blocks):
+    size_x, size_y, size_z = occupied.shape
+    for block_x in prange(blocks.shape[0]):
+        for x in range(block_x * BLOCK, min(size_x, (block_x + 1) * BLOCK)):
+            for y in range(size_y):
+                for block_z in range(blocks.shape[2]):
+                    found = False
+                    for z in range(block_z * BLOCK, min(size_z, (block_z + 1) * BLOCK)):
+                        found |= occupied[x, y, z]
+                    blocks[block_x, y // BLOCK, block_z] |= found
+
+
+# No fast-math here: with the reference's roundings, the same samples are kept, to the last one.
+@njit(cache=True, parallel=True, error_model="numpy")
+@no_type_check
+def _march_kernel(origins, directions, occupied, blocks, box, step_size, phase, room, counts):
+    candidates = room.shape[1] // RAYS
+    for chunk in prange(room.shape[0]):
+        written = 0
+        for ray in range(chunk * RAYS, min(len(origins), (chunk + 1) * RAYS)):
+            ray_phase, found = phase[ray], room[chunk, written:]
+            kept = _march_ray(
+                origins[ray], directions[ray], occupied, blocks, box, step_size, ray_phase, candidates, found
+            )
+            counts[ray] = kept
+            written += kept
+
+
+@njit(cache=True, error_model="numpy")
+@no_type_check
+def _march_ray(origin, direction, occupied, blocks, box, step_size, phase, candidates, found):
+    near, far = _clip_to_box(origin, direction, box)
+    scale_x = np.float32(occupied.shape[0]) / (box[1, 0] - box[0, 0])
+    scale_y = np.float32(occupied.shape[1]) / (box[1, 1] - box[0, 1])
+    scale_z = np.float32(occupied.shape[2]) / (box[1, 2] - box[0, 2])
+    kept = number = 0
+    while number < candidates:  # more than a unit direction ever needs: wrong directions must not write past the room
+        t = near + (np.float32(number) + phase) * step_size
+        if not t < far:
+            break
+        x = _cell(origin[0] + t * direction[0] - box[0, 0], scale_x, occupied.shape[0])
+        y = _cell(origin[1] + t * direction[1] - box[0, 1], scale_y, occupied.shape[1])
+        z = _cell(origin[2] + t * direction[2] - box[0, 2], scale_z, occupied.shape[2])
+        if occupied[x, y, z]:
+            found[kept] = t
+            kept += 1
+            number += 1
+            continue
+        # Empty: go on behind the cell, or behind the whole block of cells if all of it is empty.
+        size = 1 if blocks[x // BLOCK, y // BLOCK, z // BLOCK] else BLOCK
+        leave = _leave(x // size * size, size, scale_x, origin[0] - box[0, 0], direction[0])
+        leave = min(leave, _leave(y // size * size, size, scale_y, origin[1] - box[0, 1], direction[1]))
+        leave = min(leave, _leave(z // size * size, size, scale_z, origin[2] - box[0, 2], direction[2]))
+        # A sample next to the boundary is looked at rather than skipped: rounding may put it on either side.
+        number = max(number + 1, int(np.ceil((min(leave, far) - near) / step_size - phase - np.float32(1e-2))))
+    return kept
+
+
+@njit(cache=True, error_model="numpy")
+@no_type_check
+def _clip_to_box(origin, direction, box):
+    near, far = np.float32(0), np.float32(np.inf)
+    for axis in range(3):
+        if direction[axis] == 0:
+            if origin[axis] < box[0, axis] or origin[axis] > box[1, axis]:
+                return np.float32(0), np.float32(-np.inf)
+        else:
+            to_low = (box[0, axis] - origin[axis]) / direction[axis]
+            to_high = (box[1, axis] - origin[axis]) / direction[axis]
+            near, far = max(near, min(to_low, to_high)), min(far, max(to_low, to_high))
+    return near, far
+
+
+@njit(cache=True, error_model="numpy")
+@no_type_check
+def _cell(distance, scale, size):
+    return min(max(int(distance * scale), 0), size - 1)
+
+
+@njit(cache=True, error_model="numpy")
+@no_type_check
+def _leave(first, size, scale, origin, direction):
+    """Distance at which a ray leaves the slab of cells first : first + size of one axis."""
+    if direction > 0:
+        return (np.float32(first + size) / scale - origin) / direction
+    if direction < 0:
+        return (np.float32(first) / scale - origin) / direction
+    return np.float32(np.inf)
+
+
+@njit(cache=True, parallel=True)
+@no_type_check
+def _pack_kernel(room, offsets, ray_index, t):
+    rays = len(offsets) - 1
+    for chunk in prange(room.shape[0]):
+        first = offsets[chunk * RAYS]
+        for ray in range(chunk * RAYS, min(rays, (chunk + 1) * RAYS)):
+            for sample in range(offsets[ray], offsets[ray + 1]):
+                ray_index[sample] = ray
+                t[sample] = room[chunk, sample - first]
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+@no_type_check
+def _weights_kernel(density, delta, offsets, weights, behind):
+    for ray in prange(len(offsets) - 1):
+        transmittance = np.float32(1)
+        for i in range(offsets[ray], offsets[ray + 1]):
+            alpha = -np.expm1(-density[i] * delta[i])
+            weights[i] = transmittance * alpha
+            transmittance *= np.float32(1) - alpha
+            behind[i] = transmittance
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+@no_type_check
+def _weights_backward_kernel(grad, delta, offsets, weights, behind, grad_density):
+    # More density at i adds what is left behind i to its own weight, and takes its share from each weight after it.
+    for ray in prange(len(offsets) - 1):
+        taken = np.float32(0)
+        for i in range(offsets[ray + 1] - 1, offsets[ray] - 1, -1):
+            grad_density[i] = (grad[i] * behind[i] - taken) * delta[i]
+            taken += grad[i] * weights[i]
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+@no_type_check
+def _prune_kernel(density, delta, offsets, min_transmittance, min_alpha, keep):
+    for ray in prange(len(offsets) - 1):
+        transmittance = np.float32(1)
+        for i in range(offsets[ray], offsets[ray + 1]):
+            alpha = -np.expm1(-density[i] * delta[i])
+            keep[i] = transmittance > min_transmittance and alpha > min_alpha
+            transmittance *= np.float32(1) - alpha
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+@no_type_check
+def _accumulate_kernel(weights, values, offsets, sums):
+    for ray in prange(len(offsets) - 1):
+        for channel in range(values.shape[1]):
+            sums[ray, channel] = 0
+        for i in range(offsets[ray], offsets[ray + 1]):
+            for channel in range(values.shape[1]):
+                sums[ray, channel] += weights[i] * values[i, channel]
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+@no_type_check
+def _accumulate_backward_kernel(weights, values, offsets, grad, grad_weights, grad_values):
+    for ray in prange(len(offsets) - 1):
+        for i in range(offsets[ray], offsets[ray + 1]):
+            product = np.float32(0)
+            for channel in range(values.shape[1]):
+                product += values[i, channel] * grad[ray, channel]
+                grad_values[i, channel] = weights[i] * grad[ray, channel]
+            grad_weights[i] = product
