@@ -52,7 +52,7 @@ class ReferenceViews(Guidance):
         losses, pictures = {}, {}
         composited = [name for name in wanted if name == "lpips" or (name == "rgb" and self.compare == "composite")]
         if composited:
-            generator = torch.Generator().manual_seed(((self.seed + 1) << 40) + step)
+            generator = self._generator(step)
             background = _background(self.background, generator).to(batch.rgb.device)
             drawn = _composite(render.rgb, render.opacity, background)
             target = _composite(batch.rgb, batch.alpha, background)
@@ -67,6 +67,10 @@ class ReferenceViews(Guidance):
             drawn = torch.where(render.shaded, drawn, target)
             losses["lpips"] = self.lpips(*self._cut(drawn, target, batch.alpha, generator)).mean()
         return GuidanceOutput(losses, pictures)
+
+    def _generator(self, step: int) -> torch.Generator:
+        # The generator takes 32 bits of a seed; other parts seed theirs with the plain sum, hence the constant.
+        return torch.Generator().manual_seed((((self.seed << 20) + step) ^ 0x5BD1E995) & 0xFFFFFFFF)
 
     def _big_enough(self, batch: ViewBatch) -> bool:
         if self.lpips is None:

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from sv3dgen.errors import InputError
 from sv3dgen.interfaces import Guidance, GuidanceOutput, RenderOutput, ViewBatch
-from sv3dgen.losses import adjacent_faces, binary_entropy, normal_consistency
+from sv3dgen.kernels.edge_adjacency import edge_adjacency
+from sv3dgen.losses import binary_entropy, normal_consistency
 from sv3dgen.schedules import Schedule, active_terms, checked_weights
 
 
@@ -34,6 +35,6 @@ class Regularity(Guidance):
         if "mesh_normal" in wanted:
             if render.mesh is None:
                 raise InputError("regularity.weights.mesh_normal: needs the mesh renderer")
-            pairs = adjacent_faces(render.mesh.faces)
-            losses["mesh_normal"] = normal_consistency(render.mesh, pairs, self.sliver_share)
+            sides = edge_adjacency(render.mesh.faces).faces
+            losses["mesh_normal"] = normal_consistency(render.mesh, sides[sides[:, 1] >= 0], self.sliver_share)
         return GuidanceOutput(losses)

@@ -122,28 +122,11 @@ def normal_consistency(
     return (1 - (first * second).sum(-1)).sum() / max(len(pairs), 1)
 
 
-def adjacent_faces(faces: Int[Tensor, "faces 3"]) -> Int[Tensor, "pairs 2"]:
-    """Pairs of faces that share an edge. Edges of one or of more than two faces are left out."""
-    corners = faces.long()
-    edges = torch.cat([corners[:, [0, 1]], corners[:, [1, 2]], corners[:, [2, 0]]])
-    low, high = edges.amin(1), edges.amax(1)
-    key, order = torch.sort(low * (corners.max() + 1 if len(faces) else 1) + high)
-    same = key[1:] == key[:-1]
-    # A third face with the same edge makes the edge's neighbourhood ambiguous.
-    before = torch.nn.functional.pad(same[:-1], (1, 0)) if len(same) else same
-    after = torch.nn.functional.pad(same[1:], (0, 1)) if len(same) else same
-    start = (same & ~before & ~after).nonzero()[:, 0]
-    owner = order % max(len(faces), 1)
-    return torch.stack([owner[start], owner[start + 1]], dim=1)
-
-
 def masked_mean(values: Float[Tensor, "images channels height width"], mask: Mask | None) -> Float[Tensor, ""]:
-    """Mean over the selected pixels and all channels; 0, with a zero gradient, where none is selected."""
+    """Mean over the selected pixels and all channels; 0, with a zero gradient, where none is. Values must be finite."""
     if mask is None:
         return values.sum() / max(values.numel(), 1)
-    # `where`, not a product: what lies outside the mask may be anything, also infinite.
-    kept = torch.where(mask, values, 0)
-    return kept.sum() / (mask.sum() * values.shape[1]).clamp_min(1)
+    return (values * mask).sum() / (mask.sum() * values.shape[1]).clamp_min(1)
 
 
 def _neighbours(values: Tensor, mask: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:

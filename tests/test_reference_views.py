@@ -1,0 +1,176 @@
+import dataclasses
+import logging
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from guidance import reference_views
+from guidance.reference_views import ReferenceViews
+from sv3dgen import losses
+from sv3dgen.cameras import look_at_origin
+from sv3dgen.errors import InputError
+from sv3dgen.interfaces import RenderOutput, ViewBatch
+from sv3dgen.lpips import Lpips
+
+
+def scene(height: int = 8, width: int = 8, seed: int = 0) -> tuple[RenderOutput, ViewBatch]:
+    """Two images of noise; the object fills the target's left half, and three of four of its pixels are shaded."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def noise(channels: int) -> torch.Tensor:
+        return torch.rand(2, channels, height, width, generator=generator)
+
+    alpha = torch.zeros(2, 1, height, width)
+    alpha[..., : (width + 1) // 2] = 1
+    shaded = (noise(1) < 0.75) & (alpha > 0)
+    render = RenderOutput(
+        rgb=noise(3) * shaded,
+        albedo=noise(3) * shaded,
+        irradiance=noise(1) * shaded,
+        opacity=noise(1),
+        depth=(1 + noise(1)) * shaded,
+        normal=torch.nn.functional.normalize(noise(3) - 0.5, dim=1) * shaded,
+        shaded=shaded,
+    )
+    cameras = look_at_origin(torch.zeros(2), torch.tensor([0.0, 90.0]), distance=2.0, size_px=max(height, width))
+    return render, ViewBatch(cameras, None, noise(3), alpha)
+
+
+def test_unknown_term_is_refused():
+    with pytest.raises(InputError, match="rgb, mask, lpips"):
+        ReferenceViews(weights={"colour": 1.0})
+
+
+def test_terms_without_weight_are_not_computed():
+    render, batch = scene()
+    guidance = ReferenceViews(weights={"rgb": 0.0, "mask": {0: 0.0, 10: 1.0}})
+    assert not guidance(render, batch, 0).losses
+    assert set(guidance(render, batch, 1).losses) == {"mask"}
+
+
+def test_mask_is_the_squared_difference():
+    render, batch = scene()
+    got = ReferenceViews(weights={"mask": 1.0})(render, batch, 0).losses["mask"]
+    torch.testing.assert_close(got, (render.opacity - batch.alpha).square().mean())
+
+
+def test_composite_on_white_over_shaded_pixels():
+    render, batch = scene()
+    got = ReferenceViews(weights={"rgb": 1.0})(render, batch, 0)
+    drawn = render.rgb * render.opacity + 1 - render.opacity
+    target = batch.rgb * batch.alpha + 1 - batch.alpha
+    picked = render.shaded.expand_as(drawn)
+    torch.testing.assert_close(got.losses["rgb"], (drawn - target)[picked].square().mean())
+    torch.testing.assert_close(got.pictures["target"], target)
+
+
+def test_inside_compares_straight_colours_of_solid_pixels():
+    render, batch = scene()
+    batch = dataclasses.replace(batch, alpha=0.9 * batch.alpha.clone())
+    batch.alpha[0] /= 0.9
+    got = ReferenceViews(weights={"rgb": 1.0}, compare="inside")(render, batch, 0).losses["rgb"]
+    picked = render.shaded[0].expand(3, -1, -1)
+    torch.testing.assert_close(got, (render.rgb - batch.rgb)[0][picked].square().mean())
+
+
+def test_inside_leaves_opacity_alone():
+    render, batch = scene()
+    opacity = render.opacity.clone().requires_grad_()
+    rgb = render.rgb.clone().requires_grad_()
+    render = dataclasses.replace(render, opacity=opacity, rgb=rgb)
+    ReferenceViews(weights={"rgb": 1.0}, compare="inside")(render, batch, 0).losses["rgb"].backward()
+    assert opacity.grad is None and rgb.grad.abs().max() > 0
+
+
+def backgrounds(seed: int, steps: int) -> torch.Tensor:
+    """The colour each step puts behind an image of nothing."""
+    render, batch = scene(2, 2)
+    batch = dataclasses.replace(batch, alpha=torch.zeros_like(batch.alpha))
+    guidance = ReferenceViews(weights={"rgb": 1.0}, background="random", seed=seed)
+    return torch.stack([guidance(render, batch, step).pictures["target"][0, :, 0, 0] for step in range(steps)])
+
+
+def test_random_background_is_white_half_the_time_and_follows_seed_and_step():
+    first = backgrounds(0, 300)
+    white = (first == 1).all(1).float().mean().item()
+    assert 0.4 < white < 0.6
+    colours = first[~(first == 1).all(1)]
+    assert len(colours.unique(dim=0)) == len(colours)
+    assert colours.mean().item() == pytest.approx(0.5, abs=0.06)
+    assert torch.equal(first[:20], backgrounds(0, 20))
+    assert not torch.equal(first[:20], backgrounds(1, 20))
+
+
+def test_small_and_empty_images_give_zero_not_nan():
+    for height, width in ((1, 1), (2, 2)):
+        render, batch = scene(height, width)
+        nothing = dataclasses.replace(render, shaded=torch.zeros_like(render.shaded))
+        for compare in ("composite", "inside"):
+            guidance = ReferenceViews(weights={"rgb": 1.0, "mask": 1.0}, compare=compare, background="random")
+            assert guidance(render, batch, 0).losses["rgb"].isfinite()
+            assert guidance(nothing, batch, 0).losses["rgb"] == 0
+
+
+@pytest.fixture
+def random_lpips(monkeypatch) -> Lpips:
+    module = Lpips(net="alex")
+    monkeypatch.setattr("sv3dgen.lpips.load_lpips", lambda net: module)
+    return module
+
+
+def test_lpips_sees_shaded_pixels_only(random_lpips):
+    render, batch = scene(32, 40)
+    rgb = render.rgb.clone().requires_grad_()
+    render = dataclasses.replace(render, rgb=rgb)
+    got = ReferenceViews(weights={"lpips": 1.0})(render, batch, 0)
+    drawn = torch.where(render.shaded, rgb * render.opacity + 1 - render.opacity, got.pictures["target"])
+    torch.testing.assert_close(got.losses["lpips"], random_lpips(drawn, got.pictures["target"]).mean())
+    got.losses["lpips"].backward()
+    assert rgb.grad[render.shaded.expand_as(rgb)].abs().max() > 0
+    assert rgb.grad[~render.shaded.expand_as(rgb)].abs().max() == 0
+
+
+def test_lpips_cuts_squares_around_the_object(random_lpips, monkeypatch):
+    seen = []
+    monkeypatch.setattr(random_lpips, "forward", lambda drawn, target: seen.append(target) or torch.zeros(len(drawn)))
+    render, batch = scene(48, 64)
+    guidance = ReferenceViews(weights={"lpips": 1.0}, lpips_px=32)
+    for step in (0, 0, 1):
+        guidance(render, batch, step)
+    assert {tuple(target.shape) for target in seen} == {(2, 3, 32, 32)}
+    assert torch.equal(seen[0], seen[1]) and not torch.equal(seen[0], seen[2])
+    assert ((seen[0] < 1).any(1).float().mean((1, 2)) > 0.3).all()
+
+
+def test_images_too_small_for_lpips_are_told_once(random_lpips, caplog):
+    render, batch = scene(8, 8)
+    guidance = ReferenceViews(weights={"lpips": 1.0, "mask": 1.0})
+    with caplog.at_level(logging.WARNING):
+        assert [set(guidance(render, batch, step).losses) for step in (0, 1)] == [{"mask"}] * 2
+    assert len(caplog.records) == 1
+
+
+def test_lpips_that_cannot_be_had_is_left_out(monkeypatch):
+    monkeypatch.setattr("sv3dgen.lpips.load_lpips", lambda net: None)
+    render, batch = scene(32, 32)
+    guidance = ReferenceViews(weights={"lpips": 1.0, "rgb": 1.0})
+    assert set(guidance(render, batch, 0).losses) == {"rgb"}
+
+
+def test_lpips_is_not_looked_for_unless_it_will_weigh(monkeypatch):
+    monkeypatch.setattr(reference_views, "_lpips", lambda net: pytest.fail("looked for LPIPS"))
+    ReferenceViews(weights={"rgb": 1.0, "lpips": {0: 0.0, 100: 0.0}})
+
+
+def test_import_pulls_in_no_lpips():
+    names = "{'torchmetrics', 'lpips', 'sv3dgen.lpips'}"
+    code = f"import sys, guidance.reference_views; sys.exit(bool({names} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_rgb_equals_the_loss_function():
+    render, batch = scene()
+    got = ReferenceViews(weights={"rgb": 1.0}, compare="inside")(render, batch, 3).losses["rgb"]
+    torch.testing.assert_close(got, losses.mse(render.rgb, batch.rgb, render.shaded & (batch.alpha > 0.95)))
