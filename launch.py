@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 
-from sv3dgen.command_line import checked_arguments
+from sv3dgen.command_line import checked_arguments, register_resolvers
 from sv3dgen.errors import InputError
 from sv3dgen.run_folder import discard_unused
 
@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parent
 @hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name="config")
 def start(config: DictConfig) -> None:
     """One run, in the folder that Hydra made."""
+    register_resolvers()  # again, because a sweep's launcher may have started this in a process of its own
     try:
         from systems.run import run  # imports torch and lightning, which take seconds
 

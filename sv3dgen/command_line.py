@@ -46,10 +46,12 @@ def checked_arguments(arguments: list[str], root: Path) -> list[str]:
     settings = _with_schedules_replaced(_with_resumed(settings))
     only_asks = flags.help or flags.cfg or flags.info
     register_resolvers()
+    seen = set()
     with initialize_config_dir(str(root / "conf"), version_base="1.3"):
         for command in _commands(settings, sweeping=flags.multirun):
             config = _compose_checked(command, root)
-            if not only_asks:
+            if not only_asks and (config.views, config.image) not in seen:
+                seen.add((config.views, config.image))
                 _check_inputs(config)
                 _check_folder(Path(config.hydra.sweep.dir if flags.multirun else config.hydra.run.dir))
     return others + settings
@@ -200,7 +202,7 @@ def _check_option(override: Override) -> None:
             )
 
 
-def _check_key(key: str, tree: Mapping[str, Any], groups: Iterable[str]) -> None:
+def _check_key(key: str, tree: Mapping[Any, Any], groups: Iterable[str]) -> None:
     """Raise InputError, with the nearest key, where the composed config has no such key."""
     node: Any = tree
     for part in key.split("."):
@@ -222,7 +224,7 @@ def _check_key(key: str, tree: Mapping[str, Any], groups: Iterable[str]) -> None
     raise InputError(f"{key}: no such key; {hint}")
 
 
-def _dotted(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+def _dotted(tree: Mapping[Any, Any], prefix: str = "") -> Iterator[str]:
     for key, value in tree.items():
         yield f"{prefix}{key}"
         if isinstance(value, dict):

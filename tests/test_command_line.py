@@ -1,0 +1,184 @@
+"""What the command line gets wrong, and what it is told; on a small stand-in for conf/ and the parts."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sv3dgen.command_line import checked_arguments, stem
+from sv3dgen.errors import InputError
+
+ROOT = Path(__file__).parents[1]
+PART = """
+from typing import Literal
+from collections.abc import Mapping
+
+class Part:
+    def __init__(
+        self, *, levels: int = 4, radius: float = 0.6, shape: Literal["round", "flat"] = "round",
+        weight: float | Mapping[int, float] = 1.0,
+    ): ...
+"""
+OPTIONS = {
+    "geometry/hash_grid": {"_target_": "geometry.part.Part", "levels": 4, "radius": 0.6, "shape": "round"},
+    "geometry/dmtet": {"_target_": "geometry.part.Part", "weight": {0: 0.0, 100: 1.0}},
+    "system/sv3d_dmtet": {"steps": 100},
+    "system/sv3d_nerf": {"steps": 200},
+    "preset/cpu": {},
+    "logger/csv": {},
+}
+CONFIG = {
+    "defaults": [
+        {"geometry@coarse.geometry": "hash_grid"},
+        {"geometry": "dmtet"},
+        {"logger": "csv"},
+        "_self_",
+        {"system": "sv3d_dmtet"},
+        {"preset": "cpu"},
+    ],
+    "views": None,
+    "image": None,
+    "name": "${stem:${views},${image}}",
+    "seed": 0,
+    "resume": None,
+    "hydra": {"run": {"dir": "outputs/${name}"}},
+}
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("project")
+    (root / "geometry").mkdir()
+    (root / "geometry" / "part.py").write_text(PART)
+    for name, content in {**OPTIONS, "config": CONFIG}.items():
+        path = root / "conf" / f"{name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return root
+
+
+@pytest.fixture
+def here(tmp_path: Path, views_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with good views in `toy` and nothing else."""
+    shutil.copytree(views_folder, tmp_path / "toy")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("view=toy", "view: no such key; did you mean views?"),
+        ("views=toy sytem=sv3d_nerf", "sytem: no such key; did you mean system?"),
+        ("views=toy levels=3", "levels: no such key; did you mean coarse.geometry.levels?"),
+        (
+            "views=toy coarse.geometry.levls=3",
+            "coarse.geometry.levls: no such key; did you mean coarse.geometry.levels?",
+        ),
+        ("views=toy qqqqqqq=3", "qqqqqqq: no such key; python launch.py --help lists all"),
+        ("views=toy system=foo", "system=foo: no such option, expected one of: sv3d_dmtet, sv3d_nerf"),
+        ("views=toy logger=null", "logger=null: no such option, expected one of: csv"),
+        ("views=toy geometry@coarse.geometry=foo", "geometry=foo: no such option, expected one of: dmtet, hash_grid"),
+        ("views=toy coarse.geometry.levels=abc", "coarse.geometry.levels=abc: expected int"),
+        ("views=toy coarse.geometry.radius=true", "coarse.geometry.radius=true: expected float"),
+        ("views=toy coarse.geometry.shape=cube", "coarse.geometry.shape=cube: expected one of round, flat"),
+        ("views=toy geometry.weight={0:0,9:x}", "geometry.weight={0: 0, 9: 'x'}: expected float | Mapping[int, float]"),
+        ("views=toy +geometry.size=1", "geometry.size: Part has no such argument, expected one of: levels, radius,"),
+        ("views=toy system.steps=abc", "system.steps=abc: expected int, such as 100"),
+        ("views=toy seed=1.5", "seed=1.5: expected int, such as 0"),
+        ("views=toy seed=0,1", "seed=0,1: several values need -m"),
+        ("-m views=toy seed=0,1,x", "seed=x: expected int"),
+        ("-m views=toy,nope", "nope: "),
+        ("-m views=toy system=sv3d_nerf,foo", "system=foo: no such option"),
+        ("views=7", "views=7: expected a path"),
+        ("views=nope", "nope: "),
+        ("views=toy/transforms", "toy/transforms: "),
+        ("picture.png", "picture.png: expected key=value"),
+        ("--views=toy", "unrecognized arguments: --views=toy; expected key=value settings without dashes"),
+        ("image=a.png", "image=a.png: no model"),
+        ("", "nothing to work on: expected views=FOLDER"),
+        ("resume=nope", "resume=nope: expected the folder of an earlier run"),
+        ("views=toy hydra.run.dir=toy/000.png/run", "toy/000.png/run: expected a folder for the run"),
+    ],
+)
+def test_refusals_name_the_key_and_what_was_expected(project: Path, here: Path, command: str, message: str) -> None:
+    with pytest.raises(InputError) as refusal:
+        checked_arguments(command.split(), project)
+    assert str(refusal.value).startswith(message)
+    assert "\n" not in str(refusal.value)
+    assert [path.name for path in here.iterdir()] == ["toy"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "views=toy",
+        "views=toy system=sv3d_nerf coarse.geometry.levels=3 coarse.geometry.radius=1 seed=7",
+        "views=toy geometry.weight=2 name=mine",
+        "views=toy +geometry.levels=2",
+        "-m views=toy seed=0,1,2 system=sv3d_dmtet,sv3d_nerf",
+        "-m views=toy seed=range(0,3)",
+        "views=toy hydra.job.chdir=false",
+    ],
+)
+def test_good_commands_pass_unchanged(project: Path, here: Path, command: str) -> None:
+    assert checked_arguments(command.split(), project) == command.split()
+    assert [path.name for path in here.iterdir()] == ["toy"]
+
+
+@pytest.mark.parametrize("command", ["--help", "--cfg job", "--hydra-help", "--info"])
+def test_questions_need_no_views(project: Path, here: Path, command: str) -> None:
+    assert checked_arguments(command.split(), project) == command.split()
+
+
+@pytest.mark.parametrize("name", ["two words", "näme (1) & ünïcode #1%", "it's", 'a"b', "a=b"])
+def test_paths_need_no_quotes_of_their_own(project: Path, here: Path, name: str) -> None:
+    (here / "toy").rename(here / name)
+    checked_arguments([f"views={name}"], project)
+
+
+def test_a_schedule_replaces_the_knots_there_were(project: Path, here: Path) -> None:
+    arguments = checked_arguments(["views=toy", "geometry.weight={0:0,300:2}"], project)
+    assert arguments == ["views=toy", "~geometry.weight", "+geometry.weight={0:0,300:2}"]
+
+
+def test_resume_takes_up_the_settings_of_the_run(project: Path, here: Path) -> None:
+    saved = here / "outputs" / "a run" / ".hydra"
+    saved.mkdir(parents=True)
+    (saved / "overrides.yaml").write_text("- views=toy\n- seed=3\n- system=sv3d_nerf\n- resume=elsewhere\n")
+    arguments = checked_arguments(["resume=outputs/a run", "seed=4"], project)
+    assert arguments == [
+        "views=toy",
+        "system=sv3d_nerf",
+        "resume=outputs/a run",
+        "seed=4",
+        'hydra.run.dir="outputs/a run"',
+    ]
+
+
+def test_a_full_disk_is_told_before_the_run(project: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(here)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(InputError, match="outputs/toy: No space left on device, expected at least 50 MB free"):
+        checked_arguments(["views=toy"], project)
+
+
+@pytest.mark.parametrize(
+    ("paths", "name"),
+    [
+        (("some/where/toy.json", None), "toy"),
+        ((None, "näme with spaces & ünïcode #1%.png"), "näme_with_spaces_ünïcode_1"),
+        ((None, None), "run"),
+        (("../..weird..", None), "weird"),
+        (("v1.5/", None), "v1"),  # no such folder: taken for a file
+        (("###", None), "run"),
+    ],
+)
+def test_run_names_are_safe(paths: tuple[str | None, str | None], name: str) -> None:
+    assert stem(*paths) == name
+
+
+def test_a_dot_in_a_folder_is_part_of_its_name(tmp_path: Path) -> None:
+    (tmp_path / "orbit.v2").mkdir()
+    assert stem(str(tmp_path / "orbit.v2")) == "orbit.v2"

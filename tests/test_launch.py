@@ -1,0 +1,146 @@
+"""launch.py as a person runs it: one line, status 2, quickly, and nothing left behind."""
+
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+LIMIT_S = 3.0
+RUN = """
+import errno
+import logging
+from hydra.errors import InstantiationException
+from sv3dgen.errors import InputError
+from pathlib import Path
+from hydra.core.hydra_config import HydraConfig
+
+def run(config):
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    logging.getLogger(__name__).info("working on %s", config.name)
+    if config.mishap == "input":
+        raise RuntimeError("while reading") from InputError("toy: all views are transparent")
+    if config.mishap == "argument":
+        raise InstantiationException("Error in call to target") from ValueError("levels=0: expected at least 1")
+    if config.mishap == "disk":
+        (folder / "run.json").write_text("{}")
+        raise OSError(errno.ENOSPC, "No space left on device", str(folder / "mesh.glb"))
+    if config.mishap == "bug":
+        raise ValueError("a bug")
+    if config.mishap == "stop":
+        raise KeyboardInterrupt
+"""
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """launch.py beside a config without parts and a system that does as it is told."""
+    root = tmp_path_factory.mktemp("launch")
+    shutil.copy(ROOT / "launch.py", root)
+    (root / "sv3dgen").symlink_to(ROOT / "sv3dgen")
+    for path, text in {"systems/__init__.py": "", "systems/run.py": RUN}.items():
+        (root / path).parent.mkdir(exist_ok=True)
+        (root / path).write_text(text)
+    config = yaml.safe_load((ROOT / "conf" / "config.yaml").read_text(encoding="utf-8"))
+    config |= {"defaults": ["_self_"], "mishap": "none"}
+    (root / "conf").mkdir()
+    (root / "conf" / "config.yaml").write_text(yaml.safe_dump(config))
+    return root
+
+
+@pytest.fixture
+def here(tmp_path: Path, views_folder: Path) -> Path:
+    shutil.copytree(views_folder, tmp_path / "toy")
+    return tmp_path
+
+
+def launch(root: Path, here: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(root / "launch.py"), *arguments],
+        cwd=here,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def assert_refused(result: subprocess.CompletedProcess[str], message: str) -> None:
+    assert result.returncode == 2, result.stderr
+    assert result.stderr.startswith("sv3dgen: ") and result.stderr.count("\n") == 1, result.stderr
+    assert message in result.stderr
+    assert "Traceback" not in result.stdout
+
+
+def contents(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("views=nope", "nope"),
+        ("veiws=toy", "did you mean views?"),
+        ("seed=abc", "seed=abc: expected int"),
+        ("image=photo.png", "image=photo.png"),
+        ("--seed=3", "without dashes"),
+    ],
+)
+def test_refused_at_once(project: Path, here: Path, argument: str, message: str) -> None:
+    started = time.perf_counter()
+    result = launch(project, here, argument)
+    assert time.perf_counter() - started < LIMIT_S
+    assert_refused(result, message)
+    assert contents(here) == ["toy"]
+
+
+def test_broken_views_are_refused_at_once(project: Path, here: Path) -> None:
+    (here / "toy" / "003.png").write_bytes(b"\x89PNG\r\n\x1a\n cut off")
+    started = time.perf_counter()
+    result = launch(project, here, "views=toy")
+    assert time.perf_counter() - started < LIMIT_S
+    assert_refused(result, "003.png")
+    assert contents(here) == ["toy"]
+
+
+def test_help_answers_at_once_and_needs_nothing(project: Path, here: Path) -> None:
+    started = time.perf_counter()
+    result = launch(project, here, "--help")
+    assert time.perf_counter() - started < LIMIT_S
+    assert result.returncode == 0 and "views=FOLDER" in result.stdout
+    assert contents(here) == ["toy"]
+
+
+def test_a_run_has_its_folder_and_a_plain_console(project: Path, here: Path) -> None:
+    result = launch(project, here, "views=toy")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == "working on toy\n"
+    (folder,) = (here / "outputs" / "toy").iterdir()
+    assert contents(folder) == [".hydra", "run.log"]
+    assert "working on toy" in (folder / "run.log").read_text()
+
+
+@pytest.mark.parametrize("mishap", ["input", "argument"])
+def test_a_mistake_found_during_the_run_leaves_nothing_behind(project: Path, here: Path, mishap: str) -> None:
+    result = launch(project, here, "views=toy", f"mishap={mishap}")
+    assert_refused(result, {"input": "all views are transparent", "argument": "levels=0"}[mishap])
+    assert contents(here) == ["toy"]
+
+
+def test_a_full_disk_keeps_what_was_written(project: Path, here: Path) -> None:
+    result = launch(project, here, "views=toy", "mishap=disk", "hydra.run.dir=mine")
+    assert_refused(result, "mesh.glb: No space left on device")
+    assert contents(here / "mine") == [".hydra", "run.json", "run.log"]
+
+
+def test_a_bug_shows_its_traceback(project: Path, here: Path) -> None:
+    result = launch(project, here, "views=toy", "mishap=bug")
+    assert result.returncode == 1 and "ValueError: a bug" in result.stderr
+
+
+def test_an_interrupt_is_no_traceback(project: Path, here: Path) -> None:
+    result = launch(project, here, "views=toy", "mishap=stop")
+    assert result.returncode == 130 and "Traceback" not in result.stderr
