@@ -2,9 +2,10 @@
 
 import sys
 from collections.abc import Mapping
+from io import TextIOBase
 from pathlib import Path
 from time import perf_counter
-from typing import Any, TextIO
+from typing import Any
 
 import lightning
 from rich.console import Console
@@ -23,7 +24,7 @@ class ProgressLine(lightning.Callback):
     The clock is looked at in each step, the loss is read (which waits for a GPU) only when the line is refreshed.
     """
 
-    def __init__(self, stage: str, *, total_steps: int | None = None, stream: TextIO | None = None):
+    def __init__(self, stage: str, *, total_steps: int | None = None, stream: TextIOBase | None = None):
         """`total_steps` defaults to the trainer's max_steps; `stream` to stdout."""
         self.stage, self.total_steps = stage, total_steps
         self.stream = sys.stdout if stream is None else stream

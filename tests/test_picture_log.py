@@ -1,0 +1,60 @@
+"""Contact sheets: what stands where, and that they reach the loggers."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from PIL import Image
+
+from sv3dgen.cameras import look_at_origin
+from sv3dgen.interfaces import RenderOutput, ViewBatch
+from sv3dgen.picture_log import GAP_PX, contact_sheet, log_pictures
+
+SIZE = 8
+
+
+@pytest.fixture
+def pictures() -> tuple[RenderOutput, ViewBatch]:
+    """Two views; the object covers the left half of the target and the right half of the render."""
+    left = torch.zeros(2, 1, SIZE, SIZE)
+    left[..., : SIZE // 2] = 1
+    right = 1 - left
+    colour = torch.ones(2, 3, SIZE, SIZE)
+    up = torch.tensor([0.0, 1.0, 0.0]).view(1, 3, 1, 1)
+    render = RenderOutput(
+        rgb=0.5 * colour * right,
+        albedo=0.25 * colour * right,
+        irradiance=right,
+        opacity=right.clone().requires_grad_(),
+        depth=right,
+        normal=up * right,
+        shaded=right.bool(),
+    )
+    cameras = look_at_origin(torch.zeros(2), torch.zeros(2), distance=2.0, size_px=SIZE)
+    return render, ViewBatch(cameras, None, 0.75 * colour, left)
+
+
+def test_columns(pictures: tuple[RenderOutput, ViewBatch]) -> None:
+    sheet = contact_sheet(*pictures)
+    step = SIZE + GAP_PX
+    assert sheet.shape == (3, 2 * step - GAP_PX, 6 * step - GAP_PX)
+    middle_left = [tuple(sheet[:, 1, column * step + 1].tolist()) for column in range(6)]
+    middle_right = [tuple(sheet[:, -2, column * step + SIZE - 2].tolist()) for column in range(6)]
+    white, black = (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)
+    assert middle_left == [(0.75, 0.75, 0.75), white, white, white, black, white]
+    assert middle_right == [white, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), (0.5, 1.0, 0.5), white, black]
+    assert (sheet[:, SIZE : SIZE + GAP_PX] == 0).all()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # tensorboard's, while it is imported
+def test_file_and_loggers(pictures: tuple[RenderOutput, ViewBatch], tmp_path: Path) -> None:
+    stage = tmp_path / "coarse"
+    loggers = [CSVLogger(tmp_path), TensorBoardLogger(tmp_path, name="", version="logs")]
+    path = log_pictures(*pictures, step=120, stage_folder=stage, loggers=loggers)
+    assert path == stage / "pictures" / "00120.png"
+    expected = (contact_sheet(*pictures) * 255).round().byte().permute(1, 2, 0).numpy()
+    assert np.array_equal(np.asarray(Image.open(path)), expected)
+    loggers[1].finalize("success")
+    assert any(file.stat().st_size > 100 for file in (tmp_path / "logs").glob("events.*"))

@@ -1,0 +1,124 @@
+"""The run card and the stage timers."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sv3dgen.run_folder import RunCard, StageTimer, config_hash, discard_unused, peak_memory_bytes
+
+MIB = 2**20
+
+
+def touch(mib: int) -> None:
+    """Make memory resident for a moment."""
+    np.ones(mib * MIB, dtype=np.uint8)
+
+
+def read(folder: Path) -> dict:
+    return json.loads((folder / "run.json").read_text(encoding="utf-8"))
+
+
+def test_seconds_and_failure() -> None:
+    with pytest.raises(KeyError), StageTimer() as timer:
+        time.sleep(0.05)
+        raise KeyError
+    assert timer.cost is not None
+    assert 0.05 <= timer.cost.seconds < 1.0
+    assert not timer.cost.finished
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can forget its high-water mark")
+def test_peak_memory_is_the_stages_own() -> None:
+    with StageTimer() as before:
+        touch(300)
+    with StageTimer() as outer:
+        with StageTimer() as small:
+            touch(20)
+        with StageTimer() as large:
+            touch(150)
+        with StageTimer() as after:
+            touch(20)
+    before_cost, small_cost, large_cost, after_cost, outer_cost = (
+        timer.cost.peak_memory_bytes for timer in (before, small, large, after, outer) if timer.cost is not None
+    )
+    if before_cost == outer_cost:
+        pytest.skip("this container forbids resetting the high-water mark")
+    assert before_cost - large_cost > 100 * MIB
+    assert large_cost - small_cost > 100 * MIB
+    assert large_cost - after_cost > 100 * MIB
+    assert outer_cost == large_cost
+    assert StageTimer._open == []
+
+
+def test_card_tells_what_the_run_was(tmp_path: Path) -> None:
+    card = RunCard(tmp_path, config={"seed": 3, "views": "toy"}, seed=3)
+    with card.stage("coarse"):
+        assert read(tmp_path)["stages"] == {}  # a run killed here has its card all the same
+    card.add_metrics(psnr_train=33.25, faces=4000)
+    card.add_licence("views", "CC0")
+    told = read(tmp_path)
+    assert told["seed"] == 3
+    assert told["versions"]["python"].startswith("3.")
+    assert told["machine"]["device"] == "cpu" and told["machine"]["cores"] >= 1
+    assert told["machine"]["cpu"]
+    assert set(told["backends"]["rasterizer"]) == {"backend", "why"}
+    assert told["stages"]["coarse"]["finished"] is True
+    assert told["stages"]["coarse"]["peak_memory_bytes"] > MIB
+    assert told["metrics"] == {"psnr_train": 33.25, "faces": 4000}
+    assert told["licences"] == {"views": "CC0"}
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_a_failed_stage_is_on_the_card(tmp_path: Path) -> None:
+    card = RunCard(tmp_path, config={}, seed=0)
+    with pytest.raises(MemoryError), card.stage("fine"):
+        raise MemoryError
+    assert read(tmp_path)["stages"]["fine"]["finished"] is False
+
+
+def test_a_resumed_run_goes_on_with_its_card(tmp_path: Path) -> None:
+    first = RunCard(tmp_path, config={"seed": 0}, seed=0)
+    with pytest.raises(KeyboardInterrupt), first.stage("coarse"):
+        time.sleep(0.05)
+        raise KeyboardInterrupt
+    first.add_metrics(psnr=30.0)
+    second = RunCard(tmp_path, config={"seed": 0}, seed=0)
+    assert second.card["metrics"] == {"psnr": 30.0}
+    with second.stage("coarse"):
+        time.sleep(0.05)
+    with second.stage("fine"):
+        pass
+    assert second.stages["coarse"].seconds >= 0.1
+    assert second.stages["coarse"].finished
+    assert list(second.stages) == ["coarse", "fine"]
+    assert read(tmp_path)["started"] == first.card["started"]
+
+
+def test_config_hash_is_of_the_content() -> None:
+    one = {"seed": 0, "parts": {"a": 1, "b": [1, 2]}, "resume": None}
+    same = {"resume": "somewhere", "parts": {"b": [1, 2], "a": 1}, "seed": 0}
+    assert config_hash(one) == config_hash(same)
+    assert config_hash(one) != config_hash({**one, "seed": 1})
+
+
+def test_unused_folder_goes_with_its_empty_parents(tmp_path: Path) -> None:
+    folder = tmp_path / "kept" / "outputs" / "toy" / "now"
+    (folder / ".hydra").mkdir(parents=True)
+    (folder / "run.log").touch()
+    discard_unused(folder)
+    assert list((tmp_path / "kept").iterdir()) == []
+
+
+def test_used_folder_stays(tmp_path: Path) -> None:
+    (tmp_path / "run.log").touch()
+    (tmp_path / "run.json").touch()
+    discard_unused(tmp_path)
+    assert (tmp_path / "run.json").exists() and (tmp_path / "run.log").exists()
+
+
+def test_peak_memory_is_of_this_process() -> None:
+    assert 10 * MIB < peak_memory_bytes() < 2**40
