@@ -8,7 +8,8 @@ from numba import njit, prange
 from torch import Tensor
 
 RAYS = 64  # a thread takes at once
-BLOCK = 8  # cells along the edge of a block that is skipped whole when it is empty
+BLOCK_BITS = 3
+BLOCK = 1 << BLOCK_BITS  # cells along the edge of a block that is skipped whole when it is empty
 
 
 def march(
@@ -16,9 +17,9 @@ def march(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Ray index, t and offsets of the samples; the arguments are those of `ray_marching.march`."""
     box = _plain(aabb)
-    cells = occupied.detach().contiguous().numpy()
+    cells = occupied.detach().contiguous().numpy().view(np.uint8)
     phase = ((jitter.detach().float() + 0.5) % 1.0).numpy()
-    blocks = np.zeros([-(-size // BLOCK) for size in cells.shape], np.bool_)
+    blocks = np.zeros([-(-size // BLOCK) for size in cells.shape], np.uint8)
     _mark_blocks(cells, blocks)
     # Rays write into generous room of their own first, as their counts are not known: untouched memory costs nothing.
     candidates = int(np.linalg.norm(box[1] - box[0]) / np.float32(step_size)) + 2
@@ -105,13 +106,15 @@ def _plain_offsets(offsets: Tensor) -> np.ndarray:
 def _mark_blocks(occupied, blocks):
     size_x, size_y, size_z = occupied.shape
     for block_x in prange(blocks.shape[0]):
-        for x in range(block_x * BLOCK, min(size_x, (block_x + 1) * BLOCK)):
-            for y in range(size_y):
-                for block_z in range(blocks.shape[2]):
-                    found = False
-                    for z in range(block_z * BLOCK, min(size_z, (block_z + 1) * BLOCK)):
-                        found |= occupied[x, y, z]
-                    blocks[block_x, y // BLOCK, block_z] |= found
+        column = np.empty(size_z, np.uint8)
+        for block_y in range(blocks.shape[1]):
+            column[:] = 0
+            for x in range(block_x * BLOCK, min(size_x, (block_x + 1) * BLOCK)):
+                for y in range(block_y * BLOCK, min(size_y, (block_y + 1) * BLOCK)):
+                    for z in range(size_z):
+                        column[z] |= occupied[x, y, z]
+            for z in range(size_z):
+                blocks[block_x, block_y, z >> BLOCK_BITS] |= column[z]
 
 
 # No fast-math here: with the reference's roundings, the same samples are kept, to the last one.
@@ -134,9 +137,10 @@ def _march_kernel(origins, directions, occupied, blocks, box, step_size, phase, 
 @no_type_check
 def _march_ray(origin, direction, occupied, blocks, box, step_size, phase, candidates, found):
     near, far = _clip_to_box(origin, direction, box)
-    scale_x = np.float32(occupied.shape[0]) / (box[1, 0] - box[0, 0])
-    scale_y = np.float32(occupied.shape[1]) / (box[1, 1] - box[0, 1])
-    scale_z = np.float32(occupied.shape[2]) / (box[1, 2] - box[0, 2])
+    scale_x, first_x, per_cell_x, ahead_x = _faces(origin[0], direction[0], box[:, 0], occupied.shape[0])
+    scale_y, first_y, per_cell_y, ahead_y = _faces(origin[1], direction[1], box[:, 1], occupied.shape[1])
+    scale_z, first_z, per_cell_z, ahead_z = _faces(origin[2], direction[2], box[:, 2], occupied.shape[2])
+    steps_per_length = np.float32(1) / step_size
     kept = number = 0
     while number < candidates:  # more than a unit direction ever needs: wrong directions must not write past the room
         t = near + (np.float32(number) + phase) * step_size
@@ -151,13 +155,30 @@ def _march_ray(origin, direction, occupied, blocks, box, step_size, phase, candi
             number += 1
             continue
         # Empty: go on behind the cell, or behind the whole block of cells if all of it is empty.
-        size = 1 if blocks[x // BLOCK, y // BLOCK, z // BLOCK] else BLOCK
-        leave = _leave(x // size * size, size, scale_x, origin[0] - box[0, 0], direction[0])
-        leave = min(leave, _leave(y // size * size, size, scale_y, origin[1] - box[0, 1], direction[1]))
-        leave = min(leave, _leave(z // size * size, size, scale_z, origin[2] - box[0, 2], direction[2]))
+        bits = 0 if blocks[x >> BLOCK_BITS, y >> BLOCK_BITS, z >> BLOCK_BITS] else BLOCK_BITS
+        leave = min(far, first_x + np.float32(((x >> bits) + ahead_x) << bits) * per_cell_x)
+        leave = min(leave, first_y + np.float32(((y >> bits) + ahead_y) << bits) * per_cell_y)
+        leave = min(leave, first_z + np.float32(((z >> bits) + ahead_z) << bits) * per_cell_z)
         # A sample next to the boundary is looked at rather than skipped: rounding may put it on either side.
-        number = max(number + 1, int(np.ceil((min(leave, far) - near) / step_size - phase - np.float32(1e-2))))
+        number = max(number + 1, int(np.ceil((leave - near) * steps_per_length - phase - np.float32(1e-2))))
     return kept
+
+
+@njit(cache=True, error_model="numpy")
+@no_type_check
+def _faces(origin, direction, bounds, cells):
+    """Cells per length; t at the first face, and from face to face; 1 if a cell is left through its upper face."""
+    scale = np.float32(cells) / (bounds[1] - bounds[0])
+    if direction == 0:
+        return scale, np.float32(np.inf), np.float32(0), 0
+    per_cell = np.float32(1) / (scale * direction)
+    return scale, (bounds[0] - origin) / direction, per_cell, 1 if direction > 0 else 0
+
+
+@njit(cache=True, error_model="numpy")
+@no_type_check
+def _cell(distance, scale, size):
+    return min(max(int(distance * scale), 0), size - 1)
 
 
 @njit(cache=True, error_model="numpy")
@@ -173,23 +194,6 @@ def _clip_to_box(origin, direction, box):
             to_high = (box[1, axis] - origin[axis]) / direction[axis]
             near, far = max(near, min(to_low, to_high)), min(far, max(to_low, to_high))
     return near, far
-
-
-@njit(cache=True, error_model="numpy")
-@no_type_check
-def _cell(distance, scale, size):
-    return min(max(int(distance * scale), 0), size - 1)
-
-
-@njit(cache=True, error_model="numpy")
-@no_type_check
-def _leave(first, size, scale, origin, direction):
-    """Distance at which a ray leaves the slab of cells first : first + size of one axis."""
-    if direction > 0:
-        return (np.float32(first + size) / scale - origin) / direction
-    if direction < 0:
-        return (np.float32(first) / scale - origin) / direction
-    return np.float32(np.inf)
 
 
 @njit(cache=True, parallel=True)
