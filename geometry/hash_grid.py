@@ -16,8 +16,7 @@ class HashGrid(Field):
     Density is `softplus` or `exp` of the network's first output plus a prior: `blob` is Magic3D's
     10 (1 - |x| / 0.5), `constant` starts the whole box at `initial_density`.
     Levels open one by one: `start_levels` at step 0, one more every `level_steps` steps (0 opens all at once).
-    Normals are the negative, normalised density gradient by central differences over `normal_step`, so that they
-    stay differentiable with first-order kernels.
+    Normals are the negative, normalised density gradient (section 3.5), differentiable in the parameters.
     """
 
     def __init__(
@@ -36,7 +35,6 @@ class HashGrid(Field):
         initial_density: float = 10.0,
         start_levels: int = 16,
         level_steps: int = 0,
-        normal_step: float = 0.005,
     ):
         super().__init__()
         self.spec = hash_grid_spec(
@@ -48,27 +46,34 @@ class HashGrid(Field):
         )
         self.levels, self.start_levels, self.level_steps = levels, start_levels, level_steps
         self.active_levels = levels if level_steps == 0 else min(start_levels, levels)
-        self.radius, self.normal_step = radius, normal_step
+        self.radius = radius
         self.activation, self.density_prior, self.initial_density = activation, density_prior, initial_density
-        entries = self.spec.offsets[-1]
-        self.table = nn.Parameter(torch.empty(entries, features_per_level).uniform_(-1e-4, 1e-4))
+        self.table = nn.Parameter(torch.empty(self.spec.entries, features_per_level).uniform_(-1e-4, 1e-4))
         self.network = nn.Sequential(
             nn.Linear(levels * features_per_level, hidden_width),
             nn.ReLU(),
             nn.Linear(hidden_width, 1 + feature_dim),
         )
-        last = self.network[-1]
-        assert isinstance(last, nn.Linear)
-        nn.init.zeros_(last.bias)  # so that a fresh field is exactly its prior, up to the tiny table
+        for layer in self.network:
+            if isinstance(layer, nn.Linear):
+                nn.init.zeros_(layer.bias)  # so that a fresh field is its prior, up to the tiny table
 
     def on_step(self, step: int) -> None:
         if self.level_steps > 0:
             self.active_levels = min(self.levels, self.start_levels + step // self.level_steps)
 
     def forward(self, points: Float[Tensor, "points 3"], with_normals: bool = False) -> FieldSample:
-        output = self._network_output(points)
-        normals = self._normals(points) if with_normals else None
-        return FieldSample(self._density(output[:, 0], points), output[:, 1:], normals)
+        if not with_normals:
+            output = self._network_output(points)
+            return FieldSample(self._density(output[:, 0], points), output[:, 1:], None)
+        differentiable = torch.is_grad_enabled()
+        with torch.enable_grad():
+            tracked = points if points.requires_grad else points.detach().requires_grad_()
+            output = self._network_output(tracked)
+            density = self._density(output[:, 0], tracked)
+            (slope,) = torch.autograd.grad(density.sum(), tracked, create_graph=differentiable, retain_graph=True)
+        normals = nn.functional.normalize(-slope, dim=-1, eps=1e-6)
+        return FieldSample(density, output[:, 1:], normals)
 
     def features(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points features"]:
         return self._network_output(points)[:, 1:]
@@ -86,9 +91,3 @@ class HashGrid(Field):
         # The clamp keeps exp finite; 2e4 per unit length is far past opaque at any sensible step.
         scale = self.initial_density if self.density_prior == "constant" else 1.0
         return scale * torch.exp(raw.clamp(max=9.0))
-
-    def _normals(self, points: Tensor) -> Tensor:
-        offsets = self.normal_step * torch.eye(3, device=points.device, dtype=points.dtype)
-        probes = torch.cat([points + offset for offset in (*offsets, *-offsets)])
-        density = self._density(self._network_output(probes)[:, 0], probes).view(2, 3, -1)
-        return nn.functional.normalize((density[1] - density[0]).T, dim=-1, eps=1e-6)

@@ -1,0 +1,127 @@
+"""A deformable tetrahedral mesh (DMTet): signed distances and offsets on a lattice, in a narrow band around the surface."""
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from sv3dgen.interfaces import Geometry, Surface
+from sv3dgen.kernels.marching_tets import marching_tets
+from sv3dgen.mesh import Mesh
+from sv3dgen.signed_distance import lattice_signed_distance
+from sv3dgen.tet_grid import TetGrid, bcc_band, neighbour_mean
+
+
+class DMTet(Surface):
+    """Marching tetrahedra over a band of a body-centred cubic lattice; features come from a field carried over.
+
+    The lattice is `resolutions[step]` cells along the longest side of the object's own box from `step` on. Only
+    `band_cells` cells around the surface exist, and the outermost keep their sign: nothing can float off, and the surface
+    stays closed. Signed distances are stored in cells; vertices may move by `deform_cells`. Gradients of both are averaged
+    over `smooth_rings` rings of neighbours before the optimizer sees them, since silhouette gradients alone are so sparse
+    that Adam would turn them into waves.
+    """
+
+    sdf: nn.Parameter
+    offsets: nn.Parameter
+    seed_vertices: Tensor
+    seed_faces: Tensor
+    cells: Tensor
+
+    def __init__(
+        self,
+        *,
+        resolutions: Mapping[int, int],
+        band_cells: float = 3.0,
+        deform_cells: float = 0.3,
+        smooth_rings: int = 1,
+        margin: float = 0.1,
+    ):
+        super().__init__()
+        if 0 not in resolutions:
+            raise ValueError(f"geometry.resolutions needs an entry for step 0, got steps {sorted(resolutions)}")
+        self.resolutions = {int(step): int(cells) for step, cells in sorted(resolutions.items())}
+        self.band_cells, self.deform_cells = band_cells, deform_cells
+        self.smooth_rings, self.margin = smooth_rings, margin
+        self.texture: Geometry | None = None
+        self.grid: TetGrid | None = None
+        self.register_buffer("seed_vertices", torch.zeros(0, 3))
+        self.register_buffer("seed_faces", torch.zeros(0, 3, dtype=torch.long))
+        self.register_buffer("cells", torch.tensor(0))
+        self.sdf = nn.Parameter(torch.zeros(0))
+        self.offsets = nn.Parameter(torch.zeros(0, 3))
+
+    def build(self, mesh: Mesh, step: int = 0) -> None:
+        """Start from a closed mesh: a true signed distance to it on the lattice of `step`. Makes new parameters."""
+        start = max(known for known in self.resolutions if known <= step)
+        self._build(mesh.detach(), self.resolutions[start])
+
+    def refines_at(self, step: int) -> bool:
+        """Whether `refine` is due before this step (and the optimizer needs the new parameters)."""
+        return step > 0 and step in self.resolutions
+
+    def isosurface(self) -> Mesh:
+        assert self.grid is not None, "call build(mesh) first"
+        # Frozen vertices keep the seed's sign, whatever momentum does to them.
+        sdf = torch.where(self.frozen, self.seed_sdf, self.sdf)
+        positions = self.grid.vertices + (self.deform_cells * self.cell_size) * torch.tanh(self.offsets)
+        return marching_tets(sdf, positions, self.grid.tets, self.grid.edges, self.grid.tet_edges)
+
+    def features(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points features"]:
+        assert self.texture is not None, "give the surface a texture field first"
+        return self.texture.features(points)
+
+    def _build(self, mesh: Mesh, cells: int) -> None:
+        self.seed_vertices, self.seed_faces = mesh.vertices, mesh.faces
+        self.cells = torch.tensor(cells)
+        low, high = mesh.vertices.amin(0), mesh.vertices.amax(0)
+        extent = (high - low).max().item()
+        # BCC has two vertices a cell: scale so that `cells` counts what a cubic lattice of the same density would.
+        self.cell_size = extent / cells * 2 ** (1 / 3)
+        pad = max(self.margin * extent, (self.band_cells + 2) * self.cell_size)
+        lower = low - pad
+        counts = ((high + pad - lower) / self.cell_size).ceil().int().tolist()
+        upper = lower + self.cell_size * torch.tensor(counts)
+        band = (self.band_cells + 1.5) * self.cell_size
+        corner = lattice_signed_distance(mesh, lower, self.cell_size, _shape(counts, 1), band=band)
+        center = lattice_signed_distance(mesh, lower + self.cell_size / 2, self.cell_size, _shape(counts, 0), band=band)
+
+        def seed_sdf(positions: Tensor) -> Tensor:
+            halves = ((positions - lower) * (2 / self.cell_size)).round().long()
+            x, y, z = (halves // 2).unbind(-1)
+            is_center = halves[:, 0] % 2 == 1
+            x_center, y_center, z_center = (
+                axis.clamp(max=count - 1) for axis, count in zip((x, y, z), counts, strict=True)
+            )
+            value = torch.where(is_center, center[x_center, y_center, z_center], corner[x, y, z])
+            return value / self.cell_size
+
+        self.grid = bcc_band(
+            lower, upper, self.cell_size, lambda positions: seed_sdf(positions).abs() < self.band_cells
+        )
+        self.seed_sdf = seed_sdf(self.grid.vertices)
+        self.frozen = self.seed_sdf.abs() >= self.band_cells
+        self.sdf = nn.Parameter(self.seed_sdf.clone())
+        self.offsets = nn.Parameter(torch.zeros_like(self.grid.vertices))
+        if self.smooth_rings > 0:
+            self.sdf.register_hook(lambda gradient: self._smooth(gradient[:, None])[:, 0])
+            self.offsets.register_hook(self._smooth)
+
+    def _smooth(self, gradient: Tensor) -> Tensor:
+        assert self.grid is not None
+        for _ in range(self.smooth_rings):
+            gradient = neighbour_mean(gradient, self.grid)
+        return gradient
+
+    def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs) -> None:
+        """The lattice is rebuilt from its seed mesh, so that a checkpoint holds no tetrahedra."""
+        vertices = state_dict[prefix + "seed_vertices"]
+        if len(vertices):
+            self._build(Mesh(vertices, state_dict[prefix + "seed_faces"]), int(state_dict[prefix + "cells"]))
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+
+def _shape(counts: list[int], extra: int) -> tuple[int, int, int]:
+    x, y, z = counts
+    return x + extra, y + extra, z + extra

@@ -1,0 +1,98 @@
+"""The coarse stage: a density field fitted to reference views, and the closed mesh it leaves."""
+
+from collections.abc import Mapping
+
+import lightning
+import mcubes
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sv3dgen.data.view_batches import ViewBatches
+from sv3dgen.depth_fusion import fuse_depth, largest_component
+from sv3dgen.interfaces import Field, Guidance, Material
+from sv3dgen.mesh import Mesh
+from sv3dgen.renderers.volume import Volume
+from sv3dgen.schedules import Schedule, value_at
+from sv3dgen.views import PosedViews
+from sv3dgen.visual_hull import visual_hull
+from systems.weighing import weighed_losses
+
+
+class Sv3dNerf(lightning.LightningModule):
+    """Fits a field with the volume renderer (section 3.1, step 2), then meshes the depth its views see.
+
+    `surface()` fuses the median depth of every view into a truncated signed distance at `mesh_resolution` and runs
+    marching cubes: thresholding the density itself would be worse than the visual hull, since nothing supervises the inside.
+    """
+
+    def __init__(
+        self,
+        *,
+        geometry: Field,
+        material: Material,
+        renderer: Volume,
+        guidance: Mapping[str, Guidance],
+        data: ViewBatches,
+        steps: int,
+        learning_rate: Schedule = 0.01,
+        seed: int = 0,
+        hull_resolution: int = 128,
+        hull_miss_votes: int = 0,
+        mesh_resolution: int = 128,
+        mesh_truncation: float = 0.03,
+        mesh_depth_px: int = 160,
+    ):
+        super().__init__()
+        self.geometry, self.material, self.renderer = geometry, material, renderer
+        self.guidance = torch.nn.ModuleDict(guidance)
+        self.data, self.steps, self.learning_rate, self.seed = data, steps, learning_rate, seed
+        self.hull_resolution, self.hull_miss_votes = hull_resolution, hull_miss_votes
+        self.mesh_resolution, self.mesh_truncation, self.mesh_depth_px = mesh_resolution, mesh_truncation, mesh_depth_px
+
+    def start_from(self, views: PosedViews) -> None:
+        """Take the views to fit, and fill the first occupancy grid with their visual hull."""
+        self.views = views
+        self.data.use(views)
+        hull = visual_hull(views.masks, views.cameras, resolution=self.hull_resolution, miss_votes=self.hull_miss_votes)
+        self.renderer.start_from(hull)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        parameters = [*self.geometry.parameters(), *self.material.parameters()]
+        return torch.optim.Adam(parameters, lr=value_at(self.learning_rate, 0), betas=(0.9, 0.99), eps=1e-8, fused=True)
+
+    def training_step(self, batch: int, batch_idx: int) -> Tensor:
+        step = self.global_step
+        # Everything random inside a step follows from the seed and the step: a resumed run repeats it exactly.
+        torch.manual_seed((self.seed << 20) + step)
+        self.optimizers().param_groups[0]["lr"] = value_at(self.learning_rate, step)  # type: ignore[union-attr]
+        self.geometry.on_step(step)
+        self.renderer.on_step(self.geometry, step)
+        views = self.data.at(step)
+        render = self.renderer(self.geometry, self.material, views.cameras, views.pixels)
+        loss, named = weighed_losses(self.guidance, render, views, step)
+        self.last_losses = named
+        return loss
+
+    @torch.no_grad()
+    def surface(self) -> Mesh:
+        """The closed mesh of what the views see of the field, largest part only."""
+        self.renderer.eval()
+        cameras = self.views.resized(self.mesh_depth_px).cameras
+        depth = self.renderer.median_depth(self.geometry, cameras)
+        cells, radius = self.mesh_resolution, self.renderer.radius
+        spacing = 2 * radius / cells
+        near = torch.nn.functional.interpolate(self.renderer.hull[None, None].float(), size=(cells,) * 3)[0, 0] > 0
+        index = near.nonzero()
+        points = (index + 0.5) * spacing - radius
+        volume = torch.full((cells,) * 3, self.mesh_truncation)
+        volume[near] = fuse_depth(points, cameras, depth, truncation=self.mesh_truncation)
+        volume = torch.where(largest_component(volume < 0) | (volume >= 0), volume, self.mesh_truncation)
+        return marching_cubes(volume, torch.full((3,), 0.5 * spacing - radius), spacing)
+
+
+def marching_cubes(values: Float[Tensor, "x y z"], lower: Float[Tensor, " 3"], spacing: float) -> Mesh:
+    """The zero level of samples at `lower + spacing (i, j, k)`, negative inside; closed if the border is positive."""
+    vertices, faces = mcubes.marching_cubes(values.cpu().double().numpy(), 0.0)
+    # PyMCubes winds its triangles for values that are positive inside.
+    return Mesh(torch.from_numpy(vertices).float() * spacing + lower, torch.from_numpy(faces.astype("int64")).flip(1))

@@ -1,0 +1,39 @@
+import torch
+
+from sv3dgen.cameras import look_at_origin
+from sv3dgen.depth_fusion import fuse_depth, largest_component
+
+
+def sphere_depths(radius: float):
+    azimuth_deg = torch.arange(12) * 30.0
+    cameras = look_at_origin(torch.zeros(12), azimuth_deg, distance=2.0, size_px=96)
+    origins, directions = cameras.rays()
+    half_b = (origins * directions).sum(-1)
+    discriminant = half_b.square() - origins.square().sum(-1) + radius**2
+    depth = torch.where(discriminant > 0, -half_b - discriminant.clamp(min=0).sqrt(), torch.inf)
+    return cameras, depth
+
+
+def test_sphere_comes_back_near_its_surface():
+    cameras, depth = sphere_depths(0.4)
+    angle = torch.linspace(0, 6.28, 50)
+    for offset in (-0.02, 0.0, 0.02):
+        radius = 0.4 + offset
+        points = torch.stack([radius * angle.sin(), torch.zeros(50), radius * angle.cos()], dim=-1)
+        fused = fuse_depth(points, cameras, depth, truncation=0.05)
+        assert (fused - offset).abs().max() < 0.03  # distances along slanted rays are longer than true ones
+        assert (fused.sign() == torch.sign(torch.tensor(offset))).all() or offset == 0
+
+
+def test_what_no_view_sees_is_inside_and_what_all_see_through_is_outside():
+    cameras, depth = sphere_depths(0.4)
+    points = torch.tensor([[0.0, 0.0, 0.0], [0.55, 0.0, 0.0]])
+    torch.testing.assert_close(fuse_depth(points, cameras, depth, truncation=0.05), torch.tensor([-0.05, 0.05]))
+
+
+def test_largest_component_drops_the_rest():
+    inside = torch.zeros(8, 8, 8, dtype=torch.bool)
+    inside[1:4, 1:4, 1:4] = True
+    inside[6, 6, 6] = True
+    kept = largest_component(inside)
+    assert kept.sum() == 27 and not kept[6, 6, 6]

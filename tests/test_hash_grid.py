@@ -1,0 +1,47 @@
+import torch
+
+from geometry.hash_grid import HashGrid
+
+SMALL = dict(levels=4, growth=1.5, log2_table_size=12, hidden_width=16)
+
+
+def points(count: int) -> torch.Tensor:
+    return torch.rand(count, 3, generator=torch.Generator().manual_seed(0)) - 0.5
+
+
+def test_a_fresh_field_is_its_prior():
+    field = HashGrid(**SMALL, density_prior="constant", initial_density=3.0, activation="exp")
+    torch.testing.assert_close(field(points(50)).density, torch.full((50,), 3.0), rtol=1e-2, atol=0)
+    blob = HashGrid(**SMALL)
+    centre, rim = blob(torch.tensor([[0.0, 0.0, 0.0], [0.5, 0.0, 0.0]])).density
+    torch.testing.assert_close(centre, torch.tensor(10.0), atol=1e-2, rtol=0)  # softplus(10)
+    torch.testing.assert_close(rim, torch.tensor(2.0).log(), atol=1e-2, rtol=0)  # softplus(0)
+
+
+def test_normals_point_down_the_density():
+    field = HashGrid(**SMALL)  # the blob falls off radially
+    where = points(50)
+    normals = field(where, with_normals=True).normals
+    cosine = (normals * torch.nn.functional.normalize(where, dim=-1)).sum(-1)
+    assert cosine.min() > 0.99
+
+
+def test_normals_agree_with_finite_differences_and_carry_gradients():
+    torch.manual_seed(0)
+    field = HashGrid(**SMALL)
+    with torch.no_grad():
+        field.table.normal_(std=0.5)
+    where = points(20)
+    step = 1e-3 * torch.eye(3)
+    density = [[field(where + sign * offset).density for offset in step] for sign in (1, -1)]
+    slope = torch.stack([(up - down) for up, down in zip(*density, strict=True)], dim=-1)
+    expected = torch.nn.functional.normalize(-slope, dim=-1)
+    normals = field(where, with_normals=True).normals
+    assert ((normals * expected).sum(-1) > 0.99).float().mean() > 0.9  # the field has creases at cell borders
+    normals[:, 0].sum().backward()
+    assert field.table.grad.abs().sum() > 0
+
+
+def test_levels_open_with_the_steps():
+    field = HashGrid(**SMALL, start_levels=2, level_steps=10)
+    assert [field.active_levels for step in (0, 9, 10, 25, 99) if field.on_step(step) is None] == [2, 2, 3, 4, 4]

@@ -1,0 +1,99 @@
+import torch
+from torch import nn
+
+from sv3dgen.cameras import look_at_origin
+from sv3dgen.interfaces import Field, FieldSample, Material, Shading
+from sv3dgen.renderers.volume import Volume
+
+
+class Ball(Field):
+    """A ball of constant density around the origin, coloured by direction."""
+
+    def __init__(self, radius: float, density: float):
+        super().__init__()
+        self.radius, self.density = radius, nn.Parameter(torch.tensor(density))
+
+    def features(self, points):
+        return nn.functional.normalize(points, dim=-1) / 2 + 0.5
+
+    def forward(self, points, with_normals=False):
+        inside = (points.norm(dim=-1) < self.radius).float()
+        normals = nn.functional.normalize(points, dim=-1) if with_normals else None
+        return FieldSample(self.density * inside, self.features(points), normals)
+
+
+class Plain(Material):
+    feature_dim = 3
+
+    def __init__(self, needs_normals: bool):
+        super().__init__()
+        self.needs_normals = needs_normals
+
+    def forward(self, features, normals):
+        return Shading(features, features, normals[:, :1].abs())
+
+    def light(self):
+        return {}
+
+
+def one_camera(size_px: int = 33):
+    return look_at_origin(torch.zeros(1), torch.zeros(1), distance=2.0, size_px=size_px)
+
+
+def test_opacity_of_a_ball_is_beer_lambert():
+    renderer = Volume(step_size=0.002).eval()
+    render = renderer(Ball(0.3, 4.0), Plain(False), one_camera())
+    centre = render.opacity[0, 0, 16, 16]
+    torch.testing.assert_close(centre, 1 - torch.exp(torch.tensor(-4.0 * 0.6)), atol=5e-3, rtol=0)
+    assert render.opacity[0, 0, 0, 0] == 0
+
+
+def test_median_depth_of_an_opaque_ball_is_its_surface():
+    renderer = Volume(step_size=0.002).eval()
+    depth = renderer.median_depth(Ball(0.3, 2000.0), one_camera())
+    torch.testing.assert_close(depth[0, 16, 16], torch.tensor(1.7), atol=4e-3, rtol=0)
+    assert depth[0, 0, 0].isinf()
+
+
+def test_depth_and_normals_of_an_opaque_ball():
+    render = Volume(step_size=0.002).eval()(Ball(0.3, 2000.0), Plain(True), one_camera())
+    torch.testing.assert_close(render.depth[0, 0, 16, 16], torch.tensor(1.7), atol=4e-3, rtol=0)
+    torch.testing.assert_close(render.normal[0, :, 16, 16], torch.tensor([0.0, 0.0, 1.0]), atol=2e-2, rtol=0)
+    assert render.inward_facing is not None and render.inward_facing < 1e-3
+
+
+def test_pixels_pick_from_the_frame():
+    renderer, ball = Volume(step_size=0.01).eval(), Ball(0.3, 20.0)
+    whole = renderer(ball, Plain(False), one_camera())
+    rows, cols = torch.arange(5, 25, 4), torch.arange(3, 30, 5)
+    pixels = torch.stack(torch.meshgrid(rows, cols, indexing="ij"), dim=-1)[None]
+    part = renderer(ball, Plain(False), one_camera(), pixels)
+    torch.testing.assert_close(part.rgb, whole.rgb[:, :, rows][:, :, :, cols])
+
+
+def test_occupancy_keeps_what_is_there_and_never_leaves_the_hull():
+    renderer = Volume(resolution=32, warmup_steps=0, update_every=1)
+    hull = torch.zeros(64, 64, 64, dtype=torch.bool)
+    hull[:32] = True
+    renderer.start_from(hull)
+    torch.manual_seed(0)
+    for step in range(3):
+        renderer.on_step(Ball(0.3, 50.0), step)
+    centres = (torch.arange(32) + 0.5) / 32 * 1.24 - 0.62
+    distance = torch.stack(torch.meshgrid(centres, centres, centres, indexing="ij"), dim=-1).norm(dim=-1)
+    assert renderer.occupied[:16][distance[:16] < 0.25].all()
+    assert not renderer.occupied[distance > 0.36].any()
+    assert not renderer.occupied[18:].any()
+
+
+def test_gradient_reaches_the_density():
+    ball = Ball(0.3, 2.0)
+    renderer = Volume(step_size=0.01)
+    torch.manual_seed(0)
+    opacity = renderer(ball, Plain(False), one_camera()).opacity.sum()
+    (slope,) = torch.autograd.grad(opacity, ball.density)
+    with torch.no_grad():
+        ball.density += 1e-2
+        torch.manual_seed(0)
+        more = renderer(ball, Plain(False), one_camera()).opacity.sum()
+    torch.testing.assert_close(slope, (more - opacity) / 1e-2, rtol=2e-2, atol=0)
