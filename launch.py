@@ -4,6 +4,7 @@ What the command line gets wrong is told in one line, before torch is imported a
 """
 
 import errno
+import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,7 @@ def start(config: DictConfig) -> None:
     try:
         from systems.run import run  # imports torch and lightning, which take seconds
 
+        logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its import sets INFO, which is chatter here
         run(config)
     except Exception as error:
         mistake = users_part(error)

@@ -257,7 +257,7 @@ def _check_folder(folder: Path) -> None:
 
 
 def _without_hydra(config: DictConfig) -> DictConfig:
-    return OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
 
 
 def _first_line(error: BaseException) -> str:

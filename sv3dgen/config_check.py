@@ -168,8 +168,8 @@ def read_signature(target: str, root: Path) -> Signature | None:
         if isinstance(statement, ast.FunctionDef) and statement.name == "__init__":
             return _from_function(name, file, statement.args)
     if any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
-        fields = {s.target.id: s.annotation for s in node.body if isinstance(s, ast.AnnAssign) and _is_name(s.target)}
-        return Signature(name, file, dict(fields), open_ended=False)
+        fields = [statement for statement in node.body if isinstance(statement, ast.AnnAssign)]
+        return Signature(name, file, {ast.unparse(f.target): f.annotation for f in fields}, open_ended=False)
     return None
 
 
@@ -212,16 +212,16 @@ def _spelled(annotation: ast.expr, file: Path, root: Path) -> str:
     return ast.unparse(annotation).replace("None", "null")
 
 
-def _components(config: DictConfig | ListConfig, path: str = "") -> Iterator[tuple[str, DictConfig]]:
+def _components(config: Any, path: str = "") -> Iterator[tuple[str, DictConfig]]:
     """Every node with a `_target_`, where it is defined: references to it elsewhere are not followed."""
-    keys = config.keys() if isinstance(config, DictConfig) else range(len(config))
     if isinstance(config, DictConfig) and "_target_" in config:
         yield path, config
+    if not isinstance(config, DictConfig | ListConfig):
+        return
+    keys: Any = config.keys() if isinstance(config, DictConfig) else range(len(config))
     for key in keys:
         if not OmegaConf.is_interpolation(config, key) and not OmegaConf.is_missing(config, key):
-            child = config[key]
-            if isinstance(child, DictConfig | ListConfig):
-                yield from _components(child, f"{path}.{key}".lstrip("."))
+            yield from _components(config[key], f"{path}.{key}".lstrip("."))
 
 
 _UNKNOWN = object()
@@ -242,10 +242,6 @@ def _plain(node: DictConfig, key: str) -> Any:
 
 def _interpolated(value: Any) -> bool:
     return isinstance(value, str) and "${" in value
-
-
-def _is_name(node: ast.expr) -> bool:
-    return isinstance(node, ast.Name)
 
 
 def _module_file(module: str, root: Path) -> Path | None:

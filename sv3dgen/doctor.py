@@ -81,12 +81,13 @@ def torch_devices() -> list[dict[str, Any]]:
 
 def thread_counts() -> dict[str, int | str]:
     """Threads that numba and torch will use, and numba's threading layer as configured."""
-    import numba
     import torch
+    from numba import get_num_threads
+    from numba.core import config
 
     return {
-        "numba_threads": numba.get_num_threads(),
-        "numba_threading_layer": str(numba.config.THREADING_LAYER),
+        "numba_threads": get_num_threads(),
+        "numba_threading_layer": str(vars(config)["THREADING_LAYER"]),
         "torch_threads": torch.get_num_threads(),
     }
 

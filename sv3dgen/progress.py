@@ -43,7 +43,7 @@ class ProgressLine(lightning.Callback):
                 BarColumn(),
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[rest]}"),
-                console=Console(file=self.stream),
+                console=Console(file=self.stream),  # type: ignore[arg-type]  (a TextIOBase is an IO[str])
                 auto_refresh=False,
             )
             self._task = self._bar.add_task(self.stage, total=self._total or None, completed=self._step, rest="")

@@ -8,7 +8,7 @@ import lightning
 import pytest
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 
 import sv3dgen.progress
 from sv3dgen.progress import ProgressLine, status, summary
@@ -28,13 +28,17 @@ class Line(lightning.LightningModule):
         self.slope = torch.nn.Parameter(torch.zeros(1))
         self.interrupt_at = interrupt_at
 
-    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+    def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
         if self.global_step == self.interrupt_at:
             raise RuntimeError("stopped")
-        return (self.slope - batch).square().mean()
+        return (self.slope - batch[0]).square().mean()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), lr=0.01)
+
+
+def ones() -> DataLoader:
+    return DataLoader(TensorDataset(torch.ones(1000)))
 
 
 def fit(module: lightning.LightningModule, callback: ProgressLine, steps: int = 60, **arguments: object) -> None:
@@ -47,11 +51,12 @@ def fit(module: lightning.LightningModule, callback: ProgressLine, steps: int = 
         enable_model_summary=False,
         enable_progress_bar=False,
     )
-    trainer.fit(module, DataLoader(torch.ones(1000, 1)), **arguments)  # type: ignore[arg-type]
+    trainer.fit(module, ones(), **arguments)  # type: ignore[arg-type]
 
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:The 'train_dataloader' does not have many workers",
+    "ignore:You're resuming from a checkpoint that ended before the epoch ended",
     "ignore:`isinstance.treespec, LeafSpec.` is deprecated",
 )
 
@@ -72,7 +77,7 @@ def test_a_resumed_stage_counts_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     first = lightning.Trainer(
         max_steps=20, accelerator="cpu", logger=False, enable_progress_bar=False, enable_checkpointing=False
     )
-    first.fit(Line(), DataLoader(torch.ones(1000, 1)))
+    first.fit(Line(), ones())
     first.save_checkpoint(tmp_path / "last.ckpt")
     stream = io.StringIO()
     fit(Line(), ProgressLine("coarse", stream=stream), ckpt_path=tmp_path / "last.ckpt")
