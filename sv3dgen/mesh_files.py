@@ -16,9 +16,9 @@ from torch import Tensor
 
 from sv3dgen.colour import linear_to_srgb, srgb_to_linear
 from sv3dgen.errors import InputError
+from sv3dgen.mesh_precheck import precheck_mesh
 from sv3dgen.textured_mesh import DEFAULT_COLOR, TexturedMesh
 
-SUFFIXES = (".glb", ".gltf", ".obj", ".ply")
 LARGEST = 1e6  # coordinates beyond this leave no float32 digits for areas and products
 
 
@@ -30,7 +30,7 @@ def read_mesh(path: str | Path) -> TexturedMesh:
     draw nothing.
     """
     path = Path(path)
-    check_path(path)
+    precheck_mesh(path)
     parts = []
     for geometry, transform in load_parts(path):
         if len(geometry.faces):
@@ -42,26 +42,6 @@ def read_mesh(path: str | Path) -> TexturedMesh:
     if not extent > 0:
         raise InputError(f"{path}: all vertices lie in one point, expected a mesh with an extent")
     return mesh
-
-
-def check_path(path: Path) -> None:
-    """Raise InputError where the file is missing, not a file, empty, or of a format that is not read."""
-    if not path.exists():
-        raise InputError(f"{path}: no such file, expected a mesh ({', '.join(SUFFIXES)})")
-    if not path.is_file():
-        raise InputError(f"{path}: not a file, expected a mesh ({', '.join(SUFFIXES)})")
-    if path.suffix.lower() not in SUFFIXES:
-        raise InputError(f"{path}: unknown mesh format, expected one of {', '.join(SUFFIXES)}")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path}: empty file, expected a mesh")
-    if path.suffix.lower() == ".glb" and first_bytes(path) != b"glTF":
-        raise InputError(f"{path}: not a GLB file (it doesn't begin with glTF)")
-
-
-def first_bytes(path: Path) -> bytes:
-    """The four bytes that name the format."""
-    with path.open("rb") as file:
-        return file.read(4)
 
 
 def load_parts(path: Path) -> list[tuple]:

@@ -17,12 +17,12 @@ from sv3dgen.export.bake import ColorAt, bake
 from sv3dgen.export.clean import clean
 from sv3dgen.export.decimate import decimate
 from sv3dgen.export.gltf import write_glb
+from sv3dgen.export.lighting import lighting
 from sv3dgen.export.obj import write_obj
 from sv3dgen.export.topology import is_closed
 from sv3dgen.export.turntable import write_turntable
 from sv3dgen.export.unwrap import Unwrap, unwrap_by_projection, unwrap_by_xatlas
-from sv3dgen.materials.from_light import material_from_light
-from sv3dgen.mesh import Mesh, vertex_normals
+from sv3dgen.mesh import Mesh
 from sv3dgen.mesh_files import read_mesh
 from sv3dgen.metrics.image import over_white, psnr
 from sv3dgen.renderers.textured import render_textured
@@ -156,17 +156,3 @@ def psnr_of_glb(
     mesh = read_mesh(path)
     rgba = render_textured(mesh, cameras, **lighting(mesh, light))
     return float(psnr(over_white(rgba[:, :3], rgba[:, 3:]), over_white(rgb, alpha)).mean())
-
-
-def lighting(mesh: TexturedMesh, light: dict) -> dict:
-    """The arguments that make `render_textured` shade as the material of this light.json does."""
-    material = material_from_light(light)
-    neutral = torch.zeros(len(mesh.vertices), material.feature_dim)
-    shading = material(neutral, welded_normals(mesh))
-    return {"irradiance": shading.irradiance[:, 0], "log_tone_map": light.get("tone_map") == "log"}
-
-
-def welded_normals(mesh: TexturedMesh) -> Float[Tensor, "vertices 3"]:
-    """Smooth normals that don't break where a file split vertices along texture seams."""
-    positions, inverse = torch.unique(mesh.vertices, dim=0, return_inverse=True)
-    return vertex_normals(Mesh(positions, inverse[mesh.faces]))[inverse]

@@ -66,19 +66,20 @@ class Appearance:
 
 
 def shade(
-    face_index: Int[Tensor, "tall wide"],
-    clip: Float[Tensor, "vertices 4"],
+    face_index: Int[Tensor, "views tall wide"],
+    clip: Float[Tensor, "views vertices 4"],
     faces: Int[Tensor, "faces 3"],
     appearance: Appearance,
     supersample: int,
     *,
     backend: Backend = "auto",
-) -> Float[Tensor, "height width 4"]:
+) -> Float[Tensor, "views height width 4"]:
     """Premultiplied linear colour and coverage of pixels of `supersample` x `supersample` samples each."""
-    levels = face_levels(clip, faces, appearance, face_index.shape[0], face_index.shape[1])
+    a, (tall, wide) = appearance, face_index.shape[1:]
+    levels = torch.stack([face_levels(view, faces, appearance, tall, wide) for view in clip])
     if resolve("rasterizer", backend, clip.device) == "torch":
-        return _shade_reference(face_index, clip, faces, levels, appearance, supersample)
-    a, shape = appearance, appearance.pyramid.shapes
+        views = zip(face_index, clip, levels, strict=True)
+        return torch.stack([_shade_reference(*view, faces, appearance, supersample) for view in views])
     out = _shade_numba(
         np.ascontiguousarray(face_index.numpy(), dtype=np.int32),
         np.ascontiguousarray(clip.numpy(), dtype=np.float32),
@@ -88,7 +89,7 @@ def shade(
         np.ascontiguousarray(a.face_texture.numpy(), dtype=np.int64),
         levels.numpy(),
         a.pyramid.texels.contiguous().numpy(),
-        np.ascontiguousarray(shape.numpy(), dtype=np.int64),
+        np.ascontiguousarray(a.pyramid.shapes.numpy(), dtype=np.int64),
         np.ascontiguousarray(a.vertex_colors.numpy(), dtype=np.float32),
         np.ascontiguousarray(a.vertex_light.numpy(), dtype=np.float32),
         supersample,
@@ -119,7 +120,7 @@ def doubled_areas(points: Float[Tensor, "points 2"], faces: Int[Tensor, "faces 3
 
 
 def _shade_reference(
-    face_index: Tensor, clip: Tensor, faces: Tensor, levels: Tensor, look: Appearance, supersample: int
+    face_index: Tensor, clip: Tensor, levels: Tensor, faces: Tensor, look: Appearance, supersample: int
 ) -> Tensor:
     """The definition, sample by sample."""
     height, width = face_index.shape
@@ -178,29 +179,24 @@ def _shade_numba(
     vertex_light,
     supersample,
 ):
-    tall, wide = face_index.shape
-    out = np.zeros((tall // supersample, wide // supersample, 4), np.float32)
-    for out_row in prange(tall // supersample):
-        for sub_row in range(supersample):
-            row = out_row * supersample + sub_row
+    views, tall, wide = face_index.shape
+    height, width = tall // supersample, wide // supersample
+    out = np.zeros((views, height, width, 4), np.float32)
+    weight = np.float32(1) / np.float32(supersample * supersample)
+    for task in prange(views * height):
+        view, out_row = task // height, task % height
+        for row in range(out_row * supersample, (out_row + 1) * supersample):
             y = np.float32(1 - 2 * (row + 0.5) / tall)
-            for col in range(wide - wide % supersample):
-                face = face_index[row, col]
+            for col in range(width * supersample):
+                face = face_index[view, row, col]
                 if face < 0:
                     continue
                 x = np.float32(2 * (col + 0.5) / wide - 1)
+                pixel = out[view, out_row, col // supersample]
                 a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
-                ax, ay = clip[a, 0] - x * clip[a, 3], clip[a, 1] - y * clip[a, 3]
-                bx, by = clip[b, 0] - x * clip[b, 3], clip[b, 1] - y * clip[b, 3]
-                cx, cy = clip[c, 0] - x * clip[c, 3], clip[c, 1] - y * clip[c, 3]
-                wa, wb, wc = bx * cy - by * cx, cx * ay - cy * ax, ax * by - ay * bx
-                total = wa + wb + wc
-                if total == 0:
-                    total = np.float32(1)
-                wa, wb, wc = wa / total, wb / total, wc / total
-                light = wa * vertex_light[a] + wb * vertex_light[b] + wc * vertex_light[c]
-                pixel = out[out_row, col // supersample]
-                pixel[3] += 1
+                wa, wb, wc = _perspective_weights(clip[view], a, b, c, x, y)
+                light = weight * (wa * vertex_light[a] + wb * vertex_light[b] + wc * vertex_light[c])
+                pixel[3] += weight
                 if face_texture[face] < 0:
                     for k in range(3):
                         tint = wa * vertex_colors[a, k] + wb * vertex_colors[b, k] + wc * vertex_colors[c, k]
@@ -209,13 +205,26 @@ def _shade_numba(
                 a, b, c = uv_faces[face, 0], uv_faces[face, 1], uv_faces[face, 2]
                 u = wa * uv[a, 0] + wb * uv[b, 0] + wc * uv[c, 0]
                 v = 1 - (wa * uv[a, 1] + wb * uv[b, 1] + wc * uv[c, 1])
-                level = int(levels[face])
-                share = levels[face] - level
+                level = int(levels[view, face])
+                share = levels[view, face] - level
                 shape = shapes[face_texture[face]]
                 _add_bilinear(pixel, light * (1 - share), u, v, texels, shape[level])
                 if share > 0:
                     _add_bilinear(pixel, light * share, u, v, texels, shape[level + 1])
-    return out / np.float32(supersample * supersample)
+    return out
+
+
+@njit(cache=True, fastmath=True, inline="always")
+@no_type_check
+def _perspective_weights(clip, a, b, c, x, y):
+    ax, ay = clip[a, 0] - x * clip[a, 3], clip[a, 1] - y * clip[a, 3]
+    bx, by = clip[b, 0] - x * clip[b, 3], clip[b, 1] - y * clip[b, 3]
+    cx, cy = clip[c, 0] - x * clip[c, 3], clip[c, 1] - y * clip[c, 3]
+    wa, wb, wc = bx * cy - by * cx, cx * ay - cy * ax, ax * by - ay * bx
+    total = wa + wb + wc
+    if total == 0:
+        total = np.float32(1)
+    return wa / total, wb / total, wc / total
 
 
 @njit(cache=True, fastmath=True, inline="always")

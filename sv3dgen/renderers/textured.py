@@ -12,6 +12,7 @@ from sv3dgen.kernels.rasterize import clip_positions, rasterize
 from sv3dgen.kernels.texture import Appearance, build_pyramid, shade
 from sv3dgen.textured_mesh import DEFAULT_COLOR, TexturedMesh
 
+SAMPLES_AT_ONCE = 1 << 23  # 64 MB of faces and depths
 NO_COLOR_BELOW = 1e-4  # coverage under which a pixel's own colour means nothing
 
 
@@ -28,18 +29,19 @@ def render_textured(
     Averages over `supersample` squared samples per pixel in linear light, as a renderer of real light would.
     """
     look = appearance(mesh, irradiance)
-    return torch.stack(list(render_views(mesh, cameras, look, supersample, log_tone_map=log_tone_map)))
+    return torch.cat(list(render_batches(mesh, cameras, look, supersample, log_tone_map=log_tone_map)))
 
 
-def render_views(
+def render_batches(
     mesh: TexturedMesh, cameras: Cameras, look: Appearance, supersample: int = 2, *, log_tone_map: bool = False
-) -> Iterator[Float[Tensor, "4 height width"]]:
-    """The same one view at a time, for films that need not be held whole; `look` is `appearance(mesh)`."""
+) -> Iterator[Float[Tensor, "batch 4 height width"]]:
+    """The same a few views at a time, so that long films need not be held whole; `look` is `appearance(mesh)`."""
     tall, wide = cameras.height_px * supersample, cameras.width_px * supersample
-    for view in range(len(cameras)):
-        clip = clip_positions(cameras[view : view + 1], mesh.vertices)
-        face_index = rasterize(clip, mesh.faces, tall, wide).face_index[0]
-        yield straight_srgb(shade(face_index, clip[0], mesh.faces, look, supersample), log_tone_map)
+    batch = max(1, SAMPLES_AT_ONCE // (tall * wide))
+    for first in range(0, len(cameras), batch):
+        clip = clip_positions(cameras[first : first + batch], mesh.vertices)
+        face_index = rasterize(clip, mesh.faces, tall, wide).face_index
+        yield straight_srgb(shade(face_index, clip, mesh.faces, look, supersample), log_tone_map)
 
 
 def appearance(mesh: TexturedMesh, irradiance: Float[Tensor, " vertices"] | None = None) -> Appearance:
@@ -61,11 +63,11 @@ def appearance(mesh: TexturedMesh, irradiance: Float[Tensor, " vertices"] | None
 
 
 def straight_srgb(
-    premultiplied: Float[Tensor, "height width 4"], log_tone_map: bool = False
-) -> Float[Tensor, "4 height width"]:
+    premultiplied: Float[Tensor, "views height width 4"], log_tone_map: bool = False
+) -> Float[Tensor, "views 4 height width"]:
     """Divide by the coverage and go to display values in [0, 1]; empty pixels become transparent black."""
     color, coverage = premultiplied[..., :3], premultiplied[..., 3:]
     linear = torch.where(coverage > NO_COLOR_BELOW, color / coverage.clamp_min(NO_COLOR_BELOW), 0.0)
     if log_tone_map:
         linear = torch.log1p(linear)
-    return torch.cat([linear_to_srgb(linear).clamp(0, 1), coverage], dim=-1).movedim(2, 0)
+    return torch.cat([linear_to_srgb(linear).clamp(0, 1), coverage], dim=-1).movedim(3, 1)

@@ -1,0 +1,31 @@
+"""What can be wrong with a mesh's path, found before torch is imported: standard library only."""
+
+from pathlib import Path
+
+from sv3dgen.errors import InputError
+
+SUFFIXES = (".glb", ".gltf", ".obj", ".ply")
+
+
+def precheck_mesh(path: str | Path) -> None:
+    """Raise InputError where the file is missing, not a file, empty, or of a format that is not read."""
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file, expected a mesh ({', '.join(SUFFIXES)})")
+    if not path.is_file():
+        raise InputError(f"{path}: not a file, expected a mesh ({', '.join(SUFFIXES)})")
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(f"{path}: unknown mesh format, expected one of {', '.join(SUFFIXES)}")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: empty file, expected a mesh")
+    if path.suffix.lower() == ".glb" and _first_bytes(path) != b"glTF":
+        raise InputError(f"{path}: not a GLB file (it doesn't begin with glTF)")
+
+
+def _first_bytes(path: Path) -> bytes:
+    """The four bytes that name the format."""
+    try:
+        with path.open("rb") as file:
+            return file.read(4)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
