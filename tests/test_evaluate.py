@@ -1,0 +1,154 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import trimesh
+
+from sv3dgen.cameras import Cameras, look_at_origin
+from sv3dgen.errors import InputError
+from sv3dgen.evaluate import evaluate, light_beside, main
+from sv3dgen.mesh import Mesh
+from sv3dgen.mesh_files import read_mesh
+from sv3dgen.metrics.appearance import draw, seamless_normals
+from sv3dgen.metrics.protocols import box_fit, surface_protocol, sv3d_2024_protocol
+
+
+@pytest.fixture(scope="module")
+def wedge(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A closed shape that no turn about +Y maps onto itself, its longest side 1, vertices split at every edge."""
+    corners = [[-0.5, 0, -0.2], [0.5, 0, -0.2], [-0.5, 0.4, -0.2], [-0.5, 0, 0.2], [0.5, 0, 0.2], [-0.5, 0.4, 0.2]]
+    faces = [[0, 2, 1], [3, 4, 5], [0, 1, 4], [0, 4, 3], [0, 3, 5], [0, 5, 2], [1, 2, 5], [1, 5, 4]]
+    shape = trimesh.Trimesh(corners, faces, process=False)
+    shape.unmerge_vertices()
+    path = tmp_path_factory.mktemp("wedge") / "wedge.glb"
+    shape.export(path)
+    return path
+
+
+def changed(path: Path, folder: Path, matrix: torch.Tensor, shift: float = 0.0) -> Path:
+    """The same mesh with its vertices mapped."""
+    mesh = read_mesh(path)
+    vertices = mesh.vertices @ matrix.T + shift
+    target = folder / "changed.ply"
+    trimesh.Trimesh(vertices.numpy(), mesh.faces.numpy(), process=False).export(target)
+    return target
+
+
+def front_cameras(views: int = 2) -> Cameras:
+    return look_at_origin(torch.full((views,), 20.0), torch.linspace(0, 120, views), distance=2.0, size_px=64)
+
+
+def test_a_mesh_against_itself_is_at_the_floor(wedge):
+    scores = evaluate(wedge, wedge)
+    assert scores["closed"] is True
+    assert 0.001 < scores["chamfer"] < 0.003
+    assert scores["far_share"] == 0 and scores["f_score_1"] == 1 and scores["iou_64"] == 1
+    assert (scores["box_scale"], scores["box_shift"]) == (1.0, 0.0)
+    assert "chamfer_as_given" not in scores
+
+
+def test_unit_box_forgives_size_and_place_and_says_so(wedge, tmp_path):
+    moved = changed(wedge, tmp_path, 1.1 * torch.eye(3), shift=0.05)
+    truth = read_mesh(wedge).mesh
+    scores = surface_protocol(read_mesh(moved).mesh, truth, num_samples=10_000)
+    assert scores["box_scale"] == pytest.approx(1.1, abs=1e-5)
+    assert scores["box_shift"] == pytest.approx(box_fit(read_mesh(moved).mesh, truth).shift)
+    assert scores["iou_64"] > 0.99
+    assert scores["chamfer_as_given"] > 0.02 > scores["chamfer"]
+    as_given = surface_protocol(read_mesh(moved).mesh, truth, align="none", num_samples=10_000)
+    assert as_given["chamfer"] == pytest.approx(scores["chamfer_as_given"])
+    assert as_given["chamfer_unit_box"] == pytest.approx(scores["chamfer"])
+
+
+def test_the_authors_protocol_turns_the_prediction(wedge, tmp_path):
+    quarter = torch.tensor([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])  # +Z to +X: 90 degrees about +Y
+    turned, truth = read_mesh(changed(wedge, tmp_path, quarter)).mesh, read_mesh(wedge).mesh
+    back = sv3d_2024_protocol(turned, truth, yaw_deg=-90.0)
+    assert back["chamfer_vertices"] == pytest.approx(0, abs=1e-6)
+    assert back["iou_32"] > 0.98
+    assert sv3d_2024_protocol(turned, truth)["chamfer_vertices"] > 0.1
+
+
+def test_the_authors_grid_covers_twice_the_unit_box():
+    box = trimesh.creation.box((1, 1, 1))
+    mesh = Mesh(torch.tensor(box.vertices, dtype=torch.float32), torch.tensor(box.faces))
+    half = Mesh(mesh.vertices * torch.tensor([1.0, 0.5, 0.5]), mesh.faces)
+    assert sv3d_2024_protocol(half, mesh)["iou_32"] == pytest.approx(0.25, abs=0.01)
+
+
+def test_colour_is_compared_with_the_views(wedge, tmp_path):
+    from sv3dgen.views import PosedViews, write_views
+
+    cameras = front_cameras()
+    rgb, alpha, _ = draw(read_mesh(wedge), cameras, None)
+    names = ("000.png", "001.png")
+    images = (torch.cat([rgb, alpha], dim=1) * 255).round().byte()
+    angles = torch.tensor([20.0, 20.0]), torch.tensor([0.0, 120.0])
+    write_views(PosedViews(images, cameras, names, ("test", "test"), *angles, torch.eye(4)), tmp_path)
+    scores = evaluate(wedge, wedge, views=tmp_path)
+    assert scores["views"] == 2
+    assert scores["psnr"] > 45 and scores["ssim"] > 0.99 and scores["mask_iou"] > 0.99  # 8 bits
+
+
+def test_light_shades_the_albedo(wedge, tmp_path):
+    mesh = read_mesh(wedge)
+    lobe = {"axis": [0.0, 1.0, 0.0], "sharpness": 1.0, "amplitude": 0.2}
+    light = tmp_path / "light.json"
+    light.write_text(json.dumps({"type": "sg", "form": "product", "tone_map": "none", "lobes": [lobe]}))
+    plain, _, said = draw(mesh, front_cameras(), None)
+    lit, _, said_lit = draw(mesh, front_cameras(), light)
+    assert "albedo" in said and "relit" in said_lit
+    assert lit.mean() < 0.9 * plain.mean()
+    light.write_text("[")
+    with pytest.raises(InputError, match="light.json"):
+        draw(mesh, front_cameras(), light)
+
+
+def test_light_is_found_beside_the_mesh_or_in_its_run(tmp_path):
+    (tmp_path / "mesh").mkdir()
+    mesh = tmp_path / "mesh" / "mesh.glb"
+    assert light_beside(mesh) is None
+    (tmp_path / "light.json").touch()
+    assert light_beside(mesh) == tmp_path / "light.json"
+    (tmp_path / "mesh" / "light.json").touch()
+    assert light_beside(mesh) == tmp_path / "mesh" / "light.json"
+
+
+def test_normals_do_not_break_at_seams():
+    sphere = trimesh.creation.icosphere(subdivisions=3)
+    split = sphere.copy()
+    split.unmerge_vertices()
+    mesh = Mesh(torch.tensor(split.vertices, dtype=torch.float32), torch.tensor(split.faces))
+    cosine = (seamless_normals(mesh) * torch.nn.functional.normalize(mesh.vertices, dim=-1)).sum(-1)
+    assert cosine.min() > 0.999
+
+
+def test_command_line_prints_a_table_or_json(wedge, capsys):
+    assert main(["--pred", str(wedge), "--gt", str(wedge), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["protocol"] == "surface"
+    assert main(["--pred", str(wedge), "--gt", str(wedge), "--protocol", "sv3d-2024"]) == 0
+    assert "chamfer_vertices" in capsys.readouterr().out
+
+
+def test_mistakes_are_told_in_one_line(wedge, tmp_path, capsys):
+    missing = tmp_path / "missing.glb"
+    (tmp_path / "text.glb").write_text("not a mesh")
+    for arguments in (["--pred", str(missing)], ["--pred", str(tmp_path / "text.glb")]):
+        assert main([*arguments, "--gt", str(wedge)]) == 2
+        told = capsys.readouterr().err
+        assert told.count("\n") == 1 and arguments[1] in told
+    with pytest.raises(SystemExit) as stop:
+        main(["--pred", str(wedge), "--gt", str(wedge), "--protocol", "mystery"])
+    assert stop.value.code == 2
+
+
+def test_broken_files_never_give_a_number(shared, wedge, capsys):
+    broken = sorted((shared / "bad_inputs").glob("mesh_*.glb"))
+    accepted = {"mesh_degenerate_faces.glb", "mesh_untextured_cube.glb", "mesh_flipped_winding_cube.glb"}
+    for path in broken:
+        if path.name not in accepted:
+            assert main(["--pred", str(path), "--gt", str(wedge)]) == 2
+            assert capsys.readouterr().err.count("\n") == 1
+    scores = evaluate(shared / "bad_inputs" / "mesh_flipped_winding_cube.glb", wedge, protocol="sv3d-2024")
+    assert 0 < scores["iou_32"] < 1
