@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck, gradgradcheck
 
-from sv3dgen.kernels.hash_grid import hash_encode, hash_grid_spec
+from sv3dgen.kernels.hash_grid import hash_encode, hash_encode_gradient, hash_grid_spec
 
 SMALL = hash_grid_spec(levels=4, base_resolution=3, growth=1.7, log2_table_size=8)  # two dense levels, two hashed
 
@@ -111,6 +111,32 @@ def test_numba_sums_copies_where_threads_outnumber_levels(monkeypatch):
     expected = gradients(points, table, SMALL, "numba", None)[1]
     monkeypatch.setattr(numba, "get_num_threads", lambda: 13)
     torch.testing.assert_close(gradients(points, table, SMALL, "numba", None)[1], expected, atol=1e-4, rtol=1e-5)
+
+
+@pytest.mark.parametrize("backend", ["torch", "numba"])
+@pytest.mark.parametrize("points_too", [False, True])
+def test_gradient_in_the_points_is_differentiable_by_itself(backend, points_too):
+    points, table = make_inputs(SMALL)
+    points.requires_grad_(points_too)
+    weights = torch.randn(len(points), SMALL.channels, generator=torch.Generator().manual_seed(4)).requires_grad_()
+    inputs = (table.requires_grad_(), weights, *((points,) if points_too else ()))
+    ours = hash_encode_gradient(points, table, weights, SMALL, backend=backend)
+    leaf = points.detach().requires_grad_() if not points_too else points
+    encoded = hash_encode(leaf, table, SMALL, backend="torch")
+    expected = torch.autograd.grad(encoded, leaf, weights, create_graph=True)[0]
+    torch.testing.assert_close(ours, expected, atol=1e-3, rtol=1e-4)
+    theirs = torch.autograd.grad(expected.square().sum(), inputs)
+    for mine, other in zip(torch.autograd.grad(ours.square().sum(), inputs), theirs, strict=True):
+        torch.testing.assert_close(mine / other.abs().max(), other / other.abs().max(), atol=1e-5, rtol=0)
+    with torch.no_grad():
+        alone = hash_encode_gradient(points, table, weights, SMALL, backend=backend)
+    assert torch.equal(alone, ours) and not alone.requires_grad
+
+
+def test_same_bits_every_time():
+    points, table = make_inputs(SMALL, points=5000)
+    first, second = (gradients(points, table, SMALL, "numba", None) for _ in range(2))
+    assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
 
 
 def test_only_what_is_asked_for_gets_a_gradient():

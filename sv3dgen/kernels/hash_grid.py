@@ -71,17 +71,49 @@ def hash_encode(
     that a loss on normals, themselves a gradient, works. numba computes in float32 whatever the dtype. Points must be
     finite. Raises ValueError for a table of another shape than `spec` says, and active_levels out of range.
     """
+    active = _check(table, spec, active_levels)
+    if resolve("hash_grid", backend, table.device) == "torch":
+        return _encode_reference(points, table, spec, active)
+    from sv3dgen.kernels.hash_grid_numba import Encode  # compiled code is loaded only where it is used
+
+    return Encode.apply(table, points, spec, active)
+
+
+def hash_encode_gradient(
+    points: Float[Tensor, "points 3"],
+    table: Float[Tensor, "entries features"],
+    weights: Float[Tensor, "points channels"],
+    spec: HashGridSpec,
+    *,
+    active_levels: int | None = None,
+    backend: Backend = "auto",
+) -> Float[Tensor, "points 3"]:
+    """Gradient of (hash_encode(points, ...) * weights).sum() in the points; differentiable in all three tensors.
+
+    The cheap way to normals: with weights = d density / d encoding, no gradient in the points has to be asked for, so
+    neither pass works out one that nobody uses. Arguments and errors as in `hash_encode`.
+    """
+    active = _check(table, spec, active_levels)
+    if resolve("hash_grid", backend, table.device) == "torch":
+        keep_graph = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (points, table, weights))
+        with torch.enable_grad():
+            points = points if points.requires_grad else points.detach().requires_grad_()
+            encoded = _encode_reference(points, table, spec, active)
+            return torch.autograd.grad(encoded, points, weights, create_graph=keep_graph)[0]
+    from sv3dgen.kernels.hash_grid_numba import PointGradient
+
+    return PointGradient.apply(table, points, weights, spec, active)
+
+
+def _check(table: Tensor, spec: HashGridSpec, active_levels: int | None) -> int:
+    """The number of levels to compute."""
     if table.shape != (spec.entries, spec.features_per_level):
         expected = (spec.entries, spec.features_per_level)
         raise ValueError(f"table: expected shape {expected} for this grid, got {tuple(table.shape)}")
     active = spec.levels if active_levels is None else active_levels
     if not 1 <= active <= spec.levels:
         raise ValueError(f"active_levels: expected 1 to {spec.levels}, got {active}")
-    if resolve("hash_grid", backend, table.device) == "torch":
-        return _encode_reference(points, table, spec, active)
-    from sv3dgen.kernels.hash_grid_numba import Encode  # compiled code is loaded only where it is used
-
-    return Encode.apply(table, points, spec, active)
+    return active
 
 
 # The definition, in plain torch.

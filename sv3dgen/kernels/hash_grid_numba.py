@@ -27,6 +27,8 @@ FAST_MATH = {"contract", "reassoc", "nsz", "arcp"}  # not "nnan": points that ar
 
 
 class Encode(torch.autograd.Function):
+    """Table, points -> encoding."""
+
     @staticmethod
     def forward(ctx, table, points, spec, active):
         ctx.save_for_backward(table, points)
@@ -36,12 +38,14 @@ class Encode(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad):
         table, points = ctx.saved_tensors
-        grad_table = _TableGradient.apply(points, grad, table.dtype, *ctx.grid) if ctx.needs_input_grad[0] else None
-        grad_points = _PointGradient.apply(table, points, grad, *ctx.grid) if ctx.needs_input_grad[1] else None
+        grad_table = TableGradient.apply(points, grad, table.dtype, *ctx.grid) if ctx.needs_input_grad[0] else None
+        grad_points = PointGradient.apply(table, points, grad, *ctx.grid) if ctx.needs_input_grad[1] else None
         return grad_table, grad_points, None, None
 
 
-class _TableGradient(torch.autograd.Function):
+class TableGradient(torch.autograd.Function):
+    """Points, gradient in the encoding -> gradient in the table."""
+
     @staticmethod
     def forward(ctx, points, grad, dtype, spec, active):
         ctx.save_for_backward(points, grad)
@@ -51,12 +55,14 @@ class _TableGradient(torch.autograd.Function):
     @staticmethod
     def backward(ctx, table):
         points, grad = ctx.saved_tensors
-        grad_points = _PointGradient.apply(table, points, grad, *ctx.grid) if ctx.needs_input_grad[0] else None
+        grad_points = PointGradient.apply(table, points, grad, *ctx.grid) if ctx.needs_input_grad[0] else None
         grad_grad = Encode.apply(table, points, *ctx.grid) if ctx.needs_input_grad[1] else None
         return grad_points, grad_grad, None, None, None
 
 
-class _PointGradient(torch.autograd.Function):
+class PointGradient(torch.autograd.Function):
+    """Table, points, gradient in the encoding -> gradient in the points."""
+
     @staticmethod
     def forward(ctx, table, points, grad, spec, active):
         ctx.save_for_backward(table, points, grad)
@@ -87,7 +93,7 @@ def _gather(points: Tensor, direction: Tensor | None, table: Tensor, spec: HashG
 def _scatter(points: Tensor, direction: Tensor | None, grad: Tensor, spec: HashGridSpec, active: int) -> Tensor:
     # Each thread owns whole levels; where there are more threads than levels, copies of them that are added up.
     threads = numba.get_num_threads()
-    copies = max(1, threads // max(active, 1))
+    copies = max(1, threads // active)
     table = torch.empty(copies, spec.entries, spec.features_per_level)
     table[:, (spec.offsets + (spec.entries,))[active] :] = 0
     layout = _layout(spec)[:active]
