@@ -20,8 +20,11 @@ def clean(mesh: Mesh, loose_share: float = LOOSE_SHARE) -> Mesh:
     faces = mesh.faces.cpu().numpy()
     vertices, faces = merge_equal(vertices, faces)
     faces = without_fins(faces[distinct_corners(faces)])
-    faces = faces[kept_parts(vertices, faces, loose_share)]
+    if len(faces) == 0:
+        return from_numpy(vertices[:0], faces)
+    # Closed first, because an open part has no inside to tell a pocket by.
     vertices, faces = fill_holes(*split_crowded(vertices, faces))
+    faces = faces[kept_parts(vertices, faces, loose_share)]
     return from_numpy(*without_unused(vertices, faces))
 
 

@@ -57,6 +57,8 @@ class Exporter:
         loose_share: float = 0.2,
         unwrap: Literal["projection", "xatlas"] = "projection",
         unwrap_limit_s: float = 20.0,
+        turntable_frames: int = 72,
+        turntable_px: int = 400,
     ) -> None:
         if faces < 100:
             raise ValueError(f"export.faces={faces}: expected at least 100")
@@ -64,11 +66,19 @@ class Exporter:
             raise ValueError(f"export.texture_px={texture_px}: expected 64 to 8192")
         if unwrap not in ("projection", "xatlas"):
             raise ValueError(f"export.unwrap={unwrap}: expected projection or xatlas")
+        if not unwrap_limit_s > 0:
+            raise ValueError(f"export.unwrap_limit_s={unwrap_limit_s}: expected seconds above 0")
+        if turntable_frames < 2 or turntable_px < 16:
+            raise ValueError(
+                f"export.turntable_frames={turntable_frames}, turntable_px={turntable_px}: 2 and 16 at least"
+            )
         self.faces = faces
         self.texture_px = texture_px
         self.loose_share = loose_share
         self.unwrap = unwrap
         self.unwrap_limit_s = unwrap_limit_s
+        self.turntable_frames = turntable_frames
+        self.turntable_px = turntable_px
 
     def export(self, surface: Mesh, color_at: ColorAt, folder: str | Path, light: dict) -> ExportReport:
         """Write `mesh/mesh.{glb,obj,mtl,png}`, `light.json` and `turntable.mp4` into a run's folder.
@@ -93,7 +103,7 @@ class Exporter:
             watch.lap("bake")
             files = write_files(folder, textured, light)
             watch.lap("write")
-            write_turntable(folder / "turntable.mp4", textured)
+            write_turntable(folder / "turntable.mp4", textured, self.turntable_px, self.turntable_frames)
             watch.lap("turntable")
         closed = is_closed(mesh)
         if not closed:

@@ -5,6 +5,8 @@ dropped onto the skyline where its top ends lowest, with its own underside taken
 5.2).
 """
 
+from typing import no_type_check
+
 import numpy as np
 from jaxtyping import Float, Int
 from numba import njit
@@ -72,6 +74,7 @@ def try_scale(
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def profiles(flat, uv_faces, chart, first, scale, gutter):
     """Lowest row and one past the highest row of each chart's columns, grown by half the gutter in every direction."""
     bottom = np.full(first[-1], 1 << 30, dtype=np.int64)
@@ -97,6 +100,7 @@ def profiles(flat, uv_faces, chart, first, scale, gutter):
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def drop(order, first, bottom, top, size):
     """Place charts in this order, each at the column where its top ends lowest; False if one leaves the square."""
     sky = np.zeros(size, dtype=np.int64)
@@ -124,6 +128,7 @@ def drop(order, first, bottom, top, size):
 
 
 @njit(cache=True, nogil=True)
+@no_type_check
 def hidden_faces(uv, uv_faces, heights, size):
     """Faces of which some texel centre lies strictly inside a second face, and which are the lower of the two.
 

@@ -95,12 +95,12 @@ def is_closed(mesh: Mesh) -> bool:
 
 def split_crowded(
     vertices: Float[ndarray, "vertices 3"], faces: Int[ndarray, "faces 3"]
-) -> tuple[Float[ndarray, "split 3"], Int[ndarray, "faces 3"]]:
+) -> tuple[Float[ndarray, "split 3"], Int[ndarray, "more 3"]]:
     """Cut a mesh at edges of more than two faces and at vertices where several surfaces touch.
 
     Every such vertex becomes one vertex for each surface through it, moved a little into that surface, so that the
-    surfaces no longer share a point. A closed mesh becomes a closed manifold with the same faces (Gueziec et al. 2001,
-    "Cutting and stitching").
+    surfaces no longer share a point. A closed mesh becomes a closed manifold (Gueziec et al. 2001, "Cutting and
+    stitching"); a few faces are added where surfaces are joined by a neck of two edges.
     """
     twin = twins(faces, vertices)
     half = np.flatnonzero(twin >= 0)

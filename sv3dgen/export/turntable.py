@@ -11,13 +11,12 @@ from sv3dgen.renderers.textured import appearance, render_batches
 from sv3dgen.textured_mesh import TexturedMesh
 from sv3dgen.video import write_video
 
-FRAMES, FRAMES_PER_S = 72, 24
-SIZE_PX = 400
+FRAMES_PER_S = 24
 ELEVATION_DEG = 15.0
 DISTANCE = 2.2  # the unit box stays in the frame from every side
 
 
-def write_turntable(path: str | Path, mesh: TexturedMesh, size_px: int = SIZE_PX, frames: int = FRAMES) -> None:
+def write_turntable(path: str | Path, mesh: TexturedMesh, size_px: int, frames: int) -> None:
     """Render one turn before white and write it as H.264 (yuv420p, what browsers play)."""
     azimuth_deg = torch.arange(frames) * (360.0 / frames)
     cameras = look_at_origin(
