@@ -46,7 +46,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / path).parent.mkdir(exist_ok=True)
         (root / path).write_text(text)
     config = yaml.safe_load((ROOT / "conf" / "config.yaml").read_text(encoding="utf-8"))
-    config |= {"defaults": ["_self_"], "mishap": "none"}
+    settings = {key: value for key, value in config.items() if key == "hydra" or not isinstance(value, dict)}
+    config = settings | {"defaults": ["_self_"], "mishap": "none"}
     (root / "conf").mkdir()
     (root / "conf" / "config.yaml").write_text(yaml.safe_dump(config))
     return root
