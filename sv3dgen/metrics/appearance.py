@@ -30,7 +30,8 @@ def appearance_scores(
 ) -> dict[str, float | int | str | None]:
     """PSNR, SSIM and MSE over white against the views of a split, and the overlap of the silhouettes.
 
-    The mesh stands in the world of the views' file, wherever a run may have moved it from there. `lpips` None in the result means that its weights could not be had.
+    The mesh stands in the world of the views' file, wherever a run may have moved it from there. `lpips` None in the
+    result means that its weights could not be had.
     """
     reference = read_views(views, split=split)
     target_rgb, target_alpha = reference.rgba.split([3, 1], dim=1)

@@ -1,0 +1,1 @@
+"""Speed and quality, measured: `python -m sv3dgen.bench kernels|stages|objects`."""

@@ -1,0 +1,95 @@
+"""Measure speed and quality.
+
+kernels: each kernel beside its plain-torch reference. stages: a whole run by part, and what plain torch would need.
+objects: a folder of objects from views to mesh, each against its ground truth.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sv3dgen.atomic import atomic_write
+from sv3dgen.errors import InputError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status: 0, or 2 for something the user has to mend."""
+    options = _parser().parse_args(arguments)
+    try:
+        report, text = options.measure(options)
+    except InputError as error:
+        print(f"sv3dgen.bench: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    if options.json:
+        print(json.dumps(report, indent=2))
+    elif text is not None:
+        print(text)
+    return 0
+
+
+def _kernels(options: argparse.Namespace) -> tuple[dict[str, Any], str | None]:
+    from sv3dgen.bench import kernels
+
+    report = kernels.measure(options.budget_s, options.only)
+    if not options.json:
+        kernels.print_table(report)
+    return report, None
+
+
+def _stages(options: argparse.Namespace) -> tuple[dict[str, Any], str | None]:
+    if not options.views.exists():
+        raise InputError(f"--views {options.views}: expected a folder of posed views, found nothing")
+    from sv3dgen.bench import stages
+
+    report = stages.measure(options.views, options.settings)
+    if not options.json:
+        stages.print_table(report)
+    return report, None
+
+
+def _objects(options: argparse.Namespace) -> tuple[dict[str, Any], str | None]:
+    from sv3dgen.bench import objects
+
+    report = objects.measure(
+        options.views, options.meshes, only=options.only, settings=options.settings, keep=options.keep
+    )
+    text = objects.markdown(report)
+    if options.out is None:
+        return report, text
+    with atomic_write(options.out) as path:
+        path.write_text(text, encoding="utf-8")
+    return report, f"{options.out}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m sv3dgen.bench", description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(required=True, metavar="kernels|stages|objects")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="JSON instead of a table")
+
+    kernels = commands.add_parser("kernels", parents=[common], help="each kernel beside plain torch")
+    kernels.add_argument("--budget-s", type=float, default=4.0, help="seconds for each implementation of each case")
+    kernels.add_argument("--only", nargs="*", default=[], help="operations, by the names of config key `kernels`")
+    kernels.set_defaults(measure=_kernels)
+
+    stages = commands.add_parser("stages", parents=[common], help="a whole run by part, beside plain torch")
+    stages.add_argument("--views", type=Path, required=True, help="folder of posed views")
+    stages.add_argument("--set", dest="settings", nargs="*", default=[], help="settings for launch.py, key=value")
+    stages.set_defaults(measure=_stages)
+
+    objects = commands.add_parser("objects", parents=[common], help="objects from views to mesh, against the truth")
+    objects.add_argument("--views", type=Path, required=True, help="folder of folders of posed views")
+    objects.add_argument("--meshes", type=Path, required=True, help="folder of ground-truth NAME.glb")
+    objects.add_argument("--out", type=Path, help="Markdown file to write; standard output if not given")
+    objects.add_argument("--keep", type=Path, help="folder to keep the runs in")
+    objects.add_argument("--only", nargs="*", default=[], help="words: objects whose names hold one of them")
+    objects.add_argument("--set", dest="settings", nargs="*", default=[], help="settings for launch.py, key=value")
+    objects.set_defaults(measure=_objects)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,111 @@
+"""Time the parts of a run, and keep a few calls of each kernel, by standing in for functions in their modules.
+
+The code under test knows nothing of it. Kernels are listed in `KERNELS`, the rest of a run in `OTHER_PARTS`; what
+either calls inside the other is not counted twice (`sv3dgen.profiler`).
+"""
+
+import importlib
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import wraps
+from typing import Any
+
+import torch
+
+from sv3dgen.bench.replay import Recorder
+from sv3dgen.profiler import part, profiled
+
+# Part -> public functions with a `backend`, by module; gradients are those of the autograd functions beside them.
+KERNELS: dict[str, dict[str, tuple[str, ...]]] = {
+    "encode": {"sv3dgen.kernels.hash_grid": ("hash_encode",), "sv3dgen.kernels.hash_grid_numba": ()},
+    "march": {"sv3dgen.kernels.ray_marching": ("march", "prune")},
+    "composite": {
+        "sv3dgen.kernels.ray_marching": ("render_weights", "accumulate"),
+        "sv3dgen.kernels.ray_marching_numba": (),
+    },
+    "rasterise": {
+        "sv3dgen.kernels.rasterize": ("rasterize",),
+        "sv3dgen.kernels.interpolate": ("barycentrics", "interpolate"),
+    },
+    "antialias": {
+        "sv3dgen.kernels.antialias": ("antialiased_coverage",),
+        "sv3dgen.kernels.edge_adjacency": ("edge_adjacency",),
+    },
+    "tets": {"sv3dgen.kernels.marching_tets": ("marching_tets",), "sv3dgen.tet_grid": ("neighbour_mean",)},
+}
+
+# Part -> module:function or module:class.method. "network" is torch's own work: layers, and the gradients of all that
+# is not a kernel. "lattice" is the band of tetrahedra built anew, "fusion" the coarse stage's depths becoming a mesh.
+OTHER_PARTS: dict[str, tuple[str, ...]] = {
+    "hull": ("sv3dgen.visual_hull:visual_hull",),
+    "network": ("torch.nn:Sequential.forward", "torch.autograd:backward", "torch.autograd:grad"),
+    "lattice": (
+        "sv3dgen.tet_grid:bcc_band",
+        "sv3dgen.tet_grid:vertex_neighbours",
+        "sv3dgen.signed_distance:lattice_signed_distance",
+    ),
+    "fusion": ("sv3dgen.depth_fusion:fuse_depth", "sv3dgen.depth_fusion:largest_component"),
+    "optimizer": ("torch.optim:Adam.step",),
+    "export": ("sv3dgen.export.exporter:Exporter.export",),
+}
+
+
+@contextmanager
+def instrumented(keep: int) -> Iterator[dict[str, list[Recorder]]]:
+    """Profile a block, and record `keep` calls of each kernel function in it; yields the recorders by part.
+
+    To be entered before anything imports these functions by name.
+    """
+    recorders: dict[str, list[Recorder]] = {}
+    with ExitStack() as undo:
+        for name, modules in KERNELS.items():
+            recorders[name] = []
+            for module_name, functions in modules.items():
+                module = importlib.import_module(module_name)
+                for function_name in functions:
+                    recorder = Recorder(getattr(module, function_name), keep=keep)
+                    recorders[name].append(recorder)
+                    _replace(undo, module, function_name, _timed(name, recorder.function, recorder))
+                for function in _autograd_functions(module):
+                    _replace(undo, function, "backward", staticmethod(_timed(name, function.backward)))
+        for name, places in OTHER_PARTS.items():
+            for place in places:
+                owner, attribute = _locate(place)
+                _replace(undo, owner, attribute, _timed(name, getattr(owner, attribute)))
+        with profiled():
+            yield recorders
+
+
+def _timed(name: str, function: Callable[..., Any], recorder: Recorder | None = None) -> Callable[..., Any]:
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if recorder is not None:
+            with part("recording"):
+                recorder.look(args, kwargs)
+        with part(name):
+            return function(*args, **kwargs)
+
+    return call
+
+
+def _replace(undo: ExitStack, owner: Any, attribute: str, stand_in: Any) -> None:
+    undo.callback(setattr, owner, attribute, inspect.getattr_static(owner, attribute))
+    setattr(owner, attribute, stand_in)
+
+
+def _autograd_functions(module: Any) -> list[Any]:
+    return [
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value) and issubclass(value, torch.autograd.Function) and value.__module__ == module.__name__
+    ]
+
+
+def _locate(place: str) -> tuple[Any, str]:
+    module_name, _, path = place.partition(":")
+    *parents, attribute = path.split(".")
+    owner = importlib.import_module(module_name)
+    for parent in parents:
+        owner = getattr(owner, parent)
+    return owner, attribute

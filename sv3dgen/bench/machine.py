@@ -1,0 +1,16 @@
+"""What a measurement ran on, in words that name the machine's kind but not the machine."""
+
+import platform
+
+from sv3dgen.run_folder import cpu_name, total_memory_bytes, usable_cores, versions
+
+
+def describe() -> str:
+    """Processor, usable cores, memory, and the versions that decide the speed, on one line."""
+    memory = total_memory_bytes()
+    parts = [" ".join(cpu_name().split()), f"{usable_cores()} cores"]
+    if memory is not None:
+        parts.append(f"{memory / 1e9:.0f} GB")
+    found = versions()
+    parts.append(f"{platform.system()} {platform.machine()}")
+    return ", ".join(parts + [f"{name} {found[name]}" for name in ("python", "torch", "numba")])

@@ -1,0 +1,194 @@
+import importlib
+import inspect
+import json
+import math
+import sys
+from time import sleep
+
+import pytest
+import torch
+import trimesh
+
+from sv3dgen.bench import __main__ as command
+from sv3dgen.bench import objects, stages
+from sv3dgen.bench.instruments import KERNELS, OTHER_PARTS, instrumented
+from sv3dgen.bench.kernels import bumpy_sphere
+from sv3dgen.bench.machine import describe
+from sv3dgen.bench.replay import Recorder, slowdown
+from sv3dgen.bench.timing import take_turns
+from sv3dgen.errors import InputError
+from sv3dgen.export.topology import is_closed
+from sv3dgen.mesh import Mesh
+from sv3dgen.profiler import times
+
+
+def power(base: torch.Tensor, exponent: int, *, backend: str = "auto") -> torch.Tensor:
+    """A kernel whose reference takes longer."""
+    sleep(0.02 if backend == "torch" else 0.002)
+    return base**exponent
+
+
+def test_rivals_take_turns():
+    order = []
+    timings = take_turns(
+        {"fast": lambda: order.append("fast"), "slow": lambda: (order.append("slow"), sleep(0.01))},
+        budget_s=0.0,
+        least_runs=3,
+    )
+    assert order == ["fast", "slow"] * 4  # the first pair is not timed
+    assert timings["slow"].runs == 3
+    assert timings["slow"].low_ms <= timings["slow"].median_ms <= timings["slow"].high_ms
+    assert timings["slow"].median_ms >= 10
+
+
+def test_recorder_keeps_some_calls_cut_from_the_graph():
+    recorder = Recorder(power, keep=3)
+    base = torch.ones(4, requires_grad=True)
+    for exponent in range(50):
+        recorder.look((2 * base,), {"exponent": exponent})
+    assert recorder.seen == 50 and len(recorder.calls) == 3
+    kept = recorder.calls[0].arguments["base"]
+    assert kept.is_leaf and kept.requires_grad and torch.equal(kept, torch.full((4,), 2.0))
+
+
+def test_recorded_parameters_are_copies_and_no_grad_is_remembered():
+    recorder = Recorder(power)
+    base = torch.ones(4, requires_grad=True)
+    with torch.no_grad():
+        recorder.look((base, 2), {})
+        base += 1
+    assert torch.equal(recorder.calls[0].arguments["base"], torch.ones(4))
+    assert not recorder.calls[0].with_gradient
+
+
+def test_every_call_is_as_likely_to_be_kept():
+    counts = torch.zeros(10)
+    for seed in range(300):
+        recorder = Recorder(power, keep=2, seed=seed)
+        for exponent in range(10):
+            recorder.look((torch.ones(1), exponent), {})
+        for call in recorder.calls:
+            counts[call.arguments["exponent"]] += 1
+    assert counts.sum() == 600
+    assert counts.min() > 35 and counts.max() < 90
+
+
+def test_tensors_inside_dataclasses_are_followed():
+    def area(mesh: Mesh, *, backend: str = "auto") -> torch.Tensor:
+        return mesh.vertices.sum()
+
+    recorder = Recorder(area)
+    recorder.look((Mesh(torch.ones(3, 3, requires_grad=True) * 2, torch.tensor([[0, 1, 2]])),), {})
+    kept = recorder.calls[0].arguments["mesh"]
+    assert isinstance(kept, Mesh) and kept.vertices.is_leaf
+    assert recorder.replay("torch") < 1
+
+
+def test_slowdown_is_weighed_by_calls():
+    recorder = Recorder(power)
+    recorder.look((torch.ones(2, requires_grad=True), 3), {})
+    assert 4 < slowdown([recorder]) < 14
+    assert slowdown([Recorder(power)]) is None
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_listed_kernels_exist_and_have_a_backend(name):
+    for module, functions in KERNELS[name].items():
+        for function in functions:
+            assert "backend" in inspect.signature(getattr(importlib.import_module(module), function)).parameters
+
+
+@pytest.mark.parametrize("place", [place for places in OTHER_PARTS.values() for place in places])
+def test_listed_parts_exist(place):
+    module, _, path = place.partition(":")
+    owner = importlib.import_module(module)
+    for name in path.split("."):
+        owner = getattr(owner, name)
+    assert callable(owner)
+
+
+def encode_once() -> None:
+    from sv3dgen.kernels import hash_grid
+
+    spec = hash_grid.hash_grid_spec(levels=2, base_resolution=4, growth=2.0, log2_table_size=10)
+    table = torch.ones(spec.entries, 2, requires_grad=True)
+    hash_grid.hash_encode(torch.rand(100, 3), table, spec).sum().backward()
+
+
+def test_instruments_see_both_passes_and_are_taken_away():
+    from sv3dgen.kernels import hash_grid, hash_grid_numba
+
+    function, backward = hash_grid.hash_encode, inspect.getattr_static(hash_grid_numba.Encode, "backward")
+    with instrumented(keep=2) as recorders:
+        encode_once()
+    assert hash_grid.hash_encode is function
+    assert inspect.getattr_static(hash_grid_numba.Encode, "backward") is backward
+    assert recorders["encode"][0].seen == 1
+    assert times()["encode"].calls >= 2  # forward, backward
+    assert times()["network"].calls == 1
+
+
+def test_stages_tell_what_plain_torch_would_need(monkeypatch, tmp_path, capsys):
+    def launch(arguments: list[str]) -> None:
+        encode_once()
+        folder = next(text for text in arguments if text.startswith("hydra.run.dir=")).partition("=")[2]
+        (tmp_path / "done").write_text(folder)
+        objects.Path(folder, "mesh").mkdir(parents=True)
+
+    monkeypatch.setattr(stages, "_launch", launch)
+    assert command.main(["stages", "--views", str(tmp_path), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    rows = {row["part"]: row for row in report["parts"]}
+    assert sum(row["seconds"] for row in rows.values()) == pytest.approx(report["seconds"])
+    assert rows["encode"]["calls"] == 1
+    assert rows["encode"]["torch_seconds"] == pytest.approx(rows["encode"]["ratio"] * rows["encode"]["seconds"])
+    assert rows["tets"]["torch_seconds"] is None and rows["hull"]["seconds"] == 0
+    stages.print_table(report)
+    assert "plain torch" in capsys.readouterr().out
+    assert not objects.Path((tmp_path / "done").read_text()).exists()  # nothing is left behind
+
+
+def test_stages_refuse_a_run_without_mesh(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(stages, "_launch", lambda arguments: None)
+    assert command.main(["stages", "--views", str(tmp_path)]) == 2
+    assert command.main(["stages", "--views", str(tmp_path / "missing")]) == 2
+    assert "missing" in capsys.readouterr().err
+
+
+def test_the_benchmark_sphere_is_closed():
+    sphere = bumpy_sphere(segments=22)
+    assert is_closed(sphere)
+    solid = trimesh.Trimesh(sphere.vertices.numpy(), sphere.faces.numpy(), process=False)
+    assert solid.volume == pytest.approx(4 / 3 * math.pi * 0.4**3, rel=0.1)  # outward
+
+
+def test_processes_are_measured_and_their_failures_told(tmp_path):
+    cost = objects.run_process([sys.executable, "-c", "x = bytearray(200_000_000)"], tmp_path / "log")
+    assert cost.seconds > 0 and (math.isnan(cost.memory_gb) or 0.2 < cost.memory_gb < 1)
+    with pytest.raises(InputError, match="what went wrong"):
+        objects.run_process([sys.executable, "-c", "raise SystemExit('what went wrong')"], tmp_path / "log")
+
+
+def test_objects_are_scored_and_failures_listed(monkeypatch, tmp_path, capsys):
+    for name in ("apple", "broken", "no_truth"):
+        (tmp_path / "views" / name).mkdir(parents=True)
+        (tmp_path / "views" / name / "transforms.json").touch()
+    (tmp_path / "meshes").mkdir()
+    for name in ("apple", "broken"):
+        (tmp_path / "meshes" / f"{name}.glb").touch()
+
+    def run_and_score(views, truth, run, settings):
+        if views.name == "broken":
+            raise InputError("no mesh came out")
+        return {"chamfer": 0.004, "iou_64": 0.95, "faces": 40000, "closed": True, "seconds": 61.0}
+
+    monkeypatch.setattr(objects, "run_and_score", run_and_score)
+    out = tmp_path / "docs" / "objects.md"
+    arguments = ["objects", "--views", str(tmp_path / "views"), "--meshes", str(tmp_path / "meshes")]
+    assert command.main([*arguments, "--out", str(out), "--set", "preset=cpu"]) == 0
+    page = out.read_text()
+    assert "| apple | 0.0040 | 0.950 |" in page and "| 40000 | yes |" in page
+    assert "- broken: no mesh came out" in page and "no_truth" not in page
+    assert "| **median** | 0.0040 |" in page and describe() in page and "preset=cpu" in page
+    assert command.main([*arguments, "--only", "pear"]) == 2
+    assert capsys.readouterr().err.strip().endswith("pear")
