@@ -92,8 +92,8 @@ def test_the_gradient_along_a_path_adds_up_to_the_difference_of_its_ends(name):
     torus = trimesh.creation.torus(0.3, 0.12, major_sections=150, minor_sections=80)
     vertices, faces = tensors(sphere if name == "sphere" else torus)
     edges, views = edge_adjacency(faces), cameras(4, size_px)
-    x, y = torch.meshgrid(torch.arange(size_px) / 9, torch.arange(size_px) / 7, indexing="xy")
-    weight = x.sin() + y.cos()
+    x, y = torch.meshgrid(torch.arange(size_px) / size_px, torch.arange(size_px) / size_px, indexing="xy")
+    weight = x - 2 * y**2
 
     def weighted(shift):
         clip = clip_positions(views, vertices + shift)
