@@ -19,7 +19,7 @@ class Illumination(Guidance):
     the one term that fixes the scale between the two.
     """
 
-    terms = ("illumination",)
+    terms: tuple[str, ...] = ("illumination",)
 
     def __init__(
         self,

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -26,7 +26,7 @@ class ReferenceViews(Guidance):
     `lpips_px` cuts squares of at most that size around the object for LPIPS, at places that change with the step.
     """
 
-    terms = ("rgb", "mask", "lpips")
+    terms: tuple[str, ...] = ("rgb", "mask", "lpips")
 
     def __init__(
         self,
@@ -44,7 +44,8 @@ class ReferenceViews(Guidance):
         self.compare = compare
         self.lpips_px = lpips_px
         self.seed = seed
-        self.lpips = _lpips(lpips_net) if ever_nonzero(self.weights.get("lpips", 0.0)) else None
+        # An Lpips, or None where nobody asks for it or its weights cannot be had.
+        self.lpips: Any = _lpips(lpips_net) if ever_nonzero(self.weights.get("lpips", 0.0)) else None
         self._too_small_told = False
 
     def forward(self, render: RenderOutput, batch: ViewBatch, step: int) -> GuidanceOutput:

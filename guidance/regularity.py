@@ -14,7 +14,7 @@ class Regularity(Guidance):
     `mesh_normal` (neighbouring faces alike, slivers under `sliver_share` of the mean area left out).
     """
 
-    terms = ("orientation", "opaque", "mesh_normal")
+    terms: tuple[str, ...] = ("orientation", "opaque", "mesh_normal")
 
     def __init__(self, *, weights: Mapping[str, Schedule], sliver_share: float = 0.1) -> None:
         super().__init__()

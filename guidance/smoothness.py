@@ -26,7 +26,7 @@ class Smoothness(Guidance):
     "difference" (the authors' code).
     """
 
-    terms = ("depth", "normal", "bilateral_depth", "bilateral_normal", "albedo", "albedo_range")
+    terms: tuple[str, ...] = ("depth", "normal", "bilateral_depth", "bilateral_normal", "albedo", "albedo_range")
 
     def __init__(
         self,

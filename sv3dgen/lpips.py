@@ -82,6 +82,9 @@ class Lpips(nn.Module):
     a CPU with instructions for it takes a fifth of the time.
     """
 
+    shift: Tensor
+    scale: Tensor
+
     def __init__(self, *, net: Net = "vgg", bfloat16: bool = False, seed: int = 0) -> None:
         super().__init__()
         self.backbone = _BACKBONES[net]

@@ -1,3 +1,4 @@
+# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false, reportOptionalOperand=false
 import torch
 
 from sv3dgen.colour import linear_to_srgb, srgb_to_linear

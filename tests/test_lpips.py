@@ -1,3 +1,4 @@
+# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false, reportOptionalOperand=false
 """The network and the distance against slow, plain forms with random weights; the weight files with made-up ones."""
 
 import dataclasses
@@ -6,6 +7,7 @@ import importlib.util
 import io
 import logging
 import urllib.error
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -67,7 +69,7 @@ def slow_distance(features_of, weights, linear, first: torch.Tensor, second: tor
     return float(total)
 
 
-def made_up_weights(net: str) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+def made_up_weights(net: Literal["vgg", "alex"]) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     module = Lpips(net=net, seed=7)
     generator = torch.Generator().manual_seed(8)
     backbone, linear = {}, {}
@@ -105,8 +107,8 @@ def test_gradient_goes_downhill():
     target = pictures(1)
     image = pictures(1, seed=1).requires_grad_()
     before = module(image, target)
-    before.sum().backward()
-    moved = image.detach() - 0.01 * image.grad / image.grad.abs().max()
+    (gradient,) = torch.autograd.grad(before.sum(), image)
+    moved = image.detach() - 0.01 * gradient / gradient.abs().max()
     assert module(moved, target).item() < before.item()
 
 
@@ -173,9 +175,9 @@ def test_a_file_that_is_there_is_read(hub, tmp_path, monkeypatch):
     monkeypatch.setitem(lpips._BACKBONES, "alex", renamed)
     module = load_lpips("alex")
     assert module is not None and not asked
-    torch.testing.assert_close(module.bias_10.float(), backbone["features.10.bias"], atol=1e-3, rtol=0.01)
+    torch.testing.assert_close(module.get_buffer("bias_10").float(), backbone["features.10.bias"], atol=1e-3, rtol=0.01)
     shipped = torch.load(lpips._linear_file("alex"), map_location="cpu", weights_only=True)
-    assert torch.equal(module.linear_4, shipped["lin4.model.1.weight"].flatten())
+    assert torch.equal(module.get_buffer("linear_4"), shipped["lin4.model.1.weight"].flatten())
 
 
 def test_a_download_that_breaks_leaves_no_file(hub, monkeypatch, caplog):

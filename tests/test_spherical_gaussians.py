@@ -1,3 +1,4 @@
+# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false, reportOptionalOperand=false
 """Closed forms against sums over many directions, and against the numbers in the paper's fact sheet."""
 
 import math

@@ -1,5 +1,7 @@
 """A material again from what `Material.light()` wrote, so that a baked mesh can be shaded as it was."""
 
+from typing import Any
+
 import torch
 
 from sv3dgen.errors import InputError
@@ -27,7 +29,7 @@ def material_from_light(light: dict) -> Material:
     return material
 
 
-def _rows(described: object) -> torch.Tensor:
+def _rows(described: Any) -> torch.Tensor:
     """The lobes as rows of axis, sharpness and amplitude."""
     expected = "light.json: lobes: expected a list of {axis: [x, y, z], sharpness: > 0, amplitude: >= 0}"
     try:
