@@ -10,11 +10,17 @@ def downscale_rgba(
 ) -> UInt8[Tensor, "4 new_height new_width"]:
     """The exact mean over each new pixel's area, colours weighted by alpha; new sizes must not be larger."""
     alpha = image[3:].float()
-    premultiplied = torch.cat([image[:3].float() * alpha, alpha])
-    rows, columns = _overlaps(image.shape[1], new_height), _overlaps(image.shape[2], new_width)
-    means = rows @ premultiplied @ columns.T
+    means = downscale_planes(torch.cat([image[:3].float() * alpha, alpha]), new_height, new_width)
     straight = torch.cat([means[:3] / means[3:].clamp_min(1e-6), means[3:]])
     return straight.round().clamp(0, 255).byte()
+
+
+def downscale_planes(
+    planes: Float[Tensor, "planes height width"], new_height: int, new_width: int
+) -> Float[Tensor, "planes new_height new_width"]:
+    """The exact mean over each new pixel's area; new sizes must not be larger."""
+    rows, columns = _overlaps(planes.shape[1], new_height), _overlaps(planes.shape[2], new_width)
+    return rows @ planes @ columns.T
 
 
 def _overlaps(old: int, new: int) -> Float[Tensor, "new old"]:

@@ -77,19 +77,29 @@ def explained(
 
     For the points of a hull: close to 1 where cameras and masks belong together.
     """
-    stained = _splat(points.contiguous().numpy(), _world_to_image(cameras).numpy(), cameras.height_px, cameras.width_px)
-    covered = torch.from_numpy(stained).bool() & masks
+    covered = drawn(points, cameras) & masks
     return covered.flatten(1).sum(1) / masks.flatten(1).sum(1).clamp_min(1) + (~masks.flatten(1).any(1)).float()
+
+
+def drawn(points: Float[Tensor, "points 3"], cameras: Cameras) -> Bool[Tensor, "views height width"]:
+    """Where points appear when every one is drawn as 2x2 pixels, without regard to what is in front."""
+    stained = _splat(points.contiguous().numpy(), _world_to_image(cameras).numpy(), cameras.height_px, cameras.width_px)
+    return torch.from_numpy(stained).bool()
 
 
 def dilated(masks: Bool[Tensor, "views height width"], radius_px: int) -> Bool[Tensor, "views height width"]:
     """Masks grown by `radius_px` in each axis (a square)."""
     if radius_px == 0:
         return masks
-    kernel = 2 * radius_px + 1
-    # One axis after the other: the maximum over a square is separable.
-    grown = torch.nn.functional.max_pool2d(masks[:, None].float(), (1, kernel), 1, (0, radius_px))
-    return torch.nn.functional.max_pool2d(grown, (kernel, 1), 1, (radius_px, 0))[:, 0] > 0
+    grown = masks
+    for axis in (1, 2):  # one axis after the other gives the square
+        source = grown
+        length = masks.shape[axis]
+        grown = source.clone()
+        for shift in range(1, min(radius_px, length - 1) + 1):
+            grown.narrow(axis, shift, length - shift).logical_or_(source.narrow(axis, 0, length - shift))
+            grown.narrow(axis, 0, length - shift).logical_or_(source.narrow(axis, shift, length - shift))
+    return grown
 
 
 def touches_border(masks: Bool[Tensor, "views height width"]) -> Bool[Tensor, "views 4"]:
