@@ -153,8 +153,9 @@ class Lpips(nn.Module):
 def load_lpips(net: Net = "vgg") -> Lpips | None:
     """The trained distance, or None and one logged line where its weights cannot be had."""
     try:
+        linear, backbone = _linear_file(net), _backbone_file(_BACKBONES[net].file)
         module = Lpips(net=net, bfloat16=_fast_bfloat16())
-        module.read(_backbone_file(_BACKBONES[net].file), _linear_file(net))
+        module.read(backbone, linear)
     except (OSError, ValueError, ModuleNotFoundError) as error:
         log.warning("LPIPS is left out: %s", error)
         return None
