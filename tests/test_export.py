@@ -111,6 +111,14 @@ def test_charts_lie_a_gutter_apart():
         assert distance.min() >= GUTTER_PX - 1
 
 
+def test_many_charts_fit_a_small_texture_with_a_narrower_gutter():
+    generator = torch.Generator().manual_seed(0)
+    made = sphere(3)
+    crumpled = Mesh(made.vertices + 0.03 * torch.randn(made.vertices.shape, generator=generator), made.faces)
+    layout = unwrap_by_projection(crumpled, 64)
+    assert layout.charts > 50 and layout.uv.min() >= 0 and layout.uv.max() <= 1
+
+
 def test_unwrapping_twice_gives_the_same():
     first, second = (unwrap_by_projection(torus(), SIZE_PX) for _ in range(2))
     assert torch.equal(first.uv, second.uv) and torch.equal(first.uv_faces, second.uv_faces)

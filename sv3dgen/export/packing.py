@@ -23,10 +23,11 @@ def pack(
     area: float,
     size_px: int,
     gutter_px: int,
-) -> Float[ndarray, "uvs 2"]:
+) -> Float[ndarray, "uvs 2"] | None:
     """Texel coordinates in a `size_px` square, all charts at one scale, at least `gutter_px` empty texels between them.
 
-    `flat` holds each chart's coordinates from its lower left corner, `area` their total area in the same unit.
+    None where even the gutters do not fit. `flat` holds each chart's coordinates from its lower left corner, `area`
+    their total area in the same unit.
     """
     flat32 = np.ascontiguousarray(flat, dtype=np.float32)
     corners = np.ascontiguousarray(uv_faces, dtype=np.int64)
@@ -37,6 +38,8 @@ def pack(
     low, high = np.sqrt(np.array([SMALLEST_FILL, LARGEST_FILL]) / max(area, 1e-12)) * size_px
     found = try_scale(flat32, corners, owner, largest, low, size_px, gutter_px)
     while found is None:
+        if largest.max() * low < 1.0:
+            return None
         high, low = low, low / 2
         found = try_scale(flat32, corners, owner, largest, low, size_px, gutter_px)
     for _ in range(SCALE_STEPS):

@@ -37,7 +37,14 @@ def unwrap_by_projection(mesh: Mesh, size_px: int) -> Unwrap:
     chart = make_charts(surface)
     for _ in range(SPLIT_ROUNDS):
         flat, uv_faces, heights, _ = project_charts(vertices, faces, surface, chart)
-        texels = pack(flat, uv_faces, chart, flat_area(flat, uv_faces), size_px, GUTTER_PX)
+        area = flat_area(flat, uv_faces)
+        # Small textures of many charts hold them with a narrower gutter only; without one every chart fits.
+        packed = (pack(flat, uv_faces, chart, area, size_px, gutter) for gutter in (GUTTER_PX, 4, 2, 0))
+        texels = next((found for found in packed if found is not None), None)
+        if texels is None:
+            raise ValueError(
+                f"export.texture_px={size_px}: too small for the {int(chart.max()) + 1} charts of this shape"
+            )
         hidden = hidden_faces(texels, uv_faces, heights, size_px)
         if not hidden.any():
             break
