@@ -9,12 +9,12 @@ import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from sv3dgen.errors import InputError
 
 Protocol = Literal["surface", "sv3d-2024"]
-Report = dict[str, float | int | bool | str | None]
+Report = dict[str, Any]  # numbers, truth values and words, by name
 
 MEANINGS = {
     "faces": "triangles of the prediction",
@@ -133,7 +133,7 @@ def shown(value: float | int | bool | str | None) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m sv3dgen.evaluate", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m sv3dgen.evaluate", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--pred", type=Path, required=True, help="predicted mesh (GLB, OBJ, PLY)")
     parser.add_argument("--gt", type=Path, required=True, help="ground-truth mesh")
     parser.add_argument("--protocol", choices=("surface", "sv3d-2024"), default="surface")

@@ -87,7 +87,8 @@ def test_tensors_inside_dataclasses_are_followed():
 def test_slowdown_is_weighed_by_calls():
     recorder = Recorder(power)
     recorder.look((torch.ones(2, requires_grad=True), 3), {})
-    assert 4 < slowdown([recorder]) < 14
+    factor = slowdown([recorder])
+    assert factor is not None and 4 < factor < 14
     assert slowdown([Recorder(power)]) is None
 
 

@@ -65,7 +65,7 @@ def _objects(options: argparse.Namespace) -> tuple[dict[str, Any], str | None]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m sv3dgen.bench", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m sv3dgen.bench", description=(__doc__ or "").partition("\n")[0])
     commands = parser.add_subparsers(required=True, metavar="kernels|stages|objects")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="JSON instead of a table")

@@ -7,10 +7,11 @@ surface they are not zero but about half the sample spacing: .002 to .003 for 10
 from dataclasses import dataclass
 from math import inf
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from numpy import ndarray
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from torch import Tensor
 
 from sv3dgen.mesh import Mesh, face_normals
@@ -111,7 +112,8 @@ def unit_box(mesh: Mesh) -> Mesh:
 
 def _nearest(queries: Tensor, targets: Tensor, within: float = inf) -> tuple[ndarray, ndarray]:
     """Distance and index of the nearest target of each query; an infinite distance where none is `within` reach."""
-    return cKDTree(targets.numpy()).query(queries.numpy(), distance_upper_bound=within, workers=-1)
+    distance, index = KDTree(targets.numpy()).query(queries.numpy(), distance_upper_bound=within, workers=-1)
+    return np.asarray(distance), np.asarray(index)
 
 
 def _mean_abs_cosine(first: Tensor, second: Tensor) -> float:
