@@ -54,10 +54,12 @@ def object_box(
     bounds = hull_bounds(hull, box)
     if bounds is None:
         return None
-    # Once more, at the resolution of the box just found.
+    # Once more, with voxels as small as the box just found allows, and tight.
     margin = 0.05 * (bounds[1] - bounds[0]).max()
     box = torch.stack([bounds[0] - margin, bounds[1] + margin])
-    return hull_bounds(visual_hull(masks, cameras, resolution=resolution, aabb=box, miss_votes=miss_votes), box)
+    hull = visual_hull(masks, cameras, resolution=resolution, aabb=box, miss_votes=miss_votes, dilate_px=1)
+    tight = hull_bounds(hull, box)
+    return bounds if tight is None else tight
 
 
 def enclosing_sphere(

@@ -162,7 +162,7 @@ def orbit_by_name(name: str, *, elevation_deg: float, frames: int = SV3D_FRAMES,
     return recipe_by_name(name)(elevation_deg, frames, torch.Generator().manual_seed(seed))
 
 
-def wrapped_deg(angle_deg: Float[Tensor, " angles"]) -> Float[Tensor, " angles"]:
+def wrapped_deg(angle_deg: Float[Tensor, "*angles"]) -> Float[Tensor, "*angles"]:
     """The same angles in [-180, 180)."""
     return (angle_deg + 180) % 360 - 180
 

@@ -116,10 +116,10 @@ def _orders(names: tuple[str, ...]) -> Iterator[tuple[list[int], str]]:
     count = len(names)
     each = list(range(count))
     yield (
-        each[-1:] + each[:-1],
-        "views out of order: each picture fits the next camera; the front view comes last, not first",
+        each[1:] + each[:1],
+        "views out of order: pictures fit the camera before; the front view comes last, not first",
     )
-    yield each[1:] + each[:1], "views out of order: each picture fits the camera before it"
+    yield each[-1:] + each[:-1], "views out of order: each picture fits the next camera"
     yield each[::-1], "views out of order: the pictures fit the cameras in reverse order"
     # Files sorted as text, "0, 1, 10, 11, .., 2": picture k of that listing was given to camera k.
     as_text = sorted(each, key=str)

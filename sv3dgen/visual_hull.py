@@ -1,5 +1,6 @@
 """The visual hull: which part of space no silhouette rules out, as voxels, decided by votes of the views."""
 
+import math
 from typing import no_type_check
 
 import numpy as np
@@ -26,13 +27,13 @@ def visual_hull(
     """Voxels of the box `aabb` (min, max corner; default +-0.62) whose centre lies in all silhouettes but `miss_votes`.
 
     With exact masks 0 misses carve exactly; generated views disagree, and 2 or 3 of 21 keep their parts alive. Masks
-    are dilated by `dilate_px`, by default about half a voxel, so that parts thinner than a voxel survive sampling at
-    its centre. Outside the frame counts as background, except in views whose mask is cut by the border.
+    are dilated by `dilate_px`, by default half a voxel's diagonal, so that parts thinner than a voxel survive
+    sampling at its centre. Outside the frame counts as background, except in views whose mask is cut by the border.
     """
     box = scene_box() if aabb is None else aabb.double()
     matrices = _world_to_image(cameras)
     if dilate_px is None:
-        dilate_px = _half_voxel_px(cameras, box, resolution)
+        dilate_px = _half_diagonal_px(cameras, box, resolution)
     grown = dilated(masks, dilate_px).contiguous().numpy().view(np.uint8)
     cell = ((box[1] - box[0]) / resolution).float()
     first = (box[0] + 0.5 * (box[1] - box[0]) / resolution).float()
@@ -108,11 +109,11 @@ def touches_border(masks: Bool[Tensor, "views height width"]) -> Bool[Tensor, "v
     return torch.stack([side.any(1) for side in sides], dim=1)
 
 
-def _half_voxel_px(cameras: Cameras, box: Float[Tensor, "2 3"], resolution: int) -> int:
-    """Half a voxel seen from the typical camera, beyond the half pixel that rounding to pixels forgives; at least 1."""
+def _half_diagonal_px(cameras: Cameras, box: Float[Tensor, "2 3"], resolution: int) -> int:
+    """Half the diagonal of a voxel's face, seen from the typical camera, less the half pixel that rounding forgives."""
     distance = (cameras.positions.double() - box.mean(0)).norm(dim=-1)
     voxel_px = cameras.focal_px.mean(1).double() * float((box[1] - box[0]).max()) / resolution / distance
-    return max(1, round(float(voxel_px.median()) / 2 - 0.5))
+    return max(1, math.ceil(float(voxel_px.median()) / math.sqrt(2) - 0.5))
 
 
 def _world_to_image(cameras: Cameras) -> Float[Tensor, "views 3 4"]:
