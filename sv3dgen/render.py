@@ -6,7 +6,6 @@ names a light.json; the last view is the front one (SV3D's conditioning view).
 
 import argparse
 import json
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,6 @@ from sv3dgen.errors import InputError
 from sv3dgen.mesh_precheck import precheck_mesh
 
 SUPERSAMPLE = 3
-FILLED = 0.92  # share of the half frame that the mesh may reach at --distance auto
 BOX = 0.62  # the project's world: everything lies within this distance of the origin along each axis
 
 
@@ -42,7 +40,7 @@ class _OneLineParser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _OneLineParser(prog="python -m sv3dgen.render", description=__doc__.splitlines()[0])
+    parser = _OneLineParser(prog="python -m sv3dgen.render", description="A mesh file to posed views.")
     parser.add_argument("mesh", type=Path, help="GLB, glTF, OBJ or PLY file; +Y up, front +Z")
     parser.add_argument("--orbit", required=True, help="static, dynamic, dynamic_released, sine30 or sine50")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
@@ -91,7 +89,7 @@ def _render(options: argparse.Namespace) -> None:
     from sv3dgen.export.turntable import before_white
     from sv3dgen.mesh_files import fit_unit_box, read_mesh
     from sv3dgen.orbits import orbit_by_name
-    from sv3dgen.renderers.textured import appearance, render_batches
+    from sv3dgen.renderers.textured import appearance, fitting_distance, render_batches
     from sv3dgen.video import write_video
     from sv3dgen.views import PosedViews, write_views
 
@@ -103,7 +101,7 @@ def _render(options: argparse.Namespace) -> None:
         print(f"{options.mesh}: reaches {reach:.3g} from the origin, past the {BOX} of the unit box; see --normalise")
     distance = options.distance
     if distance == "auto":
-        distance = _fitting_distance(orbit.cameras(1.0, options.fov), mesh.vertices, options.fov)
+        distance = fitting_distance(mesh.vertices, orbit.cameras(1.0, options.fov))
     cameras = orbit.cameras(distance, options.fov, options.size)
     shading = {} if options.light is None else lighting(mesh, options.light)
     look = appearance(mesh, shading.pop("irradiance", None))
@@ -121,17 +119,6 @@ def _render(options: argparse.Namespace) -> None:
     write_video(options.out / "orbit.mp4", before_white(rgba.float() / 255))
     write_views(views, options.out)
     print(f"{len(rgba)} views of {options.size} px at distance {distance:.4g} in {options.out}")
-
-
-def _fitting_distance(cameras, points, fov_deg: float) -> float:
-    """The least distance at which every point lies within `FILLED` of the half frame of every camera.
-
-    A point at (x, y, z) of a camera's axes around the origin, z towards the camera, is seen at tangent
-    max(|x|, |y|) / (distance - z).
-    """
-    slope = FILLED * math.tan(math.radians(fov_deg) / 2)
-    local = points @ cameras.camera_to_world[:, :3, :3]
-    return float((local[..., :2].abs().amax(-1) / slope + local[..., 2]).max())
 
 
 if __name__ == "__main__":

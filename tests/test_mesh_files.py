@@ -5,6 +5,8 @@ import pytest
 import torch
 import trimesh
 from PIL import Image
+from trimesh.visual import ColorVisuals, TextureVisuals
+from trimesh.visual.material import PBRMaterial
 
 from sv3dgen.colour import linear_to_srgb
 from sv3dgen.errors import InputError
@@ -18,8 +20,8 @@ def textured_box(extent=1.0, color=(255, 0, 0)):
     box = trimesh.creation.box((extent,) * 3)
     picture = Image.new("RGB", (4, 2), color)
     picture.putpixel((0, 0), (0, 0, 255))  # upper left
-    material = trimesh.visual.material.PBRMaterial(baseColorTexture=picture)
-    box.visual = trimesh.visual.TextureVisuals(uv=np.full((8, 2), [0.125, 0.75]), material=material)
+    material = PBRMaterial(baseColorTexture=picture)
+    box.visual = TextureVisuals(uv=np.full((8, 2), [0.125, 0.75]), material=material)
     return box
 
 
@@ -46,8 +48,8 @@ def test_texture_coordinates_run_upwards(tmp_path):
 
 def test_base_color_factor_is_linear_light(tmp_path):
     box = trimesh.creation.box()
-    material = trimesh.visual.material.PBRMaterial(baseColorFactor=[0.5, 0.25, 1.0, 1.0])
-    box.visual = trimesh.visual.TextureVisuals(material=material)
+    material = PBRMaterial(baseColorFactor=[0.5, 0.25, 1.0, 1.0])
+    box.visual = TextureVisuals(material=material)
     box.export(tmp_path / "a.glb")
     color = read_mesh(tmp_path / "a.glb").textures[0][:, 0, 0]
     assert torch.allclose(color, linear_to_srgb(torch.tensor([0.5, 0.25, 1.0])), atol=0.01)
@@ -55,7 +57,7 @@ def test_base_color_factor_is_linear_light(tmp_path):
 
 def test_ply_vertex_colors_are_srgb(tmp_path):
     box = trimesh.creation.box()
-    box.visual.vertex_colors = np.tile([51, 102, 255, 255], (8, 1)).astype(np.uint8)
+    box.visual = ColorVisuals(box, vertex_colors=np.tile([51, 102, 255, 255], (8, 1)).astype(np.uint8))
     box.export(tmp_path / "a.ply")
     mesh = read_mesh(tmp_path / "a.ply")
     assert mesh.vertex_colors is not None and mesh.face_texture is None

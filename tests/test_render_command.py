@@ -7,6 +7,7 @@ import pytest
 import torch
 import trimesh
 from PIL import Image
+from trimesh.visual import ColorVisuals
 
 from sv3dgen.cameras import Cameras
 from sv3dgen.mesh_files import read_mesh
@@ -19,7 +20,7 @@ from sv3dgen.views import read_views
 def box(tmp_path_factory):
     path = tmp_path_factory.mktemp("mesh") / "box.ply"
     made = trimesh.creation.box((1.0, 0.6, 0.4))
-    made.visual.vertex_colors = np.tile([200, 100, 50, 255], (8, 1)).astype(np.uint8)
+    made.visual = ColorVisuals(made, vertex_colors=np.tile([200, 100, 50, 255], (8, 1)).astype(np.uint8))
     made.export(path)
     return path
 

@@ -22,7 +22,8 @@ def decimate(mesh: Mesh, num_faces: int) -> Mesh:
         return mesh
     vertices, faces = mesh.vertices.numpy(), mesh.faces.numpy().astype(np.int32)
     for aggression in AGGRESSION:
-        fewer_vertices, fewer = fast_simplification.simplify(vertices, faces, target_count=num_faces, agg=aggression)
+        found = fast_simplification.simplify(vertices, faces, target_count=num_faces, agg=aggression)
+        fewer_vertices, fewer = found[0], found[1]
         if len(fewer) <= num_faces * (1 + TOLERANCE):
             break
     fewer = without_fins(fewer[distinct_corners(fewer)].astype(np.int64))

@@ -13,6 +13,7 @@ from sv3dgen.kernels.texture import Appearance, build_pyramid, shade
 from sv3dgen.textured_mesh import DEFAULT_COLOR, TexturedMesh
 
 SAMPLES_AT_ONCE = 1 << 23  # 64 MB of faces and depths
+FILLED = 0.92  # share of the half frame that an object may reach
 NO_COLOR_BELOW = 1e-4  # coverage under which a pixel's own colour means nothing
 
 
@@ -50,16 +51,29 @@ def appearance(mesh: TexturedMesh, irradiance: Float[Tensor, " vertices"] | None
     colors = mesh.vertex_colors
     if colors is None:
         colors = torch.full_like(mesh.vertices, DEFAULT_COLOR)
-    textured = mesh.uv is not None and mesh.uv_faces is not None and len(mesh.textures) > 0
-    no_texture = torch.full((num_faces,), -1, dtype=torch.int64)
+    uv, uv_faces = torch.zeros(1, 2), torch.zeros_like(mesh.faces)
+    face_texture = torch.full((num_faces,), -1, dtype=torch.int64)
+    if mesh.uv is not None and mesh.uv_faces is not None and mesh.face_texture is not None:
+        uv, uv_faces, face_texture = mesh.uv, mesh.uv_faces, mesh.face_texture
     return Appearance(
-        uv=mesh.uv if textured else torch.zeros(1, 2),
-        uv_faces=mesh.uv_faces if textured else torch.zeros_like(mesh.faces),
-        face_texture=mesh.face_texture if textured and mesh.face_texture is not None else no_texture,
+        uv=uv,
+        uv_faces=uv_faces,
+        face_texture=face_texture,
         pyramid=build_pyramid(tuple(srgb_to_linear(texture) for texture in mesh.textures)),
         vertex_colors=srgb_to_linear(colors),
         vertex_light=torch.ones(len(mesh.vertices)) if irradiance is None else irradiance,
     )
+
+
+def fitting_distance(points: Float[Tensor, "points 3"], cameras: Cameras) -> float:
+    """The least distance from the origin at which all points lie within `FILLED` of the half frame of every camera.
+
+    For cameras that look at the origin: a point at (x, y, z) of their axes around it, z towards the camera, is seen at
+    tangent max(|x|, |y|) / (distance - z).
+    """
+    slope = FILLED * 0.5 * min(cameras.width_px, cameras.height_px) / float(cameras.focal_px.max())
+    local = points @ cameras.camera_to_world[:, :3, :3]
+    return float((local[..., :2].abs().amax(-1) / slope + local[..., 2]).max())
 
 
 def straight_srgb(
