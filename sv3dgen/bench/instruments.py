@@ -36,8 +36,10 @@ KERNELS: dict[str, dict[str, tuple[str, ...]]] = {
 }
 
 # Part -> module:function or module:class.method. "network" is torch's own work: layers, and the gradients of all that
-# is not a kernel. "lattice" is the band of tetrahedra built anew, "fusion" the coarse stage's depths becoming a mesh.
+# is not a kernel; "shading" is what else a step does forwards: rays, light, losses. "lattice" is the band of tetrahedra
+# built anew, "fusion" the coarse stage's depths becoming a mesh.
 OTHER_PARTS: dict[str, tuple[str, ...]] = {
+    "views": ("sv3dgen.views:read_views", "sv3dgen.views:write_views", "sv3dgen.pose_check:check_poses"),
     "hull": ("sv3dgen.visual_hull:visual_hull",),
     "network": ("torch.nn:Sequential.forward", "torch.autograd:backward", "torch.autograd:grad"),
     "lattice": (
@@ -46,7 +48,8 @@ OTHER_PARTS: dict[str, tuple[str, ...]] = {
         "sv3dgen.signed_distance:lattice_signed_distance",
     ),
     "fusion": ("sv3dgen.depth_fusion:fuse_depth", "sv3dgen.depth_fusion:largest_component"),
-    "optimizer": ("torch.optim:Adam.step",),
+    "shading": (),
+    "optimizer": (),
     "export": ("sv3dgen.export.exporter:Exporter.export",),
 }
 
@@ -73,6 +76,7 @@ def instrumented(keep: int) -> Iterator[dict[str, list[Recorder]]]:
             for place in places:
                 owner, attribute = _locate(place)
                 _replace(undo, owner, attribute, _timed(name, getattr(owner, attribute)))
+        _replace(undo, torch.optim.Adam, "step", _timed_step(torch.optim.Adam.step))
         with profiled():
             yield recorders
 
@@ -85,6 +89,17 @@ def _timed(name: str, function: Callable[..., Any], recorder: Recorder | None = 
                 recorder.look(args, kwargs)
         with part(name):
             return function(*args, **kwargs)
+
+    return call
+
+
+def _timed_step(step: Callable[..., Any]) -> Callable[..., Any]:
+    """An optimizer's step, apart from the closure that Lightning has it call: that is the rest of the training step."""
+
+    @wraps(step)
+    def call(optimizer: Any, closure: Callable[[], Any] | None = None) -> Any:
+        with part("optimizer"):
+            return step(optimizer, closure and part("shading")(closure))
 
     return call
 
