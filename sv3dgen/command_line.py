@@ -14,7 +14,6 @@ import yaml
 from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -23,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sv3dgen.config_check import check_components, check_plain_values, shown
 from sv3dgen.errors import InputError
+from sv3dgen.kernels.backend import IMPLEMENTATIONS
 from sv3dgen.precheck import precheck_views
 
 PATH_KEYS = ("views", "image", "resume")
@@ -50,6 +50,7 @@ def checked_arguments(arguments: list[str], root: Path) -> list[str]:
     with initialize_config_dir(str(root / "conf"), version_base="1.3"):
         for command in _commands(settings, sweeping=flags.multirun):
             config = _compose_checked(command, root)
+            _check_choices(config)
             if not only_asks and (config.views, config.image) not in seen:
                 seen.add((config.views, config.image))
                 _check_inputs(config)
@@ -155,18 +156,17 @@ def _choices(override: Override) -> list[str]:
 
 def _compose_checked(settings: list[str], root: Path) -> DictConfig:
     parsed = [_parse(text) for text in settings]
-    groups = _groups()
-    chosen = [text for text, override in zip(settings, parsed, strict=True) if override.key_or_group in groups]
+    groups = _groups(root / "conf")
+    chosen = [text for text, override in zip(settings, parsed, strict=True) if _chooses(override, groups)]
     for override in parsed:
-        if override.key_or_group in groups:
-            _check_option(override)
+        _check_option(override, groups)
     defaults = _compose(chosen)
     tree = OmegaConf.to_container(defaults, resolve=False)
     assert isinstance(tree, dict)
     for override in parsed:
-        if override.key_or_group not in groups and not override.is_add() and not override.is_force_add():
+        if not (_chooses(override, groups) or override.is_add() or override.is_force_add()):
             _check_key(override.key_or_group, tree, groups)
-    config = _compose(settings)
+    config = _compose(settings) if len(chosen) < len(settings) else defaults
     check_plain_values(_without_hydra(config), _without_hydra(defaults))
     check_components(_without_hydra(config), root)
     return config
@@ -179,27 +179,27 @@ def _compose(settings: list[str]) -> DictConfig:
         raise InputError(_first_line(error)) from error
 
 
-def _groups(parent: str = "") -> set[str]:
-    """Every config group, as it is written on the command line: `geometry`, `guidance/reference`, `hydra/launcher`."""
-    loader = GlobalHydra.instance().config_loader()
-    found = set()
-    for name in loader.list_groups(parent):
-        path = f"{parent}/{name}" if parent else name
-        found |= {path} | _groups(path)
-    return found
+def _groups(conf: Path) -> dict[str, list[str]]:
+    """Every group of ours as it is written on the command line, `geometry` or `guidance/sds`, and its options."""
+    groups: dict[str, list[str]] = {}
+    for path in sorted(conf.glob("*/**/*.yaml")):
+        groups.setdefault(path.parent.relative_to(conf).as_posix(), []).append(path.stem)
+    return groups
 
 
-def _check_option(override: Override) -> None:
+def _chooses(override: Override, groups: Mapping[str, list[str]]) -> bool:
+    """Whether a setting picks an option of a group, rather than changing a value."""
+    return override.key_or_group in groups or override.key_or_group.startswith("hydra/")
+
+
+def _check_option(override: Override, groups: Mapping[str, list[str]]) -> None:
     group = override.key_or_group
-    options = GlobalHydra.instance().config_loader().get_group_options(group, ObjectType.CONFIG)
+    if override.is_delete() or group not in groups:
+        return  # Hydra's own groups: Hydra knows
     value = override.value()
-    if override.is_delete():
-        return
     for choice in value if isinstance(value, list) else [value]:
-        if str(choice) not in options:
-            raise InputError(
-                f"{group}={shown(choice)}: no such option, expected one of: {', '.join(options) or 'none'}"
-            )
+        if str(choice) not in groups[group]:
+            raise InputError(f"{group}={shown(choice)}: no such option, expected one of: {', '.join(groups[group])}")
 
 
 def _check_key(key: str, tree: Mapping[Any, Any], groups: Iterable[str]) -> None:
@@ -229,6 +229,16 @@ def _dotted(tree: Mapping[Any, Any], prefix: str = "") -> Iterator[str]:
         yield f"{prefix}{key}"
         if isinstance(value, dict):
             yield from _dotted(value, f"{prefix}{key}.")
+
+
+def _check_choices(config: DictConfig) -> None:
+    """Raise InputError for a value at the root that no constructor would refuse before torch is there."""
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", str(config.get("device", "auto"))):
+        raise InputError(f"device={config.device}: expected auto, cpu, cuda, cuda:N or mps")
+    for operation, backend in config.get("kernels", {}).items():
+        present = ("auto", *IMPLEMENTATIONS.get(str(operation), ()))
+        if backend not in present:
+            raise InputError(f"kernels.{operation}={shown(backend)}: expected one of {', '.join(present)}")
 
 
 def _check_inputs(config: DictConfig) -> None:

@@ -42,6 +42,8 @@ CONFIG = {
     "name": "${stem:${views},${image}}",
     "seed": 0,
     "resume": None,
+    "device": "auto",
+    "kernels": {"rasterizer": "auto"},
     "hydra": {"run": {"dir": "outputs/${name}"}},
 }
 
@@ -87,6 +89,11 @@ def here(tmp_path: Path, views_folder: Path, monkeypatch: pytest.MonkeyPatch) ->
         ("views=toy +geometry.size=1", "geometry.size: Part has no such argument, expected one of: levels, radius,"),
         ("views=toy system.steps=abc", "system.steps=abc: expected int, such as 100"),
         ("views=toy seed=1.5", "seed=1.5: expected int, such as 0"),
+        ("views=toy device=gpu", "device=gpu: expected auto, cpu, cuda, cuda:N or mps"),
+        (
+            "views=toy kernels.rasterizer=cuda",
+            "kernels.rasterizer=cuda: expected one of auto, torch, numba",
+        ),
         ("views=toy seed=0,1", "seed=0,1: several values need -m"),
         ("-m views=toy seed=0,1,x", "seed=x: expected int"),
         ("-m views=toy,nope", "nope: "),
