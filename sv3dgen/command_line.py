@@ -244,6 +244,8 @@ def _check_choices(config: DictConfig) -> None:
 def _check_inputs(config: DictConfig) -> None:
     if config.views is not None:
         precheck_views(config.views)
+        if Path(config.views).is_file() and Path(config.views).suffix != ".json" and config.get("orbit") is None:
+            raise InputError(f"{config.views}: a video has no cameras; expected its orbit to be declared: orbit=static")
     elif config.image is not None:
         raise InputError(
             f"image={config.image}: no model that makes views of one photo is built in yet; use views=FOLDER"

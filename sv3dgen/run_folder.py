@@ -24,7 +24,7 @@ from sv3dgen.kernels.backend import available
 
 CARD = "run.json"
 PACKAGES = ("torch", "lightning", "numpy", "numba", "hydra-core", "trimesh", "xatlas", "fast-simplification")
-_HYDRAS_OWN = {".hydra", "run.log"}
+_THERE_FROM_THE_START = {".hydra", "run.log", CARD, "views"}  # the last a copy of what was given
 
 
 @dataclass(frozen=True)
@@ -166,8 +166,11 @@ def config_hash(config: Mapping[str, Any]) -> str:
 
 
 def discard_unused(folder: Path) -> None:
-    """Remove a run's folder, and its parents, as far as nothing was written there but Hydra's own files."""
-    if not folder.is_dir() or not {entry.name for entry in folder.iterdir()} <= _HYDRAS_OWN:
+    """Remove a run's folder, and its empty parents, if no stage left anything there."""
+    if not folder.is_dir() or not {entry.name for entry in folder.iterdir()} <= _THERE_FROM_THE_START:
+        return
+    card = folder / CARD
+    if card.is_file() and json.loads(card.read_text(encoding="utf-8")).get("stages"):
         return
     shutil.rmtree(folder)
     for parent in list(folder.parents)[:2]:  # outputs/NAME/TIME

@@ -62,8 +62,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def here(tmp_path: Path, views_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with good views in `toy` and nothing else."""
+    """A working directory with good views in `toy`, what looks like a video, and nothing else."""
     shutil.copytree(views_folder, tmp_path / "toy")
+    (tmp_path / "orbit.mp4").write_bytes(b"\0\0\0\x20ftypisom" + bytes(2000))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -101,6 +102,7 @@ def here(tmp_path: Path, views_folder: Path, monkeypatch: pytest.MonkeyPatch) ->
         ("views=7", "views=7: expected a path"),
         ("views=nope", "nope: "),
         ("views=toy/transforms", "toy/transforms: "),
+        ("views=orbit.mp4", "orbit.mp4: a video has no cameras; expected its orbit to be declared: orbit=static"),
         ("picture.png", "picture.png: expected key=value"),
         ("--views=toy", "unrecognized arguments: --views=toy; expected key=value settings without dashes"),
         ("image=a.png", "image=a.png: no model"),
@@ -114,7 +116,7 @@ def test_refusals_name_the_key_and_what_was_expected(project: Path, here: Path, 
         checked_arguments(command.split(), project)
     assert str(refusal.value).startswith(message)
     assert "\n" not in str(refusal.value)
-    assert [path.name for path in here.iterdir()] == ["toy"]
+    assert sorted(path.name for path in here.iterdir()) == ["orbit.mp4", "toy"]
 
 
 @pytest.mark.parametrize(
@@ -131,7 +133,7 @@ def test_refusals_name_the_key_and_what_was_expected(project: Path, here: Path, 
 )
 def test_good_commands_pass_unchanged(project: Path, here: Path, command: str) -> None:
     assert checked_arguments(command.split(), project) == command.split()
-    assert [path.name for path in here.iterdir()] == ["toy"]
+    assert sorted(path.name for path in here.iterdir()) == ["orbit.mp4", "toy"]
 
 
 @pytest.mark.parametrize("command", ["--help", "--cfg job", "--hydra-help", "--info"])

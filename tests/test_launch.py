@@ -27,7 +27,7 @@ def run(config):
     if config.mishap == "argument":
         raise InstantiationException("Error in call to target") from ValueError("levels=0: expected at least 1")
     if config.mishap == "disk":
-        (folder / "run.json").write_text("{}")
+        (folder / "last.ckpt").write_text("state")
         raise OSError(errno.ENOSPC, "No space left on device", str(folder / "mesh.glb"))
     if config.mishap == "bug":
         raise ValueError("a bug")
@@ -140,7 +140,7 @@ def test_a_mistake_found_during_the_run_leaves_nothing_behind(project: Path, her
 def test_a_full_disk_keeps_what_was_written(project: Path, here: Path) -> None:
     result = launch(project, here, "views=toy", "mishap=disk", "hydra.run.dir=mine")
     assert_refused(result, "mesh.glb: No space left on device")
-    assert contents(here / "mine") == [".hydra", "run.json", "run.log"]
+    assert contents(here / "mine") == [".hydra", "last.ckpt", "run.log"]
 
 
 def test_a_bug_shows_its_traceback(project: Path, here: Path) -> None:

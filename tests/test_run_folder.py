@@ -108,14 +108,17 @@ def test_config_hash_is_of_the_content() -> None:
 def test_unused_folder_goes_with_its_empty_parents(tmp_path: Path) -> None:
     folder = tmp_path / "kept" / "outputs" / "toy" / "now"
     (folder / ".hydra").mkdir(parents=True)
+    (folder / "views").mkdir()
     (folder / "run.log").touch()
+    RunCard(folder, config={}, seed=0)
     discard_unused(folder)
     assert list((tmp_path / "kept").iterdir()) == []
 
 
 def test_used_folder_stays(tmp_path: Path) -> None:
     (tmp_path / "run.log").touch()
-    (tmp_path / "run.json").touch()
+    with RunCard(tmp_path, config={}, seed=0).stage("coarse"):
+        pass
     discard_unused(tmp_path)
     assert (tmp_path / "run.json").exists() and (tmp_path / "run.log").exists()
 
