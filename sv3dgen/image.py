@@ -4,6 +4,7 @@ Colours are sRGB as stored; an ICC profile is not applied. EXIF orientation is l
 views belong to the pixels as they are stored.
 """
 
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,7 +60,7 @@ def open_image(path: Path) -> Iterator[Image.Image]:
 
 def check_file(path: Path) -> None:
     """Refuse what is not a file with bytes in it."""
-    if not path.exists():
+    if not os.path.exists(path):  # not Path.exists, which raises on names that no file can have
         raise InputError(f"{path}: no such file")
     if not path.is_file():
         raise InputError(f"{path}: a folder, expected a file")

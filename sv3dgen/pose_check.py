@@ -3,7 +3,7 @@
 import logging
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sv3dgen.cameras import project
@@ -93,23 +93,24 @@ def check_angles(views: PosedViews, orbit: Orbit, declared: bool) -> None:
     elevation, azimuth = elevations_and_azimuths(views.cameras)
     if _close(azimuth, orbit.azimuth_deg) and _close(elevation, orbit.elevation_deg):
         return
-    turned = wrapped_deg(azimuth - orbit.azimuth_deg)
-    level = _close(elevation, orbit.elevation_deg)
-    if level and _close(turned, turned[-1:].expand_as(turned)):
-        if declared:
+    for shift in range(1, len(views)):
+        if _close(azimuth.roll(shift), orbit.azimuth_deg) and _close(elevation.roll(shift), orbit.elevation_deg):
             raise InputError(
-                f"{views.names[-1]}: the last view stands at azimuth {float(azimuth[-1]):.0f} degrees, expected 0: "
-                "list the front view last"
+                f"{views.names[-1 - shift]}: views out of order: this is the front view, the declared orbit's last, "
+                "and must be listed last"
             )
+    level, turned = _close(elevation, orbit.elevation_deg), azimuth[-1] - orbit.azimuth_deg[-1]
+    if level and not declared and _close(azimuth - turned, orbit.azimuth_deg):
         return
-    if level and _close(azimuth, -orbit.azimuth_deg + (azimuth[-1] + orbit.azimuth_deg[-1])):
+    if level and _close(azimuth - turned, -orbit.azimuth_deg + 2 * orbit.azimuth_deg[-1]):
         raise InputError(
             "yaw flipped: the cameras stand at minus the declared azimuths (azimuth grows towards +X, "
             "counter-clockwise seen from above); negate the azimuths or mirror the matrices"
         )
-    worst = int((~_each_close(azimuth, orbit.azimuth_deg) | ~_each_close(elevation, orbit.elevation_deg)).nonzero()[0])
-    nearest = wrapped_deg(azimuth[:, None] - orbit.azimuth_deg).abs().min(1).values
-    reason = "views out of order" if bool((nearest < _ANGLE_TOLERANCE_DEG).all()) else "not on the declared orbit"
+    same_azimuth = _each_close(azimuth[:, None], orbit.azimuth_deg[None])
+    same = same_azimuth & _each_close(elevation[:, None], orbit.elevation_deg[None])
+    worst = int((~same.diagonal()).nonzero()[0])
+    reason = "views out of order" if bool(same.any(1).all()) else "not on the declared orbit"
     raise InputError(
         f"{views.names[worst]}: {reason}: its camera stands at elevation {float(elevation[worst]):.0f}, azimuth "
         f"{float(azimuth[worst]):.0f} degrees, expected {float(orbit.elevation_deg[worst]):.0f} and "
@@ -145,11 +146,11 @@ def check_silhouettes(views: PosedViews) -> None:
         log.info("the views agree on %s of their silhouettes; inconsistent views give a smoother mesh", _percent(given))
 
 
-def _named(views: PosedViews, wrong: Tensor) -> list[str]:
+def _named(views: PosedViews, wrong: Bool[Tensor, " views"]) -> list[str]:
     return [name for name, is_wrong in zip(views.names, wrong.tolist(), strict=True) if is_wrong]
 
 
-def _each_close(angle_deg: Float[Tensor, " angles"], expected_deg: Float[Tensor, " angles"]) -> Tensor:
+def _each_close(angle_deg: Float[Tensor, "..."], expected_deg: Float[Tensor, "..."]) -> Bool[Tensor, "..."]:
     return wrapped_deg(angle_deg.double() - expected_deg.double()).abs() <= _ANGLE_TOLERANCE_DEG
 
 

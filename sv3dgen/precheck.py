@@ -65,12 +65,16 @@ def check_lens_size(frame: Frame, size: tuple[int, int]) -> None:
 def check_video(path: Path) -> None:
     """Refuse what is neither a video nor an animation, by its first bytes."""
     check_file(path)
-    with path.open("rb") as file:
-        start = file.read(16)
-    if start.startswith(_PICTURE_STARTS) or (start.startswith(b"RIFF") and start[8:12] == b"WEBP"):
+    if is_picture(path):
         check_animation(path)
-    elif not any(start[offset:].startswith(marks) for offset, marks in _VIDEO_STARTS.items()):
+    elif not any(_start(path)[offset:].startswith(marks) for offset, marks in _VIDEO_STARTS.items()):
         raise InputError(f"{path}: neither a folder with transforms.json nor a video (mp4, webm, avi, gif)")
+
+
+def is_picture(path: Path) -> bool:
+    """Whether PIL, not ffmpeg, is to read it: GIF, WebP, PNG and other pictures, animated or not."""
+    start = _start(path)
+    return start.startswith(_PICTURE_STARTS) or (start.startswith(b"RIFF") and start[8:12] == b"WEBP")
 
 
 def check_animation(path: Path) -> None:
@@ -82,3 +86,8 @@ def check_animation(path: Path) -> None:
         raise InputError(
             f"{path}: a single picture; expected a folder with transforms.json or a video (use image= for a photo)"
         )
+
+
+def _start(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(16)

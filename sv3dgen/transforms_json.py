@@ -23,6 +23,7 @@ _Z_UP_KEYS = ("applied_transform", "ply_file_path", "orientation_override", "aab
 _PINHOLE_MODELS = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "PERSPECTIVE")
 _DISTORTION_KEYS = ("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2")
 _MAX_JSON_BYTES = 64 << 20
+_MAX_NAME = 1000
 _RIGID_TOLERANCE = 1e-3
 
 
@@ -156,6 +157,10 @@ def _frames(path: Path, document: dict, split: str | None) -> list[Frame]:
     for index, entry in enumerate(document["frames"]):
         if not isinstance(entry, dict) or not isinstance(entry.get("file_path"), str) or not entry["file_path"]:
             raise InputError(f"{path}: frames[{index}] has no `file_path`")
+        if len(entry["file_path"]) > _MAX_NAME:
+            raise InputError(
+                f"{path}: frames[{index}]: `file_path` is longer than {_MAX_NAME} characters, no such file"
+            )
         where = f"{path}: frames[{index}] ({entry['file_path']})"
         _check_pinhole(where, entry)
         frames.append(

@@ -178,10 +178,11 @@ def _angles(frames: Sequence[Frame], cameras: Cameras) -> tuple[Float[Tensor, " 
 
 
 def _read_video_images(path: Path, max_size_px: int | None) -> UInt8[Tensor, "views 4 height width"]:
-    frames = read_video(path)
-    for index, frame in enumerate(frames):
-        with_alpha(frame, path.with_name(f"{path.name}, frame {index}"))
-    return torch.stack([_to_tensor(frame, max_size_px) for frame in frames])
+    images = []
+    for index, frame in enumerate(read_video(path)):
+        keyed = with_alpha(frame, path.with_name(f"{path.name}, frame {index}"))
+        images.append(_to_tensor(keyed, max_size_px))
+    return torch.stack(images)
 
 
 def _declared_orbit(
