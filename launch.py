@@ -6,6 +6,7 @@ What the command line gets wrong is told in one line, before torch is imported a
 import errno
 import logging
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -30,6 +31,7 @@ def start(config: DictConfig) -> None:
         from systems.run import run  # imports torch and lightning, which take seconds
 
         logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its import sets INFO, which is chatter here
+        warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec.` is deprecated")  # Lightning's own affair
         run(config)
     except Exception as error:
         mistake = users_part(error)

@@ -1,6 +1,7 @@
 """What a person sees: one line per stage while it runs, and at the end where the mesh is and what it took."""
 
 import sys
+from collections import deque
 from collections.abc import Mapping
 from io import TextIOBase
 from pathlib import Path
@@ -16,6 +17,7 @@ from sv3dgen.run_folder import StageCost
 
 TERMINAL_REFRESH_S = 0.2
 PLAIN_REFRESH_S = 5.0
+WINDOW = 20  # refreshes that the speed is the mean of
 
 
 class ProgressLine(lightning.Callback):
@@ -37,6 +39,8 @@ class ProgressLine(lightning.Callback):
         self._first = self._step = _steps_done(trainer)
         self._loss: float | None = None
         self._started = self._refreshed = perf_counter()
+        # (time, step) of the last refreshes; without the first step, which may compile kernels for half a minute
+        self._marks: deque[tuple[float, int]] = deque(maxlen=WINDOW)
         if self.live:
             self._bar = Progress(
                 TextColumn("{task.description:<8}"),
@@ -59,10 +63,13 @@ class ProgressLine(lightning.Callback):
     ) -> None:
         self._step += 1
         now = perf_counter()
+        if not self._marks:
+            self._marks.append((now, self._step))
         if now - self._refreshed >= (TERMINAL_REFRESH_S if self.live else PLAIN_REFRESH_S):
             self._refreshed = now
             self._read_loss(outputs)
-            self._show()
+            self._show(now)
+            self._marks.append((now, self._step))
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         self._close()
@@ -77,8 +84,12 @@ class ProgressLine(lightning.Callback):
         if isinstance(loss, Tensor | float | int):
             self._loss = float(loss)
 
-    def _show(self) -> None:
-        rest = status(self._step, self._first, self._total, perf_counter() - self._started, self._loss)
+    def _show(self, now: float) -> None:
+        """One line, with the speed since the oldest mark; the last line of a stage has that of the whole stage."""
+        elapsed_s = now - self._started
+        since, first = self._marks[0] if self._marks and self._step < self._total else (self._started, self._first)
+        rate = (self._step - first) / (now - since) if self._step > first else 0.0
+        rest = status(self._step, self._total, elapsed_s, rate, self._loss)
         if self._bar is not None:
             self._bar.update(self._task, completed=self._step, rest=rest, refresh=True)
         else:
@@ -88,16 +99,15 @@ class ProgressLine(lightning.Callback):
     def _close(self) -> None:
         """Show the last state once, and give the terminal back. Safe to call twice."""
         if self._bar is not None:
-            self._show()
+            self._show(perf_counter())
             self._bar.stop()
             self._bar = None
         elif not self.live:
-            self._show()
+            self._show(perf_counter())
 
 
-def status(step: int, first: int, total: int, elapsed_s: float, loss: float | None) -> str:
-    """`12 s left, loss 0.0123, 45.6 it/s` of a stage that began at step `first` (not 0 when resumed) of `total`."""
-    rate = (step - first) / elapsed_s if elapsed_s > 0 else 0.0
+def status(step: int, total: int, elapsed_s: float, rate: float, loss: float | None) -> str:
+    """`12 s left, loss 0.0123, 45.6 it/s`, or the seconds it took at the end; `total` 0 is an open end."""
     parts = []
     if step >= total > 0:
         parts.append(f"{elapsed_s:.0f} s")

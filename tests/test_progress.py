@@ -57,7 +57,6 @@ def fit(module: lightning.LightningModule, callback: ProgressLine, steps: int = 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:The 'train_dataloader' does not have many workers",
     "ignore:You're resuming from a checkpoint that ended before the epoch ended",
-    "ignore:`isinstance.treespec, LeafSpec.` is deprecated",
 )
 
 
@@ -68,6 +67,7 @@ def test_plain_lines_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch)
     lines = stream.getvalue().splitlines()
     assert lines[0].startswith("coarse   1/60 steps, ") and "loss 1, " in lines[0] and lines[0].endswith("it/s")
     assert " s left, " in lines[30]
+    assert [line.split("/")[0] for line in lines[:3]] == ["coarse   1", "coarse   2", "coarse   3"]
     assert lines[-1].startswith("coarse   60/60 steps, ") and "left" not in lines[-1]
     assert "\x1b" not in stream.getvalue()
 
@@ -123,11 +123,11 @@ def test_costs_less_than_a_tenth_of_a_millisecond_a_step() -> None:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ((10, 0, 100, 2.0, 0.5), "18 s left, loss 0.5, 5.0 it/s"),
-        ((60, 50, 100, 2.0, None), "8 s left, 5.0 it/s"),  # resumed at 50
-        ((100, 0, 100, 20.0, 0.25), "20 s, loss 0.25, 5.0 it/s"),
-        ((10, 0, 0, 2.0, None), "5.0 it/s"),  # open end
-        ((0, 0, 100, 0.0, None), "0.0 it/s"),
+        ((10, 100, 2.0, 5.0, 0.5), "18 s left, loss 0.5, 5.0 it/s"),
+        ((60, 100, 2.0, 4.0, None), "10 s left, 4.0 it/s"),
+        ((100, 100, 20.0, 5.0, 0.25), "20 s, loss 0.25, 5.0 it/s"),
+        ((10, 0, 2.0, 5.0, None), "5.0 it/s"),  # open end
+        ((0, 100, 0.0, 0.0, None), "0.0 it/s"),
     ],
 )
 def test_status(arguments: tuple, text: str) -> None:
