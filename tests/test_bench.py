@@ -31,12 +31,13 @@ def power(base: torch.Tensor, exponent: int, *, backend: str = "auto") -> torch.
 def test_rivals_take_turns():
     order = []
     timings = take_turns(
-        {"fast": lambda: order.append("fast"), "slow": lambda: (order.append("slow"), sleep(0.01))},
+        {"fast": lambda: (order.append("fast"), sleep(0.03)), "slow": lambda: (order.append("slow"), sleep(0.12))},
         budget_s=0.0,
         least_runs=3,
     )
-    assert order == ["fast", "slow"] * 4  # the first pair is not timed
-    assert timings["slow"].runs == 3
+    assert order[:2] == ["fast", "slow"]  # not timed
+    assert order[2:7] == ["fast"] * 3 + ["slow"] * 2 or order[2:7] == ["fast"] * 4 + ["slow"]
+    assert timings["slow"].runs == 3 and timings["fast"].runs in (3, 4)
     assert timings["slow"].low_ms <= timings["slow"].median_ms <= timings["slow"].high_ms
     assert timings["slow"].median_ms >= 10
 
