@@ -86,7 +86,8 @@ def with_alpha(image: Image.Image, path: Path) -> Image.Image:
     keyed out: on white, a pixel is object if any channel is <= 0.97 (section 3.7); on another colour, if any channel
     differs by more than 0.03.
     """
-    lowest, highest = image.getchannel("A").getextrema()
+    present = [level for level, count in enumerate(image.getchannel("A").histogram()) if count]
+    lowest, highest = present[0], present[-1]
     if highest < OBJECT_ALPHA:
         raise InputError(f"{path}: fully transparent, there is no object in it")
     if lowest < 255:
@@ -97,7 +98,7 @@ def with_alpha(image: Image.Image, path: Path) -> Image.Image:
             f"{path}: no alpha channel and no plain background; cut the object out (RGBA) or put it on white"
         )
     mask = object_mask(image, background)
-    if mask.getextrema()[1] == 0:
+    if mask.getbbox() is None:
         raise InputError(f"{path}: one plain colour, there is no object in it")
     image.putalpha(mask)
     return image

@@ -125,7 +125,9 @@ def _json_files(path: Path, split: Split) -> list[tuple[Path, str | None]]:
     if (path / "transforms.json").exists():
         return [(path / "transforms.json", None)]
     wanted = _SYNTHETIC_FILES if split == "all" else {split: _SYNTHETIC_FILES[split]}
-    found = [(path / name, key) for key, name in wanted.items() if (path / name).exists()]
+    found: list[tuple[Path, str | None]] = [
+        (path / name, key) for key, name in wanted.items() if (path / name).exists()
+    ]
     if not found:
         names = sorted(entry.name for entry in path.iterdir())
         listing = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

@@ -6,7 +6,7 @@ from typing import no_type_check
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from numba import njit, prange
+from numba import njit
 from torch import Tensor
 
 from sv3dgen.cameras import Cameras
@@ -126,12 +126,13 @@ def _world_to_image(cameras: Cameras) -> Float[Tensor, "views 3 4"]:
     return torch.stack([column, row, depth], dim=1).float().contiguous()
 
 
-@njit(cache=True, parallel=True)
+# One thread: 128^3 voxels take 50 ms so, and waking a pool costs more for the small hulls of a pose check.
+@njit(cache=True, nogil=True)
 @no_type_check
 def _carve(masks, matrices, cut, first, cell, resolution, miss_votes):
     views, height, width = masks.shape
     hull = np.zeros((resolution, resolution, resolution), dtype=np.uint8)
-    for i in prange(resolution):
+    for i in range(resolution):
         x = first[0] + np.float32(i) * cell[0]
         for j in range(resolution):
             y = first[1] + np.float32(j) * cell[1]
@@ -158,12 +159,12 @@ def _carve(masks, matrices, cut, first, cell, resolution, miss_votes):
     return hull
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, nogil=True)
 @no_type_check
 def _splat(points, matrices, height, width):
     views = matrices.shape[0]
     stained = np.zeros((views, height, width), dtype=np.uint8)
-    for v in prange(views):
+    for v in range(views):
         m = matrices[v]
         for p in range(points.shape[0]):
             x, y, z = points[p, 0], points[p, 1], points[p, 2]

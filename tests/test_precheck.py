@@ -238,7 +238,7 @@ def test_every_mode_becomes_rgba(tmp_path, mode):
 
 def test_a_palette_keeps_its_transparency(tmp_path):
     picture().quantize(8).save(tmp_path / "palette.png")
-    assert read_rgba(tmp_path / "palette.png").getpixel((0, 0))[3] == 0
+    assert read_rgba(tmp_path / "palette.png").getchannel("A").getpixel((0, 0)) == 0
 
 
 def test_a_header_that_promises_too_much_is_refused_before_decoding(tmp_path):
