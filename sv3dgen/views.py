@@ -120,7 +120,7 @@ def read_views(
         declared = _declared_orbit(path, len(images), orbit, float(elevation_deg), seed)
         declared = declared.mirrored() if clockwise else declared
         views = _on_orbit(path, images, declared, float(fov_deg), float(distance))
-    return _normalised(path, views)
+    return _normalised(path, views, _placing_views(path, views, split, max_size_px))
 
 
 def write_views(views: PosedViews, folder: str | Path) -> None:
@@ -217,8 +217,21 @@ def _on_orbit(
     return PosedViews(images, cameras, names, splits, orbit.elevation_deg, orbit.azimuth_deg, same)
 
 
-def _normalised(path: Path, views: PosedViews) -> PosedViews:
-    similarity = normalise_to_box(views.masks, views.cameras)
+def _placing_views(path: Path, views: PosedViews, split: Split, max_size_px: int | None) -> PosedViews:
+    """The views that decide where the object is: the training views, so that all splits share one world."""
+    if split == "train":
+        return views
+    if split == "all":
+        training = [index for index, name in enumerate(views.splits) if name == "train"]
+        return views[torch.tensor(training)] if len(training) > 1 else views
+    try:
+        return _read_folder(path, "train", max_size_px)
+    except InputError:  # there are none
+        return views
+
+
+def _normalised(path: Path, views: PosedViews, placing: PosedViews) -> PosedViews:
+    similarity = normalise_to_box(placing.masks, placing.cameras)
     if similarity is None:
         return views
     scale, shift = float(similarity[0, 0]), ", ".join(f"{value:.3g}" for value in similarity[:3, 3].tolist())

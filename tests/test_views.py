@@ -158,6 +158,13 @@ def test_an_object_elsewhere_is_brought_to_the_origin_and_the_way_back_is_kept(v
     at = project(read.cameras, moved[None])[0]
     torch.testing.assert_close(at, project(cameras, point)[0], atol=1e-2, rtol=0)
     check_poses(read)
+    # Views held out are brought into the same world, whatever of the object they see.
+    file = json.loads((tmp_path / "transforms.json").read_text())
+    for frame in file["frames"][:2]:
+        frame["split"] = "test"
+    (tmp_path / "transforms.json").write_text(json.dumps(file))
+    worlds = [read_views(tmp_path, split=split).source_to_world for split in ("train", "test", "all")]
+    assert torch.equal(worlds[0], worlds[1]) and torch.equal(worlds[0], worlds[2])
     # Written and read again, the views stay where they are and remember the capture.
     write_views(read, tmp_path / "again")
     again = read_views(tmp_path / "again")
