@@ -10,7 +10,7 @@ from sv3dgen.interfaces import Geometry, Surface
 from sv3dgen.kernels.marching_tets import marching_tets
 from sv3dgen.mesh import Mesh
 from sv3dgen.signed_distance import lattice_signed_distance
-from sv3dgen.tet_grid import TetGrid, bcc_band, neighbour_mean
+from sv3dgen.tet_grid import TetGrid, bcc_band, neighbour_mean, vertex_neighbours
 
 
 class DMTet(Surface):
@@ -82,24 +82,23 @@ class DMTet(Surface):
         pad = max(self.margin * extent, (self.band_cells + 2) * self.cell_size)
         lower = low - pad
         counts = ((high + pad - lower) / self.cell_size).ceil().int().tolist()
-        upper = lower + self.cell_size * torch.tensor(counts)
+        # Half a cell short, so that rounding can't decide how many cubes cover the box: it is always `counts + 1`, which
+        # overhang it by three quarters of a cell on every side.
+        upper = lower + self.cell_size * (torch.tensor(counts) - 0.5)
+        origin = lower - 0.75 * self.cell_size
+        shape = (counts[0] + 2, counts[1] + 2, counts[2] + 2)
         band = (self.band_cells + 1.5) * self.cell_size
-        corner = lattice_signed_distance(mesh, lower, self.cell_size, _shape(counts, 1), band=band)
-        center = lattice_signed_distance(mesh, lower + self.cell_size / 2, self.cell_size, _shape(counts, 0), band=band)
+        corners = lattice_signed_distance(mesh, origin, self.cell_size, shape, band=band)
+        centers = lattice_signed_distance(mesh, origin + self.cell_size / 2, self.cell_size, shape, band=band)
+        both = torch.stack([corners, centers]) / self.cell_size
 
         def seed_sdf(positions: Tensor) -> Tensor:
-            halves = ((positions - lower) * (2 / self.cell_size)).round().long()
+            halves = ((positions - origin) * (2 / self.cell_size)).round().long()
             x, y, z = (halves // 2).unbind(-1)
-            is_center = halves[:, 0] % 2 == 1
-            x_center, y_center, z_center = (
-                axis.clamp(max=count - 1) for axis, count in zip((x, y, z), counts, strict=True)
-            )
-            value = torch.where(is_center, center[x_center, y_center, z_center], corner[x, y, z])
-            return value / self.cell_size
+            return both[halves[:, 0] % 2, x, y, z]
 
-        self.grid = bcc_band(
-            lower, upper, self.cell_size, lambda positions: seed_sdf(positions).abs() < self.band_cells
-        )
+        self.grid = bcc_band(lower, upper, self.cell_size, lambda points: seed_sdf(points).abs() < self.band_cells)
+        self.neighbours = vertex_neighbours(self.grid)
         self.seed_sdf = seed_sdf(self.grid.vertices)
         self.frozen = self.seed_sdf.abs() >= self.band_cells
         self.sdf = nn.Parameter(self.seed_sdf.clone())
@@ -109,9 +108,8 @@ class DMTet(Surface):
             self.offsets.register_hook(self._smooth)
 
     def _smooth(self, gradient: Tensor) -> Tensor:
-        assert self.grid is not None
         for _ in range(self.smooth_rings):
-            gradient = neighbour_mean(gradient, self.grid)
+            gradient = neighbour_mean(gradient, self.neighbours)
         return gradient
 
     def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs) -> None:
@@ -120,8 +118,3 @@ class DMTet(Surface):
         if len(vertices):
             self._build(Mesh(vertices, state_dict[prefix + "seed_faces"]), int(state_dict[prefix + "cells"]))
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-
-
-def _shape(counts: list[int], extra: int) -> tuple[int, int, int]:
-    x, y, z = counts
-    return x + extra, y + extra, z + extra

@@ -113,8 +113,8 @@ def normal_consistency(
         twice_area = weighted.square().sum(-1).sqrt()
         large = twice_area > smallest_share * twice_area.sum() / max(len(mesh.faces), 1)
         first, second = neighbours[large[neighbours[:, 0]] & large[neighbours[:, 1]]].unbind(1)
-    # Not indexing: its gradient is a slow scatter. No constant under the root: slivers are never looked at.
-    normals = weighted * torch.rsqrt(weighted.square().sum(-1, keepdim=True).clamp_min(1e-30))
+    # Not indexing: its gradient is a slow scatter. The bound keeps the gradient (to the -3/2) of an empty face finite.
+    normals = weighted * torch.rsqrt(weighted.square().sum(-1, keepdim=True).clamp_min(1e-24))
     cosine = (normals.index_select(0, first) * normals.index_select(0, second)).sum(-1)
     return (1 - cosine).sum() / max(len(first), 1)
 

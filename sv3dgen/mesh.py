@@ -20,7 +20,8 @@ class Mesh:
 
 def face_normals(mesh: Mesh) -> Float[Tensor, "faces 3"]:
     """Cross product of two edges: twice the face's area times its outward unit normal. Differentiable."""
-    a, b, c = mesh.vertices[mesh.faces].unbind(1)
+    # Not `vertices[faces]`: the gradient of fancy indexing is a slow scatter.
+    a, b, c = (mesh.vertices.index_select(0, corner) for corner in mesh.faces.unbind(1))
     return torch.linalg.cross(b - a, c - a)
 
 

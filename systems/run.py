@@ -65,7 +65,7 @@ class Run:
 
     def _views(self) -> PosedViews:
         config = self.config
-        orbit = instantiate(config.orbit) if config.orbit else None
+        orbit = instantiate(config.orbit) if config.get("orbit") else None
         views = read_views(
             config.views,
             orbit=orbit,

@@ -7,8 +7,10 @@ from torch import Tensor
 
 from sv3dgen.cameras import Cameras
 from sv3dgen.interfaces import Geometry, Material, Renderer, RenderOutput, Surface
-from sv3dgen.kernels.antialias import antialiased_coverage, edge_adjacency
-from sv3dgen.kernels.rasterize import barycentrics, clip_positions, interpolate, rasterize
+from sv3dgen.kernels.antialias import antialiased_coverage
+from sv3dgen.kernels.edge_adjacency import edge_adjacency
+from sv3dgen.kernels.interpolate import barycentrics, interpolate
+from sv3dgen.kernels.rasterize import clip_positions, rasterize
 from sv3dgen.mesh import vertex_normals
 
 
@@ -38,7 +40,9 @@ class MeshRasterizer(Renderer):
 
         view, row, col = self._shaded_pixels(fragments.face_index, pixels)
         face = fragments.face_index[view, row, col]
-        barycentric = barycentrics(clip, mesh.faces, face, view, row, col)
+        barycentric = barycentrics(
+            clip, mesh.faces, face, view, row, col, cameras.height_px, cameras.width_px
+        )
         attributes = torch.cat([mesh.vertices, vertex_normals(mesh)], dim=1)
         points, normals = interpolate(attributes, mesh.faces, face, barycentric).split(3, dim=1)
         normals = torch.nn.functional.normalize(normals, dim=-1)

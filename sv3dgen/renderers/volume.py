@@ -7,7 +7,7 @@ from torch import Tensor
 
 from sv3dgen.cameras import Cameras
 from sv3dgen.interfaces import Field, Geometry, Material, Renderer, RenderOutput
-from sv3dgen.kernels.ray_marching import RaySamples, accumulate, march, render_weights
+from sv3dgen.kernels.ray_marching import RaySamples, accumulate, march, prune, render_weights
 
 
 class Volume(Renderer):
@@ -31,12 +31,15 @@ class Volume(Renderer):
         prune_alpha: float = 0.01,
         update_every: int = 16,
         warmup_steps: int = 256,
+        prune_samples: bool = True,
         albedo_jitter: float = 0.0,
         rays_per_chunk: int = 16384,
     ):
         super().__init__()
         self.resolution, self.radius, self.step_size = resolution, radius, step_size
         self.prune_alpha, self.update_every, self.warmup_steps = prune_alpha, update_every, warmup_steps
+        self.prune_samples = prune_samples
+        self.warm = False
         self.albedo_jitter, self.rays_per_chunk = albedo_jitter, rays_per_chunk
         cells = (resolution,) * 3
         self.register_buffer("hull", torch.ones(cells, dtype=torch.bool))
@@ -54,7 +57,8 @@ class Volume(Renderer):
     @torch.no_grad()
     def on_step(self, geometry: Field, step: int) -> None:
         """Refresh the occupancy from the field's density at a random point of every cell of the hull."""
-        if step < self.warmup_steps or step % self.update_every:
+        self.warm = step >= self.warmup_steps
+        if not self.warm or step % self.update_every:
             return
         cells = self.hull.nonzero()
         points = (cells + torch.rand(cells.shape)) * (2 * self.radius / self.resolution) - self.radius
@@ -97,6 +101,13 @@ class Volume(Renderer):
     def _render(self, geometry: Field, material: Material, origins: Tensor, directions: Tensor) -> Tensor:
         """All outputs of a chunk of rays side by side: rgb, albedo, irradiance, opacity, depth, normal, nearby, inward."""
         samples = self.march(origins, directions)
+        if self.training and self.prune_samples:
+            with torch.no_grad():
+                density = self._density(geometry, samples, origins, directions)
+                # A young field is thin everywhere: what is faint may still become something.
+                least = 1e-3 if self.warm else 0.0
+                samples = samples.select(prune(density, samples.delta, samples.offsets, min_alpha=least))
+        self.num_samples = len(samples.t)
         rays = samples.ray_index
         points = origins[rays] + samples.t[:, None] * directions[rays]
         sample = geometry(points, with_normals=material.needs_normals)
@@ -115,6 +126,11 @@ class Volume(Renderer):
         nearby = self._albedo_nearby(geometry, material, origins + depth.detach() * directions, normals)
         parts = [shading.rgb, shading.albedo, shading.irradiance, opacity, depth, normals, nearby, inward]
         return torch.cat(parts, dim=1)
+
+    @staticmethod
+    def _density(geometry: Field, samples: RaySamples, origins: Tensor, directions: Tensor) -> Tensor:
+        rays = samples.ray_index
+        return geometry(origins[rays] + samples.t[:, None] * directions[rays]).density
 
     def _albedo_nearby(self, geometry: Field, material: Material, points: Tensor, normals: Tensor) -> Tensor:
         if self.albedo_jitter == 0 or not self.training:
@@ -137,8 +153,7 @@ class Volume(Renderer):
             chunk = slice(first, first + self.rays_per_chunk)
             o, d = origins.reshape(-1, 3)[chunk], directions.reshape(-1, 3)[chunk]
             samples = self.march(o.contiguous(), d.contiguous())
-            rays = samples.ray_index
-            density = geometry(o[rays] + samples.t[:, None] * d[rays]).density
+            rays, density = samples.ray_index, self._density(geometry, samples, o, d)
             optical = torch.cumsum((density * samples.delta).double(), dim=0)
             before = torch.cat([optical.new_zeros(1), optical])[samples.offsets[:-1]]
             passed = optical - before[rays] >= 0.6931471805599453  # ln 2: half the light is gone
