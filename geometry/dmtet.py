@@ -1,4 +1,4 @@
-"""A deformable tetrahedral mesh (DMTet): signed distances and offsets on a lattice, in a narrow band around the surface."""
+"""A deformable tetrahedral mesh (DMTet): signed distances and offsets on a lattice, in a band around the surface."""
 
 from collections.abc import Mapping
 
@@ -17,10 +17,10 @@ class DMTet(Surface):
     """Marching tetrahedra over a band of a body-centred cubic lattice; features come from a field carried over.
 
     The lattice is `resolutions[step]` cells along the longest side of the object's own box from `step` on. Only
-    `band_cells` cells around the surface exist, and the outermost keep their sign: nothing can float off, and the surface
-    stays closed. Signed distances are stored in cells; vertices may move by `deform_cells`. Gradients of both are averaged
-    over `smooth_rings` rings of neighbours before the optimizer sees them, since silhouette gradients alone are so sparse
-    that Adam would turn them into waves.
+    `band_cells` cells around the surface exist, and the outermost keep their sign: nothing can float off, and the
+    surface stays closed. Signed distances are stored in cells; vertices may move by `deform_cells`. Gradients of both
+    are averaged over `smooth_rings` rings of neighbours before the optimizer sees them, since silhouette gradients
+    alone are so sparse that Adam would turn them into waves.
     """
 
     sdf: nn.Parameter
@@ -82,8 +82,8 @@ class DMTet(Surface):
         pad = max(self.margin * extent, (self.band_cells + 2) * self.cell_size)
         lower = low - pad
         counts = ((high + pad - lower) / self.cell_size).ceil().int().tolist()
-        # Half a cell short, so that rounding can't decide how many cubes cover the box: it is always `counts + 1`, which
-        # overhang it by three quarters of a cell on every side.
+        # Half a cell short, so that rounding can't decide how many cubes cover the box: it is always `counts + 1`,
+        # which overhang it by three quarters of a cell on every side.
         upper = lower + self.cell_size * (torch.tensor(counts) - 0.5)
         origin = lower - 0.75 * self.cell_size
         shape = (counts[0] + 2, counts[1] + 2, counts[2] + 2)

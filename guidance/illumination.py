@@ -37,6 +37,7 @@ class Illumination(Guidance):
         if not active_terms(self.weights, step):
             return GuidanceOutput({})
         mask = object_mask(render.shaded, render.opacity, batch.alpha)
-        reflected = torch.log1p(render.irradiance) if self.tone_map == "log" else render.irradiance
+        irradiance = render.buffer("irradiance")
+        reflected = torch.log1p(irradiance) if self.tone_map == "log" else irradiance
         loss = illumination_squared if self.form == "squared" else illumination_absolute
         return GuidanceOutput({"illumination": loss(linear_to_srgb(reflected), batch.rgb, mask)})

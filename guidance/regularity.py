@@ -1,11 +1,11 @@
-"""Well-behaved shapes: terms of the authors' code that the paper does not mention (paper.md, section 3.7)."""
+"""Well-behaved shapes: terms of the authors' code that the paper does not mention."""
 
 from collections.abc import Mapping
 
 from sv3dgen.errors import InputError
 from sv3dgen.interfaces import Guidance, GuidanceOutput, RenderOutput, ViewBatch
-from sv3dgen.kernels.edge_adjacency import edge_adjacency
-from sv3dgen.losses import binary_entropy, normal_consistency
+from sv3dgen.kernels.normal_consistency import normal_consistency
+from sv3dgen.losses import binary_entropy
 from sv3dgen.schedules import Schedule, active_terms, checked_weights
 
 
@@ -35,6 +35,8 @@ class Regularity(Guidance):
         if "mesh_normal" in wanted:
             if render.mesh is None:
                 raise InputError("regularity.weights.mesh_normal: needs the mesh renderer")
-            sides = edge_adjacency(render.mesh.faces).faces
-            losses["mesh_normal"] = normal_consistency(render.mesh, sides[sides[:, 1] >= 0], self.sliver_share)
+            mesh = render.mesh
+            losses["mesh_normal"] = normal_consistency(
+                mesh.vertices, mesh.faces, mesh.edges.faces, smallest_share=self.sliver_share
+            )
         return GuidanceOutput(losses)

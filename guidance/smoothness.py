@@ -47,20 +47,20 @@ class Smoothness(Guidance):
         mask = object_mask(render.shaded, render.opacity, batch.alpha)
         losses = {}
         if "depth" in wanted:
-            losses["depth"] = smoothness(render.depth, mask)
+            losses["depth"] = smoothness(render.buffer("depth"), mask)
         if "normal" in wanted:
-            losses["normal"] = smoothness(render.normal, mask)
+            losses["normal"] = smoothness(render.buffer("normal"), mask)
         if "bilateral_depth" in wanted or "bilateral_normal" in wanted:
             edges = (sobel_edges if self.edges == "sobel" else difference_edges)(
                 batch.rgb * batch.alpha + 1 - batch.alpha
             )
-            for name, values in (("bilateral_depth", render.depth), ("bilateral_normal", render.normal)):
-                if name in wanted:
-                    losses[name] = bilateral_smoothness(values, edges, mask)
+            for name in ("depth", "normal"):
+                if f"bilateral_{name}" in wanted:
+                    losses[f"bilateral_{name}"] = bilateral_smoothness(render.buffer(name), edges, mask)
         if "albedo" in wanted:
             if render.albedo_nearby is None:
                 raise InputError("smoothness.weights.albedo: needs a renderer with albedo_jitter > 0")
-            losses["albedo"] = mse(render.albedo, render.albedo_nearby, mask)
+            losses["albedo"] = mse(render.buffer("albedo"), render.albedo_nearby, mask)
         if "albedo_range" in wanted:
-            losses["albedo_range"] = outside_range(render.albedo, self.albedo_low, self.albedo_high, mask)
+            losses["albedo_range"] = outside_range(render.buffer("albedo"), self.albedo_low, self.albedo_high, mask)
         return GuidanceOutput(losses)

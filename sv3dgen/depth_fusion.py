@@ -2,6 +2,7 @@
 
 import torch
 from jaxtyping import Bool, Float
+from scipy import ndimage
 from torch import Tensor
 
 from sv3dgen.cameras import Cameras, project
@@ -14,11 +15,12 @@ def fuse_depth(
     depth: Float[Tensor, "views height width"],
     *,
     truncation: float,
-) -> Float[Tensor, " points"]:
-    """Mean truncated distance to the surface the views see, negative inside, in [-truncation, truncation].
+) -> tuple[Float[Tensor, " points"], Bool[Tensor, " points"]]:
+    """Mean truncated distance to the surface the views see, negative inside, in [-truncation, truncation]; what was seen.
 
     `depth` is the distance from the camera along each pixel's ray, infinite where the view sees past the object. A view
-    says nothing about points more than `truncation` behind its surface; what no view can speak of is inside.
+    says nothing about points more than `truncation` behind its surface; points that no view speaks of are unseen, and
+    inside.
     """
     total = torch.zeros(len(points))
     votes = torch.zeros(len(points))
@@ -32,13 +34,36 @@ def fuse_depth(
         counted = in_frame & (ahead > -truncation)
         total += torch.where(counted, ahead, 0.0)
         votes += counted
-    return torch.where(votes > 0, total / votes.clamp(min=1), -truncation)
+    return torch.where(votes > 0, total / votes.clamp(min=1), -truncation), votes > 0
+
+
+def unseen_hollows(
+    empty: Bool[Tensor, "x y z"], seen: Bool[Tensor, "x y z"], opening_cells: int
+) -> Bool[Tensor, "x y z"]:
+    """Unseen cells that water would reach, falling from empty ones and spreading, never rising. y points up.
+
+    Nobody sees to the bottom of a cup from the side, but its opening has no surface that could be seen, and a solid body
+    has one all around. Openings that a disc of radius `opening_cells` does not fit through are crevices, and stay shut.
+    """
+    unseen = ~seen
+    rain = torch.zeros_like(empty)
+    for level in range(empty.shape[1] - 2, -1, -1):
+        rain[:, level] = unseen[:, level] & (empty[:, level + 1] | rain[:, level + 1])
+    disc = torch.arange(-opening_cells, opening_cells + 1)
+    disc = disc[:, None].square() + disc.square() <= opening_cells**2
+    wide = torch.from_numpy(ndimage.binary_opening(rain.any(1).cpu().numpy(), disc.numpy())).to(rain.device)
+    rain &= wide[:, None]
+
+    water = torch.zeros_like(empty)
+    for level in range(empty.shape[1] - 2, -1, -1):
+        wet = rain[:, level] | (unseen[:, level] & water[:, level + 1])
+        pools = torch.from_numpy(ndimage.label(unseen[:, level].cpu().numpy())[0]).to(wet.device)
+        water[:, level] = torch.isin(pools, pools[wet].unique())
+    return water & unseen
 
 
 def largest_component(inside: Bool[Tensor, "x y z"]) -> Bool[Tensor, "x y z"]:
     """The biggest 6-connected set of true cells."""
-    from scipy import ndimage
-
     labels, count = ndimage.label(inside.cpu().numpy())
     if count <= 1:
         return inside

@@ -1,7 +1,7 @@
 """The seams: what the parts promise one another, and the small dataclasses that cross between them.
 
 Only a system holds parts. It passes them at call time: `renderer(geometry, material, cameras, pixels)`.
-Images are `[images, channels, height, width]`, sRGB in [0, 1], with straight (not premultiplied) colour beside an opacity.
+Images are `[images, channels, height, width]`, sRGB in [0, 1], with straight (not premultiplied) colour and opacity.
 """
 
 from abc import ABC, abstractmethod
@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from sv3dgen.cameras import Cameras
+from sv3dgen.errors import InputError
 from sv3dgen.mesh import Mesh
 from sv3dgen.schedules import Schedule
 
@@ -36,18 +37,32 @@ class Shading:
 
 @dataclass(frozen=True)
 class RenderOutput:
-    """Pictures of the object. Values outside `shaded` are zero and mean nothing, except `opacity`."""
+    """Pictures of the object. Values outside `shaded` are zero and mean nothing, except `opacity`.
+
+    A buffer is None where the renderer was told to leave it out.
+    """
 
     rgb: Float[Tensor, "images 3 height width"]
-    albedo: Float[Tensor, "images 3 height width"]
-    irradiance: Float[Tensor, "images 1 height width"]
     opacity: Float[Tensor, "images 1 height width"]
-    depth: Float[Tensor, "images 1 height width"]  # distance from the camera along the ray, in world units
-    normal: Float[Tensor, "images 3 height width"]  # unit, world frame
     shaded: Bool[Tensor, "images 1 height width"]  # where colour, depth and normal were computed
-    albedo_nearby: Float[Tensor, "images 3 height width"] | None = None  # albedo a small random step beside the surface point
+    albedo: Float[Tensor, "images 3 height width"] | None = None
+    irradiance: Float[Tensor, "images 1 height width"] | None = None
+    depth: Float[Tensor, "images 1 height width"] | None = (
+        None  # distance from the camera along the ray, in world units
+    )
+    normal: Float[Tensor, "images 3 height width"] | None = None  # unit, world frame
+    albedo_nearby: Float[Tensor, "images 3 height width"] | None = (
+        None  # albedo a small random step beside the surface point
+    )
     mesh: Mesh | None = None  # the surface that was drawn, if one was
     inward_facing: Float[Tensor, ""] | None = None  # mean weight of samples whose normal looks away from the camera
+
+    def buffer(self, name: str) -> Tensor:
+        """The buffer of that name. Raises InputError where the renderer leaves it out."""
+        found = getattr(self, name)
+        if found is None:
+            raise InputError(f"a guidance needs the render's {name}: expected it among renderer.buffers")
+        return found
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,8 @@ selected. Every loss is a mean over what is selected, and 0 where nothing is: em
 """
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
-
-from sv3dgen.mesh import Mesh, face_normals
 
 Mask = Bool[Tensor, "images 1 height width"]
 
@@ -98,25 +96,6 @@ def binary_entropy(opacity: Float[Tensor, "images 1 height width"]) -> Float[Ten
     # The margin bounds the gradient, which is infinite at 0 and 1.
     p = opacity.clamp(1e-3, 1 - 1e-3)
     return -masked_mean(torch.xlogy(p, p) + torch.xlogy(1 - p, 1 - p), None)
-
-
-def normal_consistency(
-    mesh: Mesh, neighbours: Int[Tensor, "pairs 2"], smallest_share: float = 0.1
-) -> Float[Tensor, ""]:
-    """1 - cosine between the normals of faces that share an edge.
-
-    Pairs with a face under `smallest_share` of the mean area are left out: the normal of a sliver turns wildly with
-    tiny moves of its vertices, and marching tetrahedra make many.
-    """
-    weighted = face_normals(mesh)
-    with torch.no_grad():
-        twice_area = weighted.square().sum(-1).sqrt()
-        large = twice_area > smallest_share * twice_area.sum() / max(len(mesh.faces), 1)
-        first, second = neighbours[large[neighbours[:, 0]] & large[neighbours[:, 1]]].unbind(1)
-    # Not indexing: its gradient is a slow scatter. The bound keeps the gradient (to the -3/2) of an empty face finite.
-    normals = weighted * torch.rsqrt(weighted.square().sum(-1, keepdim=True).clamp_min(1e-24))
-    cosine = (normals.index_select(0, first) * normals.index_select(0, second)).sum(-1)
-    return (1 - cosine).sum() / max(len(first), 1)
 
 
 def masked_mean(values: Float[Tensor, "images channels height width"], mask: Mask | None) -> Float[Tensor, ""]:

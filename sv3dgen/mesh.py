@@ -1,10 +1,13 @@
 """A triangle mesh as tensors, and what follows from it alone."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from sv3dgen.kernels.edge_adjacency import Edges, edge_adjacency
 
 
 @dataclass(frozen=True)
@@ -13,6 +16,11 @@ class Mesh:
 
     vertices: Float[Tensor, "vertices 3"]
     faces: Int[Tensor, "faces 3"]
+
+    @cached_property
+    def edges(self) -> Edges:
+        """The edges with the faces at both sides; found once and kept."""
+        return edge_adjacency(self.faces)
 
     def detach(self) -> "Mesh":
         return Mesh(self.vertices.detach(), self.faces)

@@ -23,8 +23,8 @@ def contact_sheet(render: RenderOutput, batch: ViewBatch) -> Float[Tensor, "3 he
     columns = [
         on_white(batch.rgb, batch.alpha),
         on_white(render.rgb, render.opacity),
-        on_white(render.albedo, render.opacity),
-        on_white((render.normal + 1) / 2, render.opacity),
+        on_white(render.buffer("albedo"), render.opacity),
+        on_white((render.buffer("normal") + 1) / 2, render.opacity),
         render.opacity.expand(-1, 3, -1, -1),
         batch.alpha.expand(-1, 3, -1, -1),
     ]

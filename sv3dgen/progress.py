@@ -33,6 +33,7 @@ class ProgressLine(lightning.Callback):
         self.live = self.stream.isatty()
         self._bar: Progress | None = None
         self._task = TaskID(0)
+        self._started: float | None = None  # until the first step is near, there is nothing to show
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         self._total = self.total_steps or max(trainer.max_steps, 0)
@@ -86,6 +87,8 @@ class ProgressLine(lightning.Callback):
 
     def _show(self, now: float) -> None:
         """One line, with the speed since the oldest mark; the last line of a stage has that of the whole stage."""
+        if self._started is None:
+            return
         elapsed_s = now - self._started
         since, first = self._marks[0] if self._marks and self._step < self._total else (self._started, self._first)
         rate = (self._step - first) / (now - since) if self._step > first else 0.0

@@ -15,7 +15,7 @@ from sv3dgen.errors import InputError
 
 
 class Steps(IterableDataset):
-    """An endless stream of nothing: a step's batch follows from `global_step`, so that resuming needs no loader state."""
+    """An endless stream of nothing: a step's batch follows from `global_step`, so that resuming needs no state."""
 
     def __iter__(self) -> Iterator[int]:
         while True:
@@ -87,6 +87,7 @@ def fit(
     callbacks: list[lightning.Callback],
     checkpoint: Path | None = None,
 ) -> None:
-    """Run a stage for `steps` steps in all, from `checkpoint` where given. `trainer` holds lightning.Trainer's arguments."""
+    """Run a stage for `steps` steps in all, from `checkpoint` where given; `trainer` holds Trainer's arguments."""
     runner = lightning.Trainer(**trainer, max_steps=steps, callbacks=callbacks)
+    module.train()  # Lightning leaves parts that an earlier stage put into eval mode as they are
     runner.fit(module, DataLoader(Steps(), batch_size=None), ckpt_path=checkpoint, weights_only=True)

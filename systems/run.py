@@ -1,18 +1,16 @@
 """One run from composed config to files: views, coarse stage, fine stage, export, summary."""
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import lightning
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
+from sv3dgen.errors import InputError
 from sv3dgen.export.exporter import Exporter, psnr_of_glb
 from sv3dgen.interfaces import Geometry, Material
 from sv3dgen.kernels.backend import set_backend
@@ -35,32 +33,43 @@ def run(config: DictConfig) -> None:
     """Posed views to a mesh in the run's folder. Raises InputError for what only the user can mend."""
     for operation, backend in config.kernels.items():
         set_backend(str(operation), backend)
-    torch.manual_seed(config.seed)
     Run(config, Path(HydraConfig.get().runtime.output_dir)).execute()
 
 
 class Run:
-    """What the stages of one run share: config, folder, card, loggers, and the wish to stop early."""
+    """What the stages of one run share: config, folder, card, parts, and the wish to stop early."""
 
     def __init__(self, config: DictConfig, folder: Path):
         self.config, self.folder = config, folder
-        plain = OmegaConf.to_container(config, resolve=True)
-        assert isinstance(plain, dict)
-        self.card = RunCard(folder, config={str(key): value for key, value in plain.items()}, seed=config.seed)
+        torch.manual_seed(max(0, config.seed))  # of the parts' first numbers; the stages refuse a negative one
+        # All parts before any work: what is wrong with the fine stage's numbers must not surface after the coarse one.
+        self.coarse: Sv3dNerf = instantiate(config.coarse, _convert_="all")
+        self.fine: Sv3dDmtet | None = None
+        if "fine" in config.system.stages:
+            self.fine = instantiate(config.fine, _convert_="all")
+        self.exporter: Exporter = instantiate(config.export, _convert_="all")
         self.interrupt = Interrupt()
         self.checkpoint = folder / "checkpoints" / "last.ckpt"
         self.resumed_stage = saved_stage(self.checkpoint) if config.resume else None
+        plain = OmegaConf.to_container(config, resolve=True)
+        assert isinstance(plain, dict)
+        self.card = RunCard(folder, config={str(key): value for key, value in plain.items()}, seed=config.seed)
 
     def execute(self) -> None:
         """All stages, in order; an interrupted one hands on what it has."""
         with self.interrupt.listening():
             with self.card.stage("views"):
                 views = self._views()
-            mesh, geometry, material = self._coarse(views)
-            if "fine" in self.config.system.stages and not self.interrupt.requested:
-                mesh, geometry, material = self._fine(views, mesh, geometry, material)
+            with self.card.stage("coarse"):
+                mesh = self._run_coarse(views)
+            shape: Sv3dNerf | Sv3dDmtet = self.coarse
+            if self.fine is not None and not self.interrupt.requested:
+                with self.card.stage("fine"):
+                    self.fine.start_from(views, mesh, self.coarse.geometry, self.coarse.material)
+                    self._fit("fine", self.fine)
+                    shape, mesh = self.fine, self.fine.surface()
         with self.card.stage("export"):
-            self._export(views, mesh, geometry, material)
+            self._export(views, mesh, shape.geometry, shape.material)
         log.info(summary(self.folder / "mesh" / "mesh.glb", self.card.stages))
 
     def _views(self) -> PosedViews:
@@ -72,53 +81,44 @@ class Run:
             elevation_deg=config.elevation_deg,
             fov_deg=config.fov_deg,
             distance=config.distance,
+            clockwise=config.clockwise,
             seed=config.seed,
         )
-        check_poses(views)
+        if config.check_poses:
+            check_poses(views)
         write_views(views, self.folder / "views")
         return views
 
-    def _coarse(self, views: PosedViews) -> tuple[Mesh, Geometry, Material]:
-        module: Sv3dNerf = instantiate(self.config.coarse, _convert_="all")
-        with self.card.stage("coarse"):
-            module.start_from(views)
-            if self.resumed_stage == "fine":
-                # The fine stage's checkpoint holds the field, the light and the mesh's lattice.
-                return Mesh(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.long)), module.geometry, module.material
-            self._fit("coarse", module, module.steps)
-            return module.surface(), module.geometry, module.material
+    def _run_coarse(self, views: PosedViews) -> Mesh:
+        self.coarse.start_from(views)
+        if self.resumed_stage == "fine":
+            # The fine stage's checkpoint holds the field, the light and the mesh that its lattice started from.
+            return Mesh(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.long))
+        self._fit("coarse", self.coarse)
+        mesh = self.coarse.surface()
+        if len(mesh.faces) == 0:
+            raise InputError(f"views={self.config.views}: the coarse stage found no surface; are the poses right?")
+        return mesh
 
-    def _fine(
-        self, views: PosedViews, mesh: Mesh, field: Geometry, material: Material
-    ) -> tuple[Mesh, Geometry, Material]:
-        module: Sv3dDmtet = instantiate(self.config.fine, _convert_="all")
-        with self.card.stage("fine"):
-            module.start_from(views, mesh, field, material)
-            self._fit("fine", module, module.steps)
-            return module.surface(), module.geometry, module.material
-
-    def _fit(self, stage: str, module: lightning.LightningModule, steps: int) -> None:
+    def _fit(self, stage: str, module: Sv3dNerf | Sv3dDmtet) -> None:
         trainer: dict[str, Any] = instantiate(self.config.trainer, _target_="builtins.dict", _convert_="all")
-        every = self.config.checkpoint_every_steps
         callbacks = [
             ProgressLine(stage),
             self.interrupt,
-            LastCheckpoint(self.checkpoint, stage, every),
+            LastCheckpoint(self.checkpoint, stage, self.config.checkpoint_every_steps),
             Pictures(self.folder / stage, self.config.pictures_every_steps),
         ]
         resumed = self.checkpoint if self.resumed_stage == stage else None
-        fit(module, steps=steps, trainer=trainer, callbacks=callbacks, checkpoint=resumed)
+        fit(module, steps=module.steps, trainer=trainer, callbacks=callbacks, checkpoint=resumed)
         module.eval()
 
     def _export(self, views: PosedViews, mesh: Mesh, geometry: Geometry, material: Material) -> None:
-        exporter: Exporter = instantiate(self.config.export, _convert_="all")
-
         def albedo(points: Tensor, normals: Tensor) -> Tensor:
             parts = zip(points.split(COLOURS_AT_ONCE), normals.split(COLOURS_AT_ONCE), strict=True)
             return torch.cat([material(geometry.features(p), n).albedo for p, n in parts])
 
         light = material.light()
-        report = exporter.export(mesh, albedo, self.folder, light)
+        report = self.exporter.export(mesh, albedo, self.folder, light)
         for note in report.notes:
             log.info(note)
         rgba = views.rgba

@@ -12,7 +12,7 @@ from sv3dgen.interfaces import Geometry, Guidance, Material, Renderer
 from sv3dgen.mesh import Mesh
 from sv3dgen.schedules import Schedule, value_at
 from sv3dgen.views import PosedViews
-from systems.weighing import weighed_losses
+from systems.weighing import check_steps, step_seed, switched_on, weighed_losses
 
 
 class Sv3dDmtet(lightning.LightningModule):
@@ -28,7 +28,7 @@ class Sv3dDmtet(lightning.LightningModule):
         geometry: DMTet,
         material: Material,
         renderer: Renderer,
-        guidance: Mapping[str, Guidance],
+        guidance: Mapping[str, Guidance | Mapping],
         data: ViewBatches,
         steps: int,
         learning_rate: Schedule = 0.01,
@@ -36,8 +36,9 @@ class Sv3dDmtet(lightning.LightningModule):
         seed: int = 0,
     ):
         super().__init__()
+        check_steps(steps, seed)
         self.geometry, self.material, self.renderer = geometry, material, renderer
-        self.guidance = torch.nn.ModuleDict(guidance)
+        self.guidance = switched_on(guidance)
         self.data, self.steps, self.seed = data, steps, seed
         self.learning_rate, self.shape_learning_rate = learning_rate, shape_learning_rate
 
@@ -64,8 +65,7 @@ class Sv3dDmtet(lightning.LightningModule):
 
     def training_step(self, batch: int, batch_idx: int) -> Tensor:
         step = self.global_step
-        # Everything random inside a step follows from the seed and the step: a resumed run repeats it exactly.
-        torch.manual_seed((self.seed << 20) + step)
+        torch.manual_seed(step_seed(self.seed, step))
         for group, rate in zip(
             self.optimizers().param_groups,  # type: ignore[union-attr]
             (self.learning_rate, self.shape_learning_rate),

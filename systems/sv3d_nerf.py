@@ -1,29 +1,34 @@
 """The coarse stage: a density field fitted to reference views, and the closed mesh it leaves."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 import lightning
 import mcubes
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sv3dgen.data.view_batches import ViewBatches
-from sv3dgen.depth_fusion import fuse_depth, largest_component
+from sv3dgen.depth_fusion import fuse_depth, largest_component, unseen_hollows
 from sv3dgen.interfaces import Field, Guidance, Material
 from sv3dgen.mesh import Mesh
 from sv3dgen.renderers.volume import Volume
 from sv3dgen.schedules import Schedule, value_at
 from sv3dgen.views import PosedViews
 from sv3dgen.visual_hull import visual_hull
-from systems.weighing import weighed_losses
+from systems.weighing import check_steps, step_seed, switched_on, weighed_losses
+
+OPENING_RADIUS = 0.04  # of the box: what is narrower is taken for a crevice, not for the mouth of a vessel
 
 
 class Sv3dNerf(lightning.LightningModule):
     """Fits a field with the volume renderer (section 3.1, step 2), then meshes the depth its views see.
 
     `surface()` fuses the median depth of every view into a truncated signed distance at `mesh_resolution` and runs
-    marching cubes: thresholding the density itself would be worse than the visual hull, since nothing supervises the inside.
+    marching cubes: thresholding the density itself would be worse than the visual hull, since nothing supervises the
+    inside. What no view sees is `solid`, or `open` where it lies under a wide opening that views do look into: the
+    inside of a cup then ends a wall's thickness (`mesh_truncation`) above its seen outside.
     """
 
     def __init__(
@@ -32,7 +37,7 @@ class Sv3dNerf(lightning.LightningModule):
         geometry: Field,
         material: Material,
         renderer: Volume,
-        guidance: Mapping[str, Guidance],
+        guidance: Mapping[str, Guidance | Mapping],
         data: ViewBatches,
         steps: int,
         learning_rate: Schedule = 0.01,
@@ -42,13 +47,16 @@ class Sv3dNerf(lightning.LightningModule):
         mesh_resolution: int = 128,
         mesh_truncation: float = 0.03,
         mesh_depth_px: int = 160,
+        unseen: Literal["solid", "open"] = "open",
     ):
         super().__init__()
+        check_steps(steps, seed)
         self.geometry, self.material, self.renderer = geometry, material, renderer
-        self.guidance = torch.nn.ModuleDict(guidance)
+        self.guidance = switched_on(guidance)
         self.data, self.steps, self.learning_rate, self.seed = data, steps, learning_rate, seed
         self.hull_resolution, self.hull_miss_votes = hull_resolution, hull_miss_votes
         self.mesh_resolution, self.mesh_truncation, self.mesh_depth_px = mesh_resolution, mesh_truncation, mesh_depth_px
+        self.unseen = unseen
 
     def start_from(self, views: PosedViews) -> None:
         """Take the views to fit, and fill the first occupancy grid with their visual hull."""
@@ -63,8 +71,7 @@ class Sv3dNerf(lightning.LightningModule):
 
     def training_step(self, batch: int, batch_idx: int) -> Tensor:
         step = self.global_step
-        # Everything random inside a step follows from the seed and the step: a resumed run repeats it exactly.
-        torch.manual_seed((self.seed << 20) + step)
+        torch.manual_seed(step_seed(self.seed, step))
         self.optimizers().param_groups[0]["lr"] = value_at(self.learning_rate, step)  # type: ignore[union-attr]
         self.geometry.on_step(step)
         self.renderer.on_step(self.geometry, step)
@@ -86,9 +93,20 @@ class Sv3dNerf(lightning.LightningModule):
         index = near.nonzero()
         points = (index + 0.5) * spacing - radius
         volume = torch.full((cells,) * 3, self.mesh_truncation)
-        volume[near] = fuse_depth(points, cameras, depth, truncation=self.mesh_truncation)
+        seen = torch.ones_like(near)
+        volume[near], seen[near] = fuse_depth(points, cameras, depth, truncation=self.mesh_truncation)
+        if self.unseen == "open":
+            # One cell more, so that a wall seen at a slant, and thinned by it, still holds.
+            wall = dilated(seen & (volume <= 0))
+            hollow = unseen_hollows((volume > 0) & seen, seen | wall, round(OPENING_RADIUS / spacing))
+            volume[hollow] = self.mesh_truncation
         volume = torch.where(largest_component(volume < 0) | (volume >= 0), volume, self.mesh_truncation)
         return marching_cubes(volume, torch.full((3,), 0.5 * spacing - radius), spacing)
+
+
+def dilated(cells: Bool[Tensor, "x y z"]) -> Bool[Tensor, "x y z"]:
+    """The cells and all their 26 neighbours."""
+    return torch.nn.functional.max_pool3d(cells[None, None].float(), 3, stride=1, padding=1)[0, 0] > 0
 
 
 def marching_cubes(values: Float[Tensor, "x y z"], lower: Float[Tensor, " 3"], spacing: float) -> Mesh:

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from sv3dgen import losses
-from sv3dgen.mesh import Mesh
 
 
 def images(channels: int, height: int = 5, width: int = 6, seed: int = 0) -> torch.Tensor:
@@ -165,54 +164,3 @@ def test_gradients():
         lambda v: losses.binary_entropy(v[:, :1]),
     ):
         assert torch.autograd.gradcheck(loss, values)
-
-
-CUBE = Mesh(
-    torch.tensor([[x, y, z] for x in (0.0, 1.0) for y in (0.0, 1.0) for z in (0.0, 1.0)]),
-    torch.tensor(
-        [[0, 1, 3], [0, 3, 2], [4, 6, 7], [4, 7, 5], [0, 4, 5], [0, 5, 1]]
-        + [[2, 3, 7], [2, 7, 6], [0, 2, 6], [0, 6, 4], [1, 5, 7], [1, 7, 3]]
-    ),
-)
-
-
-PAIRS = torch.tensor(
-    [
-        (f, g)
-        for f, first in enumerate(CUBE.faces.tolist())
-        for g, second in enumerate(CUBE.faces.tolist())
-        if f < g and len(set(first) & set(second)) == 2
-    ]
-)
-
-
-def test_normal_consistency_of_a_cube():
-    """Twelve of the eighteen edges turn by 90 degrees, six are flat."""
-    assert len(PAIRS) == 18
-    value = losses.normal_consistency(CUBE, PAIRS)
-    assert value.item() == pytest.approx(12 / 18)
-
-
-def test_normal_consistency_does_not_depend_on_scale():
-    tiny = Mesh(CUBE.vertices * 1e-3, CUBE.faces)
-    torch.testing.assert_close(losses.normal_consistency(tiny, PAIRS), losses.normal_consistency(CUBE, PAIRS))
-
-
-def test_slivers_do_not_count():
-    """A cube whose corner 0 is pulled into its neighbour: faces with next to no area, and one with none."""
-    vertices = CUBE.vertices.clone()
-    vertices[0] = vertices[1] - torch.tensor([0.0, 0.0, 1e-7])
-    vertices[2] = vertices[6]
-    mesh = Mesh(vertices.requires_grad_(), CUBE.faces)
-    losses.normal_consistency(mesh, PAIRS).backward()
-    assert vertices.grad.isfinite().all()
-    assert vertices.grad.abs().max() < 10
-
-
-def test_normal_consistency_without_faces_is_zero():
-    nothing = Mesh(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.long))
-    assert losses.normal_consistency(nothing, torch.zeros(0, 2, dtype=torch.long)) == 0
-    flat = Mesh(torch.zeros(3, 3, requires_grad=True), torch.tensor([[0, 1, 2], [0, 2, 1]]))
-    value = losses.normal_consistency(flat, torch.tensor([[0, 1]]))
-    value.backward()
-    assert value == 0 and flat.vertices.grad.abs().max() == 0

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from sv3dgen.cameras import full_frame
+from sv3dgen.cameras import Cameras, full_frame
 from sv3dgen.interfaces import ViewBatch
 from sv3dgen.views import PosedViews
 
@@ -17,13 +17,15 @@ from sv3dgen.views import PosedViews
 class Sampling:
     """How target pixels are drawn from one step on.
 
-    `frames`: `views` whole frames at `size_px`. `strided`: every `stride`-th pixel of such frames from a random offset
+    `frames`: `views` whole frames at `size_px`; with `crop_margin_px`, only as much of them as holds the objects of all
+    and that margin around. `strided`: every `stride`-th pixel of such frames from a random offset
     (section 3.7). `patches`: `patches` squares of `patch_px` pixels, anywhere near the object in any view.
     """
 
     size_px: int  # longer side of the frames
     layout: Literal["frames", "strided", "patches"]
     views: int = 6
+    crop_margin_px: int | None = None
     stride: int = 4
     patches: int = 256
     patch_px: int = 2
@@ -40,10 +42,11 @@ class ViewBatches:
         self._views: PosedViews | None = None
         self._frames: dict[int, PosedViews] = {}
         self._near_object: dict[int, Tensor] = {}
+        self._boxes: dict[int, Tensor] = {}
 
     def use(self, views: PosedViews) -> None:
         """Draw from these views from now on."""
-        self._views, self._frames, self._near_object = views, {}, {}
+        self._views, self._frames, self._near_object, self._boxes = views, {}, {}, {}
 
     def sampling_at(self, step: int) -> Sampling:
         return self.milestones[max(start for start in self.milestones if start <= step)]
@@ -51,8 +54,7 @@ class ViewBatches:
     def at(self, step: int) -> ViewBatch:
         """The batch of a step."""
         sampling = self.sampling_at(step)
-        # 2^20 steps a seed keeps the streams of different seeds apart.
-        generator = torch.Generator().manual_seed((self.seed << 20) + step)
+        generator = torch.Generator().manual_seed((self.seed * 0x9E3779B1 + step) % (1 << 32))
         frames = self._at_size(sampling.size_px)
         if sampling.layout == "patches":
             return self._patches(frames, sampling, generator)
@@ -68,6 +70,8 @@ class ViewBatches:
             picked = torch.randperm(count, generator=generator)[: sampling.views]
         cameras, rgba = frames.cameras[picked], frames.rgba[picked]
         if sampling.layout == "frames":
+            if sampling.crop_margin_px is not None:
+                cameras, rgba = crop(cameras, rgba, self._boxes_at(sampling.size_px)[picked], sampling.crop_margin_px)
             return ViewBatch(cameras, None, rgba[:, :3], rgba[:, 3:])
         row, col = torch.randint(sampling.stride, (2,), generator=generator).tolist()
         pixels = full_frame(cameras)[:, row :: sampling.stride, col :: sampling.stride]
@@ -86,12 +90,17 @@ class ViewBatches:
         return ViewBatch(frames.cameras[view], pixels, target[:, :3].contiguous(), target[:, 3:].contiguous())
 
     def _patch_corners(self, frames: PosedViews, sampling: Sampling) -> Int[Tensor, "corners 3"]:
-        """(view, row, col) of every patch that touches the object or its surroundings: the rest is empty by the hull."""
+        """(view, row, col) of every patch at or near the object: the rest is empty by the hull."""
         if sampling.size_px not in self._near_object:
             near = near_object(frames.rgba[:, 3], margin_px=max(2, sampling.size_px // 40))
             near = near[:, : 1 - sampling.patch_px or None, : 1 - sampling.patch_px or None]
             self._near_object[sampling.size_px] = near.nonzero()
         return self._near_object[sampling.size_px]
+
+    def _boxes_at(self, size_px: int) -> Int[Tensor, "views 4"]:
+        if size_px not in self._boxes:
+            self._boxes[size_px] = object_boxes(self._at_size(size_px).rgba[:, 3])
+        return self._boxes[size_px]
 
     def _at_size(self, size_px: int) -> PosedViews:
         assert self._views is not None, "call use(views) first"
@@ -103,3 +112,29 @@ class ViewBatches:
 def near_object(alpha: Tensor, margin_px: int) -> Bool[Tensor, "views height width"]:
     """Pixels within `margin_px` of any object pixel."""
     return torch.nn.functional.max_pool2d(alpha[:, None], 2 * margin_px + 1, stride=1, padding=margin_px)[:, 0] > 0
+
+
+def object_boxes(alpha: Float[Tensor, "views height width"]) -> Int[Tensor, "views 4"]:
+    """First row and column, last row and column + 1 of each view's object; the whole frame where there is none."""
+    boxes = []
+    for view in alpha > 0:
+        rows, cols = view.any(1).nonzero()[:, 0], view.any(0).nonzero()[:, 0]
+        whole = torch.tensor([0, 0, *view.shape])
+        boxes.append(torch.stack([rows[0], cols[0], rows[-1] + 1, cols[-1] + 1]) if len(rows) else whole)
+    return torch.stack(boxes)
+
+
+def crop(
+    cameras: Cameras, rgba: Float[Tensor, "views 4 height width"], boxes: Int[Tensor, "views 4"], margin_px: int
+) -> tuple[Cameras, Float[Tensor, "views 4 _ _"]]:
+    """Frames of one common size around each view's box and margin, and cameras whose image is just that part."""
+    size = (boxes[:, 2:] - boxes[:, :2]).amax(0) + 2 * margin_px
+    height, width = torch.minimum(size, torch.tensor(rgba.shape[2:])).tolist()
+    corner = (boxes[:, :2] + boxes[:, 2:] - torch.tensor([height, width])) // 2
+    corner = torch.minimum(corner, torch.tensor(rgba.shape[2:]) - torch.tensor([height, width])).clamp(min=0)
+    parts = [
+        image[:, top : top + height, left : left + width]
+        for image, (top, left) in zip(rgba, corner.tolist(), strict=True)
+    ]
+    center = cameras.center_px - corner.flip(1)
+    return Cameras(cameras.camera_to_world, cameras.focal_px, center, width, height), torch.stack(parts)

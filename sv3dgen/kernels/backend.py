@@ -17,6 +17,7 @@ IMPLEMENTATIONS: dict[str, tuple[str, ...]] = {
     "ray_marching": ("torch", "numba"),
     "rasterizer": ("torch", "numba"),
     "marching_tetrahedra": ("torch", "numba"),
+    "normal_consistency": ("torch", "numba"),
 }
 
 _overrides: dict[str, str] = {}

@@ -1,5 +1,8 @@
 """A surface drawn by rasterisation: antialiased silhouettes, and one shading per visible pixel."""
 
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
 import torch
 from einops import rearrange
 from jaxtyping import Int
@@ -8,22 +11,33 @@ from torch import Tensor
 from sv3dgen.cameras import Cameras
 from sv3dgen.interfaces import Geometry, Material, Renderer, RenderOutput, Surface
 from sv3dgen.kernels.antialias import antialiased_coverage
-from sv3dgen.kernels.edge_adjacency import edge_adjacency
 from sv3dgen.kernels.interpolate import barycentrics, interpolate
 from sv3dgen.kernels.rasterize import clip_positions, rasterize
-from sv3dgen.mesh import vertex_normals
+from sv3dgen.mesh import Mesh, vertex_normals
+
+Buffer = Literal["albedo", "irradiance", "depth", "normal"]
+BUFFERS: tuple[Buffer, ...] = ("albedo", "irradiance", "depth", "normal")
 
 
 class MeshRasterizer(Renderer):
     """Mesh renderer with gradients to vertices: through the silhouettes, and through where a pixel's ray hits a face.
 
     While training only a random `shade_fraction` of the covered pixels is shaded (`RenderOutput.shaded` says which):
-    opacity needs the whole frame, colour does not. `albedo_jitter` is the step of the albedo smoothness term in world units.
+    opacity needs the whole frame, colour does not; and of the `buffers` beside colour and opacity only those named are
+    drawn, which the guidances in use must agree with. `albedo_jitter` is the step of the albedo smoothness term in
+    world units.
     """
 
-    def __init__(self, *, shade_fraction: float = 1.0, albedo_jitter: float = 0.0):
+    def __init__(
+        self,
+        *,
+        shade_fraction: float = 1.0,
+        albedo_jitter: float = 0.0,
+        buffers: Sequence[Buffer] = BUFFERS,
+    ):
         super().__init__()
         self.shade_fraction, self.albedo_jitter = shade_fraction, albedo_jitter
+        self.buffers = tuple(buffers)
 
     def forward(
         self,
@@ -36,41 +50,43 @@ class MeshRasterizer(Renderer):
         mesh = geometry.isosurface()
         clip = clip_positions(cameras, mesh.vertices)
         fragments = rasterize(clip.detach(), mesh.faces, cameras.height_px, cameras.width_px)
-        coverage = antialiased_coverage(fragments, clip, mesh.faces, edge_adjacency(mesh.faces))
+        opacity = antialiased_coverage(fragments, clip, mesh.faces, mesh.edges)[:, None]
 
-        view, row, col = self._shaded_pixels(fragments.face_index, pixels)
-        face = fragments.face_index[view, row, col]
-        barycentric = barycentrics(
-            clip, mesh.faces, face, view, row, col, cameras.height_px, cameras.width_px
-        )
-        attributes = torch.cat([mesh.vertices, vertex_normals(mesh)], dim=1)
-        points, normals = interpolate(attributes, mesh.faces, face, barycentric).split(3, dim=1)
-        normals = torch.nn.functional.normalize(normals, dim=-1)
+        where = self._shaded_pixels(fragments.face_index, pixels)
+        face = fragments.face_index[where]
+        corners = barycentrics(clip, mesh.faces, face, *where, cameras.height_px, cameras.width_px)
+        wanted = self.buffers if self.training else BUFFERS
+        points, normals = self._points_and_normals(mesh, face, corners, material.needs_normals or "normal" in wanted)
         shading = material(geometry.features(points), normals)
-        depth = (points - cameras.positions[view]).norm(dim=-1, keepdim=True)
-        ones = torch.ones_like(depth)
-        parts = [shading.rgb, shading.albedo, shading.irradiance, depth, normals, ones]
+        values = {"rgb": shading.rgb, "shaded": torch.ones_like(points[:, :1])}
+        for name in wanted:
+            if name == "depth":
+                values[name] = (points - cameras.positions[where[0]]).norm(dim=-1, keepdim=True)
+            else:
+                values[name] = normals if name == "normal" else getattr(shading, name)
         if self.albedo_jitter > 0 and self.training:
             moved = points + self.albedo_jitter * torch.randn_like(points)
-            parts.append(material(geometry.features(moved), normals).albedo)
+            values["albedo_nearby"] = material(geometry.features(moved), normals).albedo
 
-        values = torch.cat(parts, dim=1)
-        frame = values.new_zeros(*fragments.face_index.shape, values.shape[1]).index_put((view, row, col), values)
-        frame = torch.cat([rearrange(frame, "n h w c -> n c h w"), coverage[:, None]], dim=1)
+        images = images_of(values, where, fragments.face_index.shape)
+        images["opacity"] = opacity
         if pixels is not None:
             image = torch.arange(len(cameras))[:, None, None]
-            frame = rearrange(frame[image, :, pixels[..., 0], pixels[..., 1]], "n h w c -> n c h w")
-        return RenderOutput(
-            rgb=frame[:, 0:3],
-            albedo=frame[:, 3:6],
-            irradiance=frame[:, 6:7],
-            opacity=frame[:, -1:],
-            depth=frame[:, 7:8],
-            normal=frame[:, 8:11],
-            shaded=frame[:, 11:12] > 0,
-            albedo_nearby=frame[:, 12:15] if len(parts) > 6 else None,
-            mesh=mesh,
-        )
+            images = {
+                name: rearrange(frame[image, :, pixels[..., 0], pixels[..., 1]], "n h w c -> n c h w")
+                for name, frame in images.items()
+            }
+        images["shaded"] = images["shaded"] > 0
+        return RenderOutput(**images, mesh=mesh)
+
+    @staticmethod
+    def _points_and_normals(mesh: Mesh, face: Tensor, corners: Tensor, with_normals: bool) -> tuple[Tensor, Tensor]:
+        if not with_normals:
+            points = interpolate(mesh.vertices, mesh.faces, face, corners)
+            return points, torch.zeros_like(points)
+        attributes = torch.cat([mesh.vertices, vertex_normals(mesh)], dim=1)
+        points, normals = interpolate(attributes, mesh.faces, face, corners).split(3, dim=1)
+        return points, torch.nn.functional.normalize(normals, dim=-1)
 
     def _shaded_pixels(self, face_index: Tensor, pixels: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """(view, row, col) of the pixels to shade: covered, asked for, and while training a random part of those."""
@@ -84,3 +100,17 @@ class MeshRasterizer(Renderer):
             picked = torch.rand(len(view)) < self.shade_fraction
             view, row, col = view[picked], row[picked], col[picked]
         return view, row, col
+
+
+def images_of(
+    values: Mapping[str, Tensor], where: tuple[Tensor, Tensor, Tensor], shape: tuple[int, ...]
+) -> dict[str, Tensor]:
+    """Values [pixels, channels] at (view, row, col) as images [views, channels, height, width], zero elsewhere."""
+    views, height, width = shape
+    index = (where[0] * height + where[1]) * width + where[2]
+    channels = [value.shape[1] for value in values.values()]
+    # Channels first: an image is then a slice, and neither it nor its gradient is ever copied to another layout.
+    columns = torch.cat(list(values.values()), dim=1).T
+    frame = columns.new_zeros(sum(channels), views * height * width).index_copy(1, index, columns)
+    parts = frame.view(-1, views, height, width).split(channels)
+    return {name: part.transpose(0, 1) for name, part in zip(values, parts, strict=True)}

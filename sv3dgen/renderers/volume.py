@@ -99,7 +99,7 @@ class Volume(Renderer):
         )
 
     def _render(self, geometry: Field, material: Material, origins: Tensor, directions: Tensor) -> Tensor:
-        """All outputs of a chunk of rays side by side: rgb, albedo, irradiance, opacity, depth, normal, nearby, inward."""
+        """A chunk of rays, outputs side by side: rgb, albedo, irradiance, opacity, depth, normal, nearby, inward."""
         samples = self.march(origins, directions)
         if self.training and self.prune_samples:
             with torch.no_grad():

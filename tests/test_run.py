@@ -1,0 +1,130 @@
+"""Whole runs on a small toy: what they leave, that they repeat, resume, and finish when interrupted."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from sv3dgen.command_line import register_resolvers
+from sv3dgen.mesh_files import read_mesh
+from systems.run import Run
+from systems.sv3d_nerf import Sv3dNerf
+
+CONF = Path(__file__).parents[1] / "conf"
+SMALL = (
+    "logger=none",
+    "pictures_every_steps=0",
+    "checkpoint_every_steps=10",
+    "coarse.steps=40",
+    "coarse.geometry.levels=4",
+    "coarse.geometry.log2_table_size=12",
+    "coarse.renderer.warmup_steps=16",
+    "coarse.renderer.step_size=0.02",
+    "coarse.mesh_resolution=48",
+    "coarse.mesh_depth_px=48",
+    "fine.steps=20",
+    "export.faces=1000",
+    "export.texture_px=128",
+    "export.turntable_frames=4",
+    "export.turntable_px=64",
+)
+
+# Lightning says so of every dataset without a length; a step's batch follows from its number alone.
+pytestmark = pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before")
+
+
+def small(views: Path, *overrides: str) -> DictConfig:
+    register_resolvers()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("config", overrides=[f"views={views}", *SMALL, *overrides])
+    config.fine.geometry.resolutions = {0: 20, 10: 28}
+    config.coarse.data.milestones = {0: {"size_px": 48, "layout": "patches", "patches": 128}}
+    config.fine.data.milestones = {0: {"size_px": 48, "layout": "frames", "views": 4, "crop_margin_px": 4}}
+    return config
+
+
+@pytest.fixture(scope="module")
+def finished(views_folder, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    Run(small(views_folder), folder).execute()
+    return folder
+
+
+def test_a_run_leaves_what_the_readme_promises(finished):
+    for name in (
+        "mesh/mesh.glb",
+        "mesh/mesh.obj",
+        "mesh/mesh.mtl",
+        "light.json",
+        "turntable.mp4",
+        "views/transforms.json",
+    ):
+        assert (finished / name).stat().st_size > 0, name
+    card = json.loads((finished / "run.json").read_text())
+    assert list(card["stages"]) == ["views", "coarse", "fine", "export"]
+    assert card["metrics"]["watertight"] is True
+    assert card["metrics"]["psnr_train"] > 12  # 60 steps of a toy: better than a grey blob, no more
+
+
+def test_the_mesh_is_where_the_object_is(finished):
+    vertices = read_mesh(finished / "mesh" / "mesh.glb").vertices
+    low, high = vertices.amin(0), vertices.amax(0)
+    # All cameras look down a little, so none sees the underside.
+    assert torch.allclose(low, torch.tensor([-0.4, -0.32, -0.3]), atol=0.15)
+    assert torch.allclose(high, torch.tensor([0.4, 0.4, 0.3]), atol=0.08)
+
+
+def test_the_same_seed_gives_the_same_mesh(finished, views_folder, tmp_path):
+    Run(small(views_folder), tmp_path).execute()
+    assert (tmp_path / "mesh" / "mesh.glb").read_bytes() == (finished / "mesh" / "mesh.glb").read_bytes()
+
+
+@pytest.mark.parametrize("stage, killed_at", [("coarse", 25), ("fine", 5), ("fine", 15)])
+def test_a_killed_run_goes_on_to_the_same_mesh(stage, killed_at, finished, views_folder, tmp_path, monkeypatch):
+    run = Run(small(views_folder, "checkpoint_every_steps=5"), tmp_path)
+    module = getattr(run, stage)
+    step = module.training_step
+
+    def killed(*args):
+        if module.global_step == killed_at:
+            raise MemoryError("killed")
+        return step(*args)
+
+    monkeypatch.setattr(module, "training_step", killed)
+    with pytest.raises(MemoryError):
+        run.execute()
+    assert not (tmp_path / "mesh").exists()
+    Run(small(views_folder, "checkpoint_every_steps=5", f"resume={tmp_path}"), tmp_path).execute()
+    assert (tmp_path / "mesh" / "mesh.glb").read_bytes() == (finished / "mesh" / "mesh.glb").read_bytes()
+
+
+def test_ctrl_c_finishes_with_the_mesh_there_is(views_folder, tmp_path, monkeypatch):
+    step = Sv3dNerf.training_step
+
+    def interrupted(self, *args):
+        if self.global_step == 30:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(self, *args)
+
+    monkeypatch.setattr(Sv3dNerf, "training_step", interrupted)
+    Run(small(views_folder), tmp_path).execute()
+    assert (tmp_path / "mesh" / "mesh.glb").is_file()
+    assert list(json.loads((tmp_path / "run.json").read_text())["stages"]) == ["views", "coarse", "export"]
+
+
+def test_the_field_alone_gives_a_mesh_too(views_folder, tmp_path):
+    Run(small(views_folder, "system=sv3d_nerf", "material=sg", "coarse.steps=20"), tmp_path).execute()
+    assert (tmp_path / "mesh" / "mesh.glb").is_file()
+    assert len(json.loads((tmp_path / "light.json").read_text())["lobes"]) == 24
+
+
+@pytest.mark.parametrize("override, told", [("seed=-1", "seed=-1"), ("fine.steps=0", "steps=0")])
+def test_numbers_that_cannot_work_are_refused_before_any_work(override, told, views_folder, tmp_path):
+    with pytest.raises(Exception, match=told):
+        Run(small(views_folder, override), tmp_path)
+    assert not any(tmp_path.iterdir())
