@@ -16,8 +16,10 @@ class HashGrid(Field):
     Density is `softplus` or `exp` of the network's first output plus a prior: `blob` is Magic3D's
     10 (1 - |x| / 0.5), `constant` starts the whole box at `initial_density`.
     Levels open one by one: `start_levels` at step 0, one more every `level_steps` steps (0 opens all at once).
-    Normals are the negative, normalised density gradient (section 3.5), differentiable in the parameters.
+    Normals are the negative, normalised density gradient (docs/method.md), differentiable in the parameters.
     """
+
+    _active: Tensor
 
     def __init__(
         self,
@@ -45,7 +47,9 @@ class HashGrid(Field):
             features_per_level=features_per_level,
         )
         self.levels, self.start_levels, self.level_steps = levels, start_levels, level_steps
-        self.active_levels = levels if level_steps == 0 else min(start_levels, levels)
+        active = levels if level_steps == 0 else min(start_levels, levels)
+        # A buffer, so that it is in checkpoints: not every stage calls on_step.
+        self.register_buffer("_active", torch.tensor(active))
         self.radius = radius
         self.activation, self.density_prior, self.initial_density = activation, density_prior, initial_density
         self.table = nn.Parameter(torch.empty(self.spec.entries, features_per_level).uniform_(-1e-4, 1e-4))
@@ -60,7 +64,12 @@ class HashGrid(Field):
 
     def on_step(self, step: int) -> None:
         if self.level_steps > 0:
-            self.active_levels = min(self.levels, self.start_levels + step // self.level_steps)
+            self._active.fill_(min(self.levels, self.start_levels + step // self.level_steps))
+
+    @property
+    def active_levels(self) -> int:
+        """How many levels are open; the others read as zero."""
+        return int(self._active)
 
     def forward(self, points: Float[Tensor, "points 3"], with_normals: bool = False) -> FieldSample:
         if not with_normals:

@@ -38,6 +38,8 @@ class Illumination(Guidance):
             return GuidanceOutput({})
         mask = object_mask(render.shaded, render.opacity, batch.alpha)
         irradiance = render.buffer("irradiance")
+        if not irradiance.requires_grad:
+            return GuidanceOutput({})  # a constant light has nothing to learn
         reflected = torch.log1p(irradiance) if self.tone_map == "log" else irradiance
         loss = illumination_squared if self.form == "squared" else illumination_absolute
         return GuidanceOutput({"illumination": loss(linear_to_srgb(reflected), batch.rgb, mask)})

@@ -6,15 +6,11 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
@@ -23,10 +19,11 @@ from omegaconf.errors import OmegaConfBaseException
 from sv3dgen.config_check import check_components, check_plain_values, shown
 from sv3dgen.errors import InputError
 from sv3dgen.kernels.backend import IMPLEMENTATIONS
+from sv3dgen.overrides import commands, first_line, parse, quoted, with_schedules_replaced
 from sv3dgen.precheck import precheck_views
+from sv3dgen.resume import resumed_run
+from sv3dgen.transforms_json import read_transforms
 
-PATH_KEYS = ("views", "image", "resume")
-MAX_CHOICES = 64  # of one swept key: looked at before the first run starts
 LEAST_FREE_BYTES = 50 * 2**20  # a run's folder holds tens of megabytes
 
 
@@ -41,20 +38,25 @@ def checked_arguments(arguments: list[str], root: Path) -> list[str]:
     flags = parser.parse_args(arguments)
     if flags.hydra_help or flags.shell_completion or flags.config_name or flags.config_path or flags.config_dir:
         return arguments  # Hydra's own affairs, or somebody else's config
-    settings = [_quoted(text) for text in flags.overrides]
+    settings = [quoted(text) for text in flags.overrides]
     others = [text for text in arguments if text not in flags.overrides]
-    settings = _with_schedules_replaced(_with_resumed(settings))
+    resumed = resumed_run(settings, sweeping=flags.multirun)
+    settings = with_schedules_replaced(settings if resumed is None else resumed.settings)
     only_asks = flags.help or flags.cfg or flags.info
     register_resolvers()
     seen = set()
     with initialize_config_dir(str(root / "conf"), version_base="1.3"):
-        for command in _commands(settings, sweeping=flags.multirun):
+        for command in commands(settings, sweeping=flags.multirun):
             config = _compose_checked(command, root)
             _check_choices(config)
+            if resumed is not None:
+                resumed.check_unchanged(lambda saved: _without_hydra(_compose(with_schedules_replaced(saved))))
             if not only_asks and (config.views, config.image) not in seen:
                 seen.add((config.views, config.image))
                 _check_inputs(config)
-                _check_folder(Path(config.hydra.sweep.dir if flags.multirun else config.hydra.run.dir))
+                folder = Path(config.hydra.sweep.dir if flags.multirun else config.hydra.run.dir)
+                _check_folder(folder)
+                _check_not_overwritten(Path(config.views), folder, sweeping=flags.multirun)
     return others + settings
 
 
@@ -75,87 +77,8 @@ def _refuse_flag(message: str) -> None:
     raise InputError(f"{message}; expected key=value settings without dashes, see python launch.py --help")
 
 
-def _quoted(text: str) -> str:
-    """A setting as given; a path that Hydra's grammar can't read as it stands (spaces, brackets) is quoted."""
-    try:
-        _parse(text)
-        return text
-    except InputError:
-        key, _, value = text.partition("=")
-        if key not in PATH_KEYS or not value:
-            raise
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'{key}="{escaped}"'
-
-
-def _parse(text: str) -> Override:
-    try:
-        hydra = GlobalHydra.instance()
-        parser = OverridesParser.create(hydra.config_loader() if hydra.is_initialized() else None)
-        return parser.parse_overrides([text])[0]
-    except HydraException as error:
-        raise InputError(
-            f"{text}: expected key=value (a value with spaces or brackets in quotes of its own)"
-        ) from error
-
-
-def _with_resumed(settings: list[str]) -> list[str]:
-    """Put the saved settings of `resume=FOLDER` in front, and send the run back into that folder."""
-    parsed = [_parse(text) for text in settings]
-    resumed = [override.value() for override in parsed if override.key_or_group == "resume"]
-    if not resumed or resumed[-1] is None:
-        return settings
-    folder = Path(str(resumed[-1]))
-    saved = folder / ".hydra" / "overrides.yaml"
-    if not saved.is_file():
-        raise InputError(f"resume={folder}: expected the folder of an earlier run, with .hydra/overrides.yaml in it")
-    replaced = {override.key_or_group for override in parsed}
-    before = yaml.safe_load(saved.read_text(encoding="utf-8"))
-    kept = [text for text in before if _parse(text).key_or_group not in replaced]
-    moved = [] if "hydra.run.dir" in replaced else ['hydra.run.dir="{}"'.format(str(folder).replace('"', '\\"'))]
-    return kept + settings + moved
-
-
-def _with_schedules_replaced(settings: list[str]) -> list[str]:
-    """Let `key={0: 0, 300: 1}` stand for these knots alone; Hydra would add them to the ones there are."""
-    replaced = []
-    for text in settings:
-        override = _parse(text)
-        value = None if override.is_sweep_override() or override.is_add() else override.value()
-        if isinstance(value, dict) and value and all(isinstance(knot, int) for knot in value):
-            key, _, knots = text.partition("=")
-            replaced += [f"~{key.lstrip('+')}", f"+{key.lstrip('+')}={knots}"]
-        else:
-            replaced.append(text)
-    return replaced
-
-
-def _commands(settings: list[str], *, sweeping: bool) -> Iterator[list[str]]:
-    """The command itself; of a sweep, one command for each value of each swept key, the others at their first."""
-    parsed = [_parse(text) for text in settings]
-    swept = {i: _choices(override) for i, override in enumerate(parsed) if override.is_sweep_override()}
-    if swept and not sweeping:
-        text = settings[next(iter(swept))]
-        raise InputError(f"{text}: several values need -m (a sweep); a comma that belongs to the value needs quotes")
-    first = [swept[i][0] if i in swept else text for i, text in enumerate(settings)]
-    yield first
-    for i, choices in swept.items():
-        for choice in choices[1:]:
-            yield [*first[:i], choice, *first[i + 1 :]]
-
-
-def _choices(override: Override) -> list[str]:
-    try:
-        values = list(islice(override.sweep_string_iterator(), MAX_CHOICES))
-    except HydraException as error:
-        raise InputError(f"{override.input_line}: {_first_line(error)}") from error
-    if not values:
-        raise InputError(f"{override.input_line}: no value to sweep over")
-    return [f"{override.get_key_element()}={value}" for value in values]
-
-
 def _compose_checked(settings: list[str], root: Path) -> DictConfig:
-    parsed = [_parse(text) for text in settings]
+    parsed = [parse(text) for text in settings]
     groups = _groups(root / "conf")
     chosen = [text for text, override in zip(settings, parsed, strict=True) if _chooses(override, groups)]
     for override in parsed:
@@ -176,7 +99,7 @@ def _compose(settings: list[str]) -> DictConfig:
     try:
         return compose("config", overrides=settings, return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as error:
-        raise InputError(_first_line(error)) from error
+        raise InputError(first_line(error)) from error
 
 
 def _groups(conf: Path) -> dict[str, list[str]]:
@@ -233,8 +156,12 @@ def _dotted(tree: Mapping[Any, Any], prefix: str = "") -> Iterator[str]:
 
 def _check_choices(config: DictConfig) -> None:
     """Raise InputError for a value at the root that no constructor would refuse before torch is there."""
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", str(config.get("device", "auto"))):
-        raise InputError(f"device={config.device}: expected auto, cpu, cuda, cuda:N or mps")
+    for key in ("device", "trainer.accelerator"):
+        device = str(OmegaConf.select(config, key, default="auto"))
+        if re.fullmatch(r"gpu|mps|cuda(:\d+)?", device):
+            raise InputError(f"{key}={device}: runs on the CPU only for now; expected auto or cpu")
+        if device not in ("auto", "cpu"):
+            raise InputError(f"{key}={device}: expected auto or cpu")
     for operation, backend in config.get("kernels", {}).items():
         present = ("auto", *IMPLEMENTATIONS.get(str(operation), ()))
         if backend not in present:
@@ -268,11 +195,18 @@ def _check_folder(folder: Path) -> None:
         raise InputError(f"{folder}: {os.strerror(errno.ENOSPC)}, expected at least {LEAST_FREE_BYTES >> 20} MB free")
 
 
+def _check_not_overwritten(views: Path, folder: Path, *, sweeping: bool) -> None:
+    """Raise InputError where the run would write its copy of the views over the pictures that are given."""
+    if not (views.is_dir() or views.suffix == ".json"):
+        return
+    sources = {frame.image.resolve().parent for frame in read_transforms(views, "train").frames}
+    sources.add(views.resolve() if views.is_dir() else views.resolve().parent)
+    for source in sources:
+        if source.name == "views" and (
+            source.parent == folder.resolve() or sweeping and folder.resolve() in source.parents
+        ):
+            raise InputError(f"hydra.run.dir={folder}: the run would write over the views given in {source}")
+
+
 def _without_hydra(config: DictConfig) -> DictConfig:
     return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-
-
-def _first_line(error: BaseException) -> str:
-    """First line of an error, and of what it was raised from; the lines after it are advice on Hydra's own syntax."""
-    lines = [str(e).strip().splitlines()[0] for e in (error, error.__cause__) if e is not None and str(e).strip()]
-    return ": ".join(dict.fromkeys(lines))

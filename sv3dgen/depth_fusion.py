@@ -16,7 +16,7 @@ def fuse_depth(
     *,
     truncation: float,
 ) -> tuple[Float[Tensor, " points"], Bool[Tensor, " points"]]:
-    """Mean truncated distance to the surface the views see, negative inside, in [-truncation, truncation]; what was seen.
+    """Mean truncated distance to the surface the views see (negative inside, at most +-truncation), and what was seen.
 
     `depth` is the distance from the camera along each pixel's ray, infinite where the view sees past the object. A view
     says nothing about points more than `truncation` behind its surface; points that no view speaks of are unseen, and
@@ -42,8 +42,9 @@ def unseen_hollows(
 ) -> Bool[Tensor, "x y z"]:
     """Unseen cells that water would reach, falling from empty ones and spreading, never rising. y points up.
 
-    Nobody sees to the bottom of a cup from the side, but its opening has no surface that could be seen, and a solid body
-    has one all around. Openings that a disc of radius `opening_cells` does not fit through are crevices, and stay shut.
+    Nobody sees to the bottom of a cup from the side, but its opening has no surface that could be seen, and a solid
+    body has one all around. Openings that a disc of radius `opening_cells` does not fit through are crevices, and stay
+    shut.
     """
     unseen = ~seen
     rain = torch.zeros_like(empty)

@@ -17,7 +17,7 @@ from sv3dgen.errors import InputError
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 MAX_PIXELS = 64_000_000  # a quarter of a gigabyte as RGBA; refused from the header, before anything is decoded
 MIN_SIZE_PX = 16
-WHITE_LEVEL = 247  # 0.97 of 255: a pixel is object if any channel is at or below it (section 3.7)
+WHITE_LEVEL = 247  # 0.97 of 255: a pixel is object if any channel is at or below it (docs/method.md)
 OBJECT_ALPHA = 13  # 5 % of 255: an image whose alpha stays below shows nothing
 
 
@@ -83,7 +83,7 @@ def with_alpha(image: Image.Image, path: Path) -> Image.Image:
     """The RGBA image with an alpha that tells the object from its background; InputError if there is no object.
 
     An alpha that is opaque everywhere counts as missing. Then a background of one colour that runs along the border is
-    keyed out: on white, a pixel is object if any channel is <= 0.97 (section 3.7); on another colour, if any channel
+    keyed out: on white, a pixel is object if any channel is <= 0.97 (docs/method.md); on another colour, if any channel
     differs by more than 0.03.
     """
     present = [level for level, count in enumerate(image.getchannel("A").histogram()) if count]

@@ -24,7 +24,10 @@ from sv3dgen.kernels.backend import available
 
 CARD = "run.json"
 PACKAGES = ("torch", "lightning", "numpy", "numba", "hydra-core", "trimesh", "xatlas", "fast-simplification")
-_THERE_FROM_THE_START = {".hydra", "run.log", CARD, "views"}  # the last a copy of what was given
+_HYDRAS = {".hydra", "run.log"}
+_HYDRAS_INNER = {"config.yaml", "hydra.yaml", "overrides.yaml"}
+_WITHOUT_WORK = _HYDRAS | {CARD, "views"}  # the last a copy of what was given
+_NOT_SETTINGS = {"hydra", "name", "resume"}  # where a run stands and what it is called
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,8 @@ class RunCard:
     """`run.json` of a run: versions, machine, seed, config, backends, stages, metrics, licences."""
 
     def __init__(self, folder: str | Path, *, config: Mapping[str, Any], seed: int, device: str = "cpu") -> None:
-        """Start the card, or go on with the one in `folder`; `config` is the resolved tree as plain values."""
+        """Start the card, or go on with the one in `folder`; `config` is the tree as plain values, unresolved, because
+        what refers to the run's folder would make every run's hash another."""
         self.path = Path(folder) / CARD
         earlier = json.loads(self.path.read_text(encoding="utf-8")) if self.path.is_file() else {}
         self.card: dict[str, Any] = {
@@ -160,23 +164,38 @@ def machine(device: str) -> dict[str, Any]:
 
 
 def config_hash(config: Mapping[str, Any]) -> str:
-    """SHA-256 of the config's content, the same for any order of keys; where the run resumes from is not part of it."""
-    content = {key: value for key, value in config.items() if key != "resume"}
+    """SHA-256 of the settings, the same for any order of keys, whatever the run is called and wherever it resumes."""
+    content = {key: value for key, value in config.items() if key not in _NOT_SETTINGS}
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def discard_unused(folder: Path) -> None:
-    """Remove a run's folder, and its empty parents, if no stage left anything there."""
-    if not folder.is_dir() or not {entry.name for entry in folder.iterdir()} <= _THERE_FROM_THE_START:
+def is_new(folder: Path) -> bool:
+    """Whether a folder holds nothing but what Hydra puts there before a run: then all else in it will be the run's."""
+    return _names(folder) <= _HYDRAS and _names(folder / ".hydra") <= _HYDRAS_INNER
+
+
+def discard_unused(folder: Path, top: Path) -> None:
+    """Remove the folder of a refused run, and its emptied parents below `top`, if no stage but the reading of views began.
+
+    Only for a folder that `is_new` held for when the run began; whatever was there before is the user's.
+    """
+    if not folder.is_dir() or not _names(folder) <= _WITHOUT_WORK:
         return
     card = folder / CARD
-    if card.is_file() and json.loads(card.read_text(encoding="utf-8")).get("stages"):
+    if card.is_file() and not set(json.loads(card.read_text(encoding="utf-8")).get("stages", {})) <= {"views"}:
         return
     shutil.rmtree(folder)
     for parent in list(folder.parents)[:2]:  # outputs/NAME/TIME
-        if any(parent.iterdir()):
+        if top not in parent.parents:
             return
-        parent.rmdir()
+        try:
+            parent.rmdir()
+        except OSError:
+            return  # other runs are in there
+
+
+def _names(folder: Path) -> set[str]:
+    return {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
 
 
 def cpu_name() -> str:

@@ -3,6 +3,9 @@
 The ffmpeg program comes with imageio-ffmpeg; called directly, pipes and errors are ours to close and tell.
 """
 
+import errno
+import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -21,6 +24,7 @@ from sv3dgen.image import check_size, open_image
 from sv3dgen.precheck import check_video, is_picture
 
 MAX_FRAMES = 400
+_NEXT_TO_NOTHING_BYTES = 2**16
 _QUIET = ["-hide_banner", "-loglevel", "error", "-nostdin"]
 # Said in the file and done in the conversion, so that players and our own reader agree on the colours.
 _BT709 = ["-vf", "scale=out_color_matrix=bt709:out_range=tv", "-colorspace", "bt709"]
@@ -57,7 +61,17 @@ def write_video(path: str | Path, frames: UInt8[Tensor, "frames 3 height width"]
         command = [imageio_ffmpeg.get_ffmpeg_exe(), *_QUIET, "-y", *source, "-i", "-", *codec, str(temporary)]
         done = subprocess.run(command, input=pixels.tobytes(), capture_output=True)
         if done.returncode != 0:
-            raise OSError(f"{path}: ffmpeg could not write it: {done.stderr.decode(errors='replace').strip()}")
+            raise _writing_error(Path(path), done.stderr.decode(errors="replace").strip())
+
+
+def _writing_error(path: Path, told: str) -> OSError:
+    """The error that ffmpeg met, from what it told of it; a full disk as the operating system would report it."""
+    for number in (errno.ENOSPC, errno.EDQUOT):
+        if os.strerror(number).lower() in told.lower():
+            return OSError(number, os.strerror(number), str(path))
+    if shutil.disk_usage(path.parent).free < _NEXT_TO_NOTHING_BYTES:
+        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    return OSError(f"{path}: ffmpeg could not write it: {told}")
 
 
 def _animation_frames(path: Path) -> Iterator[Image.Image]:

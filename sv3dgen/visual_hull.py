@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sv3dgen.cameras import Cameras
 
-SCENE_HALF_SIZE = 0.62  # the box that every object lies in (section 3.5)
+SCENE_HALF_SIZE = 0.62  # the box that every object lies in (docs/method.md)
 OBJECT_ALPHA = 0.2  # low, so that parts thinner than a pixel count as object
 
 

@@ -15,18 +15,18 @@ from sv3dgen.export.exporter import Exporter, psnr_of_glb
 from sv3dgen.interfaces import Geometry, Material
 from sv3dgen.kernels.backend import set_backend
 from sv3dgen.mesh import Mesh
+from sv3dgen.metrics.image import over_white
 from sv3dgen.pose_check import check_poses
 from sv3dgen.progress import ProgressLine, summary
 from sv3dgen.run_folder import RunCard
+from sv3dgen.video import write_video
 from sv3dgen.views import PosedViews, read_views, write_views
 from systems.fitting import Interrupt, LastCheckpoint, fit, saved_stage
-from systems.pictures import Pictures
+from systems.reporting import Losses, Pictures
 from systems.sv3d_dmtet import Sv3dDmtet
 from systems.sv3d_nerf import Sv3dNerf
 
 log = logging.getLogger(__name__)
-
-COLOURS_AT_ONCE = 65536  # points whose colour is asked of the field at a time
 
 
 def run(config: DictConfig) -> None:
@@ -48,10 +48,12 @@ class Run:
         if "fine" in config.system.stages:
             self.fine = instantiate(config.fine, _convert_="all")
         self.exporter: Exporter = instantiate(config.export, _convert_="all")
+        # Once for all stages: a CSV logger empties its file when it is made.
+        self.trainer: dict[str, Any] = instantiate(config.trainer, _target_="builtins.dict", _convert_="all")
         self.interrupt = Interrupt()
         self.checkpoint = folder / "checkpoints" / "last.ckpt"
         self.resumed_stage = saved_stage(self.checkpoint) if config.resume else None
-        plain = OmegaConf.to_container(config, resolve=True)
+        plain = OmegaConf.to_container(config, resolve=False)
         assert isinstance(plain, dict)
         self.card = RunCard(folder, config={str(key): value for key, value in plain.items()}, seed=config.seed)
 
@@ -85,8 +87,16 @@ class Run:
             seed=config.seed,
         )
         if config.check_poses:
-            check_poses(views)
+            declared = None
+            if orbit is not None and Path(config.views).is_dir():
+                declared = orbit(config.elevation_deg, len(views), torch.Generator().manual_seed(config.seed))
+                declared = declared.mirrored() if config.clockwise else declared
+            check_poses(views, declared)
         write_views(views, self.folder / "views")
+        frames = over_white(views.rgba[:, :3], views.rgba[:, 3:])
+        write_video(self.folder / "views" / "orbit.mp4", (frames * 255).round().byte(), fps=10)
+        if not torch.equal(views.source_to_world, torch.eye(4, dtype=views.source_to_world.dtype)):
+            self.card.add_metrics(source_to_world=str(views.source_to_world.tolist()))
         return views
 
     def _run_coarse(self, views: PosedViews) -> Mesh:
@@ -101,21 +111,20 @@ class Run:
         return mesh
 
     def _fit(self, stage: str, module: Sv3dNerf | Sv3dDmtet) -> None:
-        trainer: dict[str, Any] = instantiate(self.config.trainer, _target_="builtins.dict", _convert_="all")
         callbacks = [
             ProgressLine(stage),
             self.interrupt,
             LastCheckpoint(self.checkpoint, stage, self.config.checkpoint_every_steps),
+            Losses(stage, self.config.losses_every_steps),
             Pictures(self.folder / stage, self.config.pictures_every_steps),
         ]
         resumed = self.checkpoint if self.resumed_stage == stage else None
-        fit(module, steps=module.steps, trainer=trainer, callbacks=callbacks, checkpoint=resumed)
+        fit(module, steps=module.steps, trainer=self.trainer, callbacks=callbacks, checkpoint=resumed)
         module.eval()
 
     def _export(self, views: PosedViews, mesh: Mesh, geometry: Geometry, material: Material) -> None:
         def albedo(points: Tensor, normals: Tensor) -> Tensor:
-            parts = zip(points.split(COLOURS_AT_ONCE), normals.split(COLOURS_AT_ONCE), strict=True)
-            return torch.cat([material(geometry.features(p), n).albedo for p, n in parts])
+            return material(geometry.features(points), normals).albedo
 
         light = material.light()
         report = self.exporter.export(mesh, albedo, self.folder, light)
@@ -129,4 +138,5 @@ class Run:
             faces=report.faces,
             watertight=report.watertight,
             charts=report.charts,
+            **{f"seconds_{part}": round(seconds, 2) for part, seconds in report.seconds.items()},
         )

@@ -16,7 +16,7 @@ from systems.weighing import check_steps, step_seed, switched_on, weighed_losses
 
 
 class Sv3dDmtet(lightning.LightningModule):
-    """Refines the coarse stage's mesh, texture field and light with the mesh renderer (section 3.1, step 3).
+    """Refines the coarse stage's mesh, texture field and light with the mesh renderer (SV3D, section 4).
 
     Signed distances and offsets learn at `shape_learning_rate` (cells a step), field, texture network and light at
     `learning_rate`. Where the lattice is refined, the optimizer starts afresh for the new lattice only.

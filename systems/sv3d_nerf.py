@@ -23,7 +23,7 @@ OPENING_RADIUS = 0.04  # of the box: what is narrower is taken for a crevice, no
 
 
 class Sv3dNerf(lightning.LightningModule):
-    """Fits a field with the volume renderer (section 3.1, step 2), then meshes the depth its views see.
+    """Fits a field with the volume renderer (SV3D, section 4), then meshes the depth its views see.
 
     `surface()` fuses the median depth of every view into a truncated signed distance at `mesh_resolution` and runs
     marching cubes: thresholding the density itself would be worse than the visual hull, since nothing supervises the
@@ -62,7 +62,13 @@ class Sv3dNerf(lightning.LightningModule):
         """Take the views to fit, and fill the first occupancy grid with their visual hull."""
         self.views = views
         self.data.use(views)
-        hull = visual_hull(views.masks, views.cameras, resolution=self.hull_resolution, miss_votes=self.hull_miss_votes)
+        hull = visual_hull(
+            views.masks,
+            views.cameras,
+            resolution=self.hull_resolution,
+            aabb=self.renderer.aabb,
+            miss_votes=self.hull_miss_votes,
+        )
         self.renderer.start_from(hull)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -83,7 +89,7 @@ class Sv3dNerf(lightning.LightningModule):
 
     @torch.no_grad()
     def surface(self) -> Mesh:
-        """The closed mesh of what the views see of the field, largest part only."""
+        """The closed mesh of what the views see of the field, largest part only, without bubbles inside."""
         self.renderer.eval()
         cameras = self.views.resized(self.mesh_depth_px).cameras
         depth = self.renderer.median_depth(self.geometry, cameras)
@@ -100,7 +106,10 @@ class Sv3dNerf(lightning.LightningModule):
             wall = dilated(seen & (volume <= 0))
             hollow = unseen_hollows((volume > 0) & seen, seen | wall, round(OPENING_RADIUS / spacing))
             volume[hollow] = self.mesh_truncation
+        if not (volume < 0).any():  # stopped before there was anything: the hull is what is known then
+            volume[near] = -self.mesh_truncation
         volume = torch.where(largest_component(volume < 0) | (volume >= 0), volume, self.mesh_truncation)
+        volume = torch.where(largest_component(volume >= 0) | (volume < 0), volume, -self.mesh_truncation)  # no bubbles
         return marching_cubes(volume, torch.full((3,), 0.5 * spacing - radius), spacing)
 
 

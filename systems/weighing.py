@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from sv3dgen.interfaces import Guidance, RenderOutput, ViewBatch
-from sv3dgen.schedules import value_at
+from sv3dgen.schedules import ever_nonzero, value_at
 
 MOST_STEPS = 1 << 20
 
@@ -27,7 +27,10 @@ def step_seed(seed: int, step: int) -> int:
 
 def switched_on(guidance: Mapping[str, Guidance | Mapping]) -> nn.ModuleDict:
     """The guidances that are there; `guidance/NAME=none` leaves an empty entry."""
-    return nn.ModuleDict({name: part for name, part in guidance.items() if isinstance(part, Guidance)})
+    parts = {name: part for name, part in guidance.items() if isinstance(part, Guidance)}
+    if not any(ever_nonzero(weight) for part in parts.values() for weight in part.weights.values()):
+        raise ValueError("guidance: expected at least one term with a weight, all are switched off")
+    return nn.ModuleDict(parts)
 
 
 def weighed_losses(

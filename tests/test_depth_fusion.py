@@ -1,7 +1,7 @@
 import torch
 
 from sv3dgen.cameras import look_at_origin
-from sv3dgen.depth_fusion import fuse_depth, largest_component
+from sv3dgen.depth_fusion import fuse_depth, largest_component, unseen_hollows
 
 
 def sphere_depths(radius: float):
@@ -20,7 +20,8 @@ def test_sphere_comes_back_near_its_surface():
     for offset in (-0.02, 0.0, 0.02):
         radius = 0.4 + offset
         points = torch.stack([radius * angle.sin(), torch.zeros(50), radius * angle.cos()], dim=-1)
-        fused = fuse_depth(points, cameras, depth, truncation=0.05)
+        fused, seen = fuse_depth(points, cameras, depth, truncation=0.05)
+        assert seen.all()
         assert (fused - offset).abs().max() < 0.03  # distances along slanted rays are longer than true ones
         assert (fused.sign() == torch.sign(torch.tensor(offset))).all() or offset == 0
 
@@ -28,7 +29,37 @@ def test_sphere_comes_back_near_its_surface():
 def test_what_no_view_sees_is_inside_and_what_all_see_through_is_outside():
     cameras, depth = sphere_depths(0.4)
     points = torch.tensor([[0.0, 0.0, 0.0], [0.55, 0.0, 0.0]])
-    torch.testing.assert_close(fuse_depth(points, cameras, depth, truncation=0.05), torch.tensor([-0.05, 0.05]))
+    distance, seen = fuse_depth(points, cameras, depth, truncation=0.05)
+    torch.testing.assert_close(distance, torch.tensor([-0.05, 0.05]))
+    assert seen.tolist() == [False, True]
+
+
+def cup(mouth: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Empty and seen cells of a cup in 16^3: its walls are seen, its inside is not but for the top layers."""
+    seen = torch.ones(16, 16, 16, dtype=torch.bool)
+    seen[4:12, 3:12, 4:12] = False
+    empty = torch.zeros_like(seen)
+    empty[:, 14:, :] = True
+    empty[8 - mouth // 2 : 8 + mouth // 2, 12:14, 8 - mouth // 2 : 8 + mouth // 2] = True
+    return empty, seen
+
+
+def test_water_fills_a_cup_through_its_mouth_to_the_walls():
+    empty, seen = cup(mouth=6)
+    hollow = unseen_hollows(empty, seen, opening_cells=2)
+    torch.testing.assert_close(hollow, ~seen)
+
+
+def test_a_crevice_and_a_closed_body_stay_filled():
+    empty, seen = cup(mouth=2)
+    assert not unseen_hollows(empty, seen, opening_cells=2).any()
+    assert not unseen_hollows(torch.zeros_like(empty), seen, opening_cells=2).any()
+
+
+def test_water_does_not_rise():
+    """A mouth in the floor lets nothing in."""
+    empty, seen = cup(mouth=6)
+    assert not unseen_hollows(empty.flip(1), seen.flip(1), opening_cells=2).any()
 
 
 def test_largest_component_drops_the_rest():

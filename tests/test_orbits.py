@@ -1,4 +1,4 @@
-"""Orbits against section 1.3's statements and the statistics published for the released recipe."""
+"""Orbits against the paper's statements and the statistics published for the released recipe."""
 
 import json
 from pathlib import Path

@@ -21,7 +21,8 @@ SMALL = (
     "pictures_every_steps=0",
     "checkpoint_every_steps=10",
     "coarse.steps=40",
-    "coarse.geometry.levels=4",
+    "coarse.geometry.levels=6",
+    "coarse.geometry.level_steps=15",
     "coarse.geometry.log2_table_size=12",
     "coarse.renderer.warmup_steps=16",
     "coarse.renderer.step_size=0.02",
@@ -84,7 +85,7 @@ def test_the_same_seed_gives_the_same_mesh(finished, views_folder, tmp_path):
     assert (tmp_path / "mesh" / "mesh.glb").read_bytes() == (finished / "mesh" / "mesh.glb").read_bytes()
 
 
-@pytest.mark.parametrize("stage, killed_at", [("coarse", 25), ("fine", 5), ("fine", 15)])
+@pytest.mark.parametrize("stage, killed_at", [("coarse", 25), ("fine", 2), ("fine", 15)])
 def test_a_killed_run_goes_on_to_the_same_mesh(stage, killed_at, finished, views_folder, tmp_path, monkeypatch):
     run = Run(small(views_folder, "checkpoint_every_steps=5"), tmp_path)
     module = getattr(run, stage)

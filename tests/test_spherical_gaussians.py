@@ -71,7 +71,7 @@ def test_product_integral_matches_the_sphere():
 
 
 def test_product_integral_corrects_the_printed_sign():
-    """m = s1 - s2 would be exp(2 s2) too large: 9.28 where the sphere says 0.131 (paper.md, section 3.2)."""
+    """m = s1 - s2 would be exp(2 s2) too large: 9.28 where the sphere says 0.131 (docs/method.md)."""
     up, aside = torch.tensor([[0.0, 1.0, 0.0]]).double(), torch.tensor([[1.0, 0.0, 0.0]]).double()
     sharp, blunt = torch.tensor([8.44]).double(), torch.tensor([2.13]).double()
     one, amplitude = torch.ones(1).double(), torch.tensor([COSINE_AMPLITUDE]).double()

@@ -185,7 +185,7 @@ def test_a_missing_alpha_is_keyed_from_a_plain_background(views, tmp_path, backg
 
 
 def test_white_is_the_paper_s_threshold(views, tmp_path):
-    """Section 3.7: object is where any channel is <= 0.97."""
+    """Object is where any channel is <= 0.97."""
     names = save_images(views, tmp_path, mode="RGB")
     for name in names:
         pixels = np.array(Image.open(tmp_path / name))

@@ -19,7 +19,7 @@ class Sampling:
 
     `frames`: `views` whole frames at `size_px`; with `crop_margin_px`, only as much of them as holds the objects of all
     and that margin around. `strided`: every `stride`-th pixel of such frames from a random offset
-    (section 3.7). `patches`: `patches` squares of `patch_px` pixels, anywhere near the object in any view.
+    (docs/method.md). `patches`: `patches` squares of `patch_px` pixels, anywhere near the object in any view.
     """
 
     size_px: int  # longer side of the frames
@@ -64,7 +64,7 @@ class ViewBatches:
         count = len(frames.cameras)
         if sampling.views >= count:
             picked = torch.arange(count)
-        elif sampling.layout == "strided":  # with replacement, as section 3.7 has it
+        elif sampling.layout == "strided":  # with replacement, as the authors do
             picked = torch.randint(count, (sampling.views,), generator=generator)
         else:
             picked = torch.randperm(count, generator=generator)[: sampling.views]

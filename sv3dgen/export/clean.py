@@ -1,4 +1,4 @@
-"""From an isosurface to one clean, closed surface (paper, section 3.6 of the export: loose parts, holes, bad edges)."""
+"""From an isosurface to one clean, closed surface (docs/method.md: loose parts, holes, bad edges)."""
 
 import numpy as np
 from jaxtyping import Bool, Float, Int

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sv3dgen.atomic import atomic_write
 from sv3dgen.cameras import Cameras
+from sv3dgen.errors import InputError
 from sv3dgen.export.bake import ColorAt, bake
 from sv3dgen.export.clean import clean
 from sv3dgen.export.decimate import decimate
@@ -91,7 +92,7 @@ class Exporter:
         with torch.no_grad():
             whole = clean(surface, self.loose_share)
             if len(whole.faces) == 0:
-                raise ValueError("export: the surface has no faces, so there is nothing to write")
+                raise InputError("export: the surface has no faces, so there is nothing to write; are the poses right?")
             watch.lap("clean")
             mesh = decimate(whole, self.faces)
             notes += decimation_notes(whole, mesh, self.faces)

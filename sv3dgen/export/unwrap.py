@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from sv3dgen.errors import InputError
 from sv3dgen.export.charts import connected, describe, make_charts, project_charts
 from sv3dgen.export.packing import hidden_faces, pack
 from sv3dgen.export.topology import components
@@ -42,7 +43,7 @@ def unwrap_by_projection(mesh: Mesh, size_px: int) -> Unwrap:
         packed = (pack(flat, uv_faces, chart, area, size_px, gutter) for gutter in (GUTTER_PX, 4, 2, 0))
         texels = next((found for found in packed if found is not None), None)
         if texels is None:
-            raise ValueError(
+            raise InputError(
                 f"export.texture_px={size_px}: too small for the {int(chart.max()) + 1} charts of this shape"
             )
         hidden = hidden_faces(texels, uv_faces, heights, size_px)

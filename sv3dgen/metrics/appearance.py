@@ -14,7 +14,6 @@ from sv3dgen.materials.from_light import material_from_light
 from sv3dgen.materials.sg import Sg
 from sv3dgen.mesh import Mesh, vertex_normals
 from sv3dgen.metrics.image import mse, over_white, psnr, ssim
-from sv3dgen.normalise import apply_similarity
 from sv3dgen.renderers.textured import render_textured
 from sv3dgen.textured_mesh import TexturedMesh
 from sv3dgen.views import read_views
@@ -30,14 +29,12 @@ def appearance_scores(
 ) -> dict[str, float | int | str | None]:
     """PSNR, SSIM and MSE over white against the views of a split, and the overlap of the silhouettes.
 
-    The mesh stands in the world of the views' file, wherever a run may have moved it from there. `lpips` None in the
+    The mesh stands where a run leaves it: in the world that `read_views` brings the views to. `lpips` None in the
     result means that its weights could not be had.
     """
     reference = read_views(views, split=split)
     target_rgb, target_alpha = reference.rgba.split([3, 1], dim=1)
-    # Reading moves an object elsewhere to the origin, and by the chosen views only: back to what the file says.
-    cameras = apply_similarity(torch.linalg.inv(reference.source_to_world), reference.cameras)
-    rgb, alpha, shading = draw(mesh, cameras, light)
+    rgb, alpha, shading = draw(mesh, reference.cameras, light)
     drawn, target = over_white(rgb, alpha), over_white(target_rgb, target_alpha)
     decibel = psnr(drawn, target)
     report: dict[str, float | int | str | None] = {

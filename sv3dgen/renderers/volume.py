@@ -13,7 +13,7 @@ from sv3dgen.kernels.ray_marching import RaySamples, accumulate, march, prune, r
 class Volume(Renderer):
     """Deferred volume renderer with an occupancy grid.
 
-    Features and normals are composited along the ray and shaded once per pixel (section 3.5). `step_size` is the
+    Features and normals are composited along the ray and shaded once per pixel (docs/method.md). `step_size` is the
     distance between samples in world units. The occupancy grid starts from a visual hull and drops cells whose
     opacity over one step falls under `prune_alpha`; a cell outside the hull never comes back.
     """
@@ -78,6 +78,7 @@ class Volume(Renderer):
         origins, directions = cameras.rays(pixels)
         images, height, width, _ = directions.shape
         rays = (origins.reshape(-1, 3), directions.reshape(-1, 3))
+        with_normals = material.needs_normals or not self.training
         size = len(rays[0]) if self.training else self.rays_per_chunk
         chunks = [
             self._render(geometry, material, o.contiguous(), d.contiguous())
@@ -92,10 +93,10 @@ class Volume(Renderer):
             irradiance=irradiance,
             opacity=opacity,
             depth=depth,
-            normal=normal,
+            normal=normal if with_normals else None,
             shaded=torch.ones_like(opacity, dtype=torch.bool),
             albedo_nearby=nearby if self.albedo_jitter > 0 else None,
-            inward_facing=inward.mean() if material.needs_normals else None,
+            inward_facing=inward.mean() if with_normals else None,
         )
 
     def _render(self, geometry: Field, material: Material, origins: Tensor, directions: Tensor) -> Tensor:
@@ -110,7 +111,8 @@ class Volume(Renderer):
         self.num_samples = len(samples.t)
         rays = samples.ray_index
         points = origins[rays] + samples.t[:, None] * directions[rays]
-        sample = geometry(points, with_normals=material.needs_normals)
+        with_normals = material.needs_normals or not self.training  # a picture shows them, whoever shades
+        sample = geometry(points, with_normals=with_normals)
         weights = render_weights(sample.density, samples.delta, samples.offsets)
         columns = [torch.ones_like(samples.t)[:, None], samples.t[:, None], sample.features]
         if sample.normals is not None:
@@ -120,9 +122,9 @@ class Volume(Renderer):
         opacity = total[:, :1]
         mean = total[:, 1:] / opacity.clamp(min=1e-4)  # straight values: empty rays stay near zero
         depth, features, rest = mean[:, :1], mean[:, 1 : 1 + material.feature_dim], mean[:, 1 + material.feature_dim :]
-        normals = torch.nn.functional.normalize(rest[:, :3], dim=-1) if material.needs_normals else -directions
+        normals = torch.nn.functional.normalize(rest[:, :3], dim=-1) if with_normals else torch.zeros_like(directions)
         shading = material(features, normals)
-        inward = total[:, -1:] if material.needs_normals else torch.zeros_like(opacity)
+        inward = total[:, -1:] if with_normals else torch.zeros_like(opacity)
         nearby = self._albedo_nearby(geometry, material, origins + depth.detach() * directions, normals)
         parts = [shading.rgb, shading.albedo, shading.irradiance, opacity, depth, normals, nearby, inward]
         return torch.cat(parts, dim=1)

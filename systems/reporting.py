@@ -1,4 +1,4 @@
-"""Every so often, what a stage draws beside what it should."""
+"""Every so often, what a stage's losses are, and what it draws beside what it should."""
 
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,23 @@ PICTURE_PX = 160
 PICTURE_VIEWS = 4
 
 
+class Losses(lightning.Callback):
+    """The module's `last_losses`, unweighted, to the loggers as `stage/guidance/term`, every `every_steps` steps."""
+
+    def __init__(self, stage: str, every_steps: int):
+        self.stage, self.every_steps = stage, every_steps
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, module: Any, *_: Any) -> None:
+        if trainer.loggers and trainer.global_step % self.every_steps == 0:
+            numbers = {f"{self.stage}/{name}": loss.item() for name, loss in module.last_losses.items()}
+            for logger in trainer.loggers:
+                logger.log_metrics(numbers, trainer.global_step)
+
+    def on_train_end(self, trainer: lightning.Trainer, module: Any) -> None:
+        for logger in trainer.loggers:
+            logger.save()
+
+
 class Pictures(lightning.Callback):
     """Contact sheets of a few views, every `every_steps` steps and at the end; 0 turns them off.
 
@@ -24,6 +41,10 @@ class Pictures(lightning.Callback):
 
     def on_train_batch_end(self, trainer: lightning.Trainer, module: Any, *_: Any) -> None:
         if self.every_steps and trainer.global_step % self.every_steps == 0:
+            self.draw(trainer, module)
+
+    def on_train_end(self, trainer: lightning.Trainer, module: Any) -> None:
+        if self.every_steps and trainer.global_step % self.every_steps:
             self.draw(trainer, module)
 
     @torch.no_grad()

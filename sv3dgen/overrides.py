@@ -1,0 +1,83 @@
+"""Settings as they are given on the command line, `key=value` in Hydra's grammar: quoted, taken apart, put together."""
+
+from collections.abc import Iterator
+from itertools import islice
+
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+
+from sv3dgen.errors import InputError
+
+PATH_KEYS = ("views", "image", "resume")
+MAX_CHOICES = 64  # of one swept key: looked at before the first run starts
+
+
+def quoted(text: str) -> str:
+    """A setting as given; a path that Hydra's grammar can't read as it stands (spaces, brackets) is quoted."""
+    try:
+        parse(text)
+        return text
+    except InputError:
+        key, _, value = text.partition("=")
+        if key not in PATH_KEYS or not value:
+            raise
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'{key}="{escaped}"'
+
+
+def parse(text: str) -> Override:
+    """A setting taken apart; InputError where it is none."""
+    try:
+        hydra = GlobalHydra.instance()
+        parser = OverridesParser.create(hydra.config_loader() if hydra.is_initialized() else None)
+        return parser.parse_overrides([text])[0]
+    except HydraException as error:
+        raise InputError(
+            f"{text}: expected key=value (a value with spaces or brackets in quotes of its own)"
+        ) from error
+
+
+def with_schedules_replaced(settings: list[str]) -> list[str]:
+    """Let `key={0: 0, 300: 1}` stand for these knots alone; Hydra would add them to the ones there are."""
+    replaced = []
+    for text in settings:
+        override = parse(text)
+        value = None if override.is_sweep_override() or override.is_add() else override.value()
+        if isinstance(value, dict) and value and all(isinstance(knot, int) for knot in value):
+            key, _, knots = text.partition("=")
+            replaced += [f"~{key.lstrip('+')}", f"+{key.lstrip('+')}={knots}"]
+        else:
+            replaced.append(text)
+    return replaced
+
+
+def commands(settings: list[str], *, sweeping: bool) -> Iterator[list[str]]:
+    """The command itself; of a sweep, one command for each value of each swept key, the others at their first."""
+    parsed = [parse(text) for text in settings]
+    swept = {i: _choices(override) for i, override in enumerate(parsed) if override.is_sweep_override()}
+    if swept and not sweeping:
+        text = settings[next(iter(swept))]
+        raise InputError(f"{text}: several values need -m (a sweep); a comma that belongs to the value needs quotes")
+    first = [swept[i][0] if i in swept else text for i, text in enumerate(settings)]
+    yield first
+    for i, choices in swept.items():
+        for choice in choices[1:]:
+            yield [*first[:i], choice, *first[i + 1 :]]
+
+
+def _choices(override: Override) -> list[str]:
+    try:
+        values = list(islice(override.sweep_string_iterator(), MAX_CHOICES))
+    except HydraException as error:
+        raise InputError(f"{override.input_line}: {first_line(error)}") from error
+    if not values:
+        raise InputError(f"{override.input_line}: no value to sweep over")
+    return [f"{override.get_key_element()}={value}" for value in values]
+
+
+def first_line(error: BaseException) -> str:
+    """First line of an error, and of what it was raised from; the lines after it are advice on Hydra's own syntax."""
+    lines = [str(e).strip().splitlines()[0] for e in (error, error.__cause__) if e is not None and str(e).strip()]
+    return ": ".join(dict.fromkeys(lines))

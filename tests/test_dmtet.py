@@ -1,0 +1,70 @@
+import pytest
+import torch
+import trimesh
+
+from geometry.dmtet import DMTet
+from geometry.hash_grid import HashGrid
+from sv3dgen.export.topology import is_closed
+from sv3dgen.mesh import Mesh
+
+
+def sphere(radius: float = 0.4) -> Mesh:
+    ball = trimesh.creation.icosphere(subdivisions=4, radius=radius)
+    return Mesh(torch.tensor(ball.vertices.tolist()), torch.tensor(ball.faces.tolist()))
+
+
+@pytest.fixture
+def surface() -> DMTet:
+    torch.manual_seed(0)
+    made = DMTet(resolutions={0: 24, 10: 32})
+    made.texture = HashGrid(levels=4, growth=1.5, log2_table_size=10)
+    made.build(sphere())
+    return made
+
+
+def test_it_starts_as_the_mesh_it_was_built_from(surface):
+    mesh = surface.isosurface().detach()
+    assert is_closed(mesh)
+    assert (mesh.vertices.norm(dim=-1) - 0.4).abs().max() < 0.004  # a fifth of a cell
+
+
+def test_a_constant_added_to_the_distance_moves_the_surface_by_it(surface):
+    with torch.no_grad():
+        surface.sdf -= 0.5  # half a cell outwards
+    radius = surface.isosurface().vertices.norm(dim=-1)
+    torch.testing.assert_close(radius.mean(), torch.tensor(0.4 + 0.5 * surface.cell_size), atol=2e-3, rtol=0)
+
+
+def test_whatever_the_optimizer_does_the_surface_stays_closed_and_in_its_band(surface):
+    with torch.no_grad():
+        surface.sdf.uniform_(-5, 5, generator=torch.Generator().manual_seed(0))
+        surface.offsets.normal_(std=5, generator=torch.Generator().manual_seed(1))
+    mesh = surface.isosurface().detach()
+    assert is_closed(mesh)
+    reach = (surface.band_cells + 2) * surface.cell_size
+    assert (mesh.vertices.norm(dim=-1) - 0.4).abs().max() < reach
+
+
+def test_gradients_reach_neighbours_and_keep_their_sum(surface):
+    """Averaging spreads a gradient over a vertex and its neighbours; in the middle of the band it loses nothing."""
+    vertex = (surface.seed_sdf.abs() < 0.5).nonzero()[0, 0]
+    surface.sdf[vertex].backward()
+    gradient = surface.sdf.grad
+    assert gradient is not None and (gradient > 0).sum() > 8
+    torch.testing.assert_close(gradient.sum(), torch.tensor(1.0), atol=0.1, rtol=0)
+
+
+def test_a_state_dict_brings_its_lattice_along(surface):
+    surface.build(sphere(0.3), step=10)
+    with torch.no_grad():
+        surface.sdf += 0.1
+    other = DMTet(resolutions={0: 24, 10: 32})
+    other.texture = HashGrid(levels=4, growth=1.5, log2_table_size=10)
+    other.load_state_dict(surface.state_dict())
+    torch.testing.assert_close(other.isosurface().vertices, surface.isosurface().vertices, atol=0, rtol=0)
+
+
+def test_refining_happens_at_the_named_steps(surface):
+    assert [step for step in range(20) if surface.refines_at(step)] == [10]
+    with pytest.raises(ValueError, match="step 0"):
+        DMTet(resolutions={5: 24})
