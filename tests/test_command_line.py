@@ -1,5 +1,6 @@
 """What the command line gets wrong, and what it is told; on a small stand-in for conf/ and the parts."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -44,6 +45,9 @@ CONFIG = {
     "resume": None,
     "device": "auto",
     "kernels": {"rasterizer": "auto"},
+    "trainer": {"accelerator": "cpu"},
+    "export": {"faces": 1000},
+    "pictures_every_steps": 10,
     "hydra": {"run": {"dir": "outputs/${name}"}},
 }
 
@@ -90,7 +94,11 @@ def here(tmp_path: Path, views_folder: Path, monkeypatch: pytest.MonkeyPatch) ->
         ("views=toy +geometry.size=1", "geometry.size: Part has no such argument, expected one of: levels, radius,"),
         ("views=toy system.steps=abc", "system.steps=abc: expected int, such as 100"),
         ("views=toy seed=1.5", "seed=1.5: expected int, such as 0"),
-        ("views=toy device=gpu", "device=gpu: expected auto, cpu, cuda, cuda:N or mps"),
+        ("views=toy device=abc", "device=abc: expected auto or cpu"),
+        ("views=toy device=cuda", "device=cuda: runs on the CPU only for now; expected auto or cpu"),
+        ("views=toy device=cuda:1", "device=cuda:1: runs on the CPU only for now; expected auto or cpu"),
+        ("views=toy device=mps", "device=mps: runs on the CPU only for now; expected auto or cpu"),
+        ("views=toy trainer.accelerator=gpu", "trainer.accelerator=gpu: runs on the CPU only for now"),
         (
             "views=toy kernels.rasterizer=cuda",
             "kernels.rasterizer=cuda: expected one of auto, torch, numba",
@@ -152,18 +160,75 @@ def test_a_schedule_replaces_the_knots_there_were(project: Path, here: Path) -> 
     assert arguments == ["views=toy", "~geometry.weight", "+geometry.weight={0:0,300:2}"]
 
 
-def test_resume_takes_up_the_settings_of_the_run(project: Path, here: Path) -> None:
-    saved = here / "outputs" / "a run" / ".hydra"
-    saved.mkdir(parents=True)
-    (saved / "overrides.yaml").write_text("- views=toy\n- seed=3\n- system=sv3d_nerf\n- resume=elsewhere\n")
-    arguments = checked_arguments(["resume=outputs/a run", "seed=4"], project)
-    assert arguments == [
+@pytest.fixture
+def run(here: Path) -> Path:
+    """The folder of a run that was killed after its first checkpoint."""
+    folder = here / "outputs" / "a run"
+    (folder / ".hydra").mkdir(parents=True)
+    saved = ["views=toy", "seed=3", "geometry@coarse.geometry=dmtet", "system=sv3d_nerf", "resume=elsewhere"]
+    (folder / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(saved))
+    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints" / "last.ckpt").touch()
+    return folder
+
+
+def test_resume_takes_up_the_settings_of_the_run(project: Path, run: Path) -> None:
+    """What may change is what is written and how often; naming a setting as it was changes nothing."""
+    given = ["resume=outputs/a run", "export.faces=2000", "logger=csv", "pictures_every_steps=0", "seed=3"]
+    assert checked_arguments(given, project) == [
         "views=toy",
+        "geometry@coarse.geometry=dmtet",
         "system=sv3d_nerf",
-        "resume=outputs/a run",
-        "seed=4",
+        *given,
         'hydra.run.dir="outputs/a run"',
     ]
+
+
+def test_a_group_s_package_is_part_of_its_key(project: Path, run: Path) -> None:
+    """`geometry=dmtet`, the default, must not drop the saved `geometry@coarse.geometry=dmtet`."""
+    arguments = checked_arguments(["resume=outputs/a run", "geometry=dmtet"], project)
+    assert "geometry@coarse.geometry=dmtet" in arguments
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("seed=4", "seed=4: differs from the settings of the run; beside resume= expected only"),
+        ("seed=3 system=sv3d_dmtet", "system=sv3d_dmtet: differs"),
+        ("geometry@coarse.geometry=hash_grid", "geometry@coarse.geometry=hash_grid: differs"),
+        ("geometry.weight={0:0,9:1}", "geometry.weight={0:0,9:1}: differs"),
+        ("export.faces=2000 views=orbit.mp4", "views=orbit.mp4: differs"),
+        ("hydra.run.dir=other", "hydra.run.dir=other: a resumed run stays in its folder"),
+        ("seed=abc", "seed=abc: expected int"),
+        ("-m seed=3", "resume="),
+    ],
+)
+def test_resume_refuses_what_makes_another_run_of_it(project: Path, run: Path, command: str, message: str) -> None:
+    saved = (run / ".hydra" / "overrides.yaml").read_bytes()
+    with pytest.raises(InputError) as refusal:
+        checked_arguments([*command.split(), "resume=outputs/a run"], project)
+    assert str(refusal.value).startswith(message) and "\n" not in str(refusal.value)
+    assert (run / ".hydra" / "overrides.yaml").read_bytes() == saved
+
+
+def test_resume_needs_a_checkpoint(project: Path, run: Path) -> None:
+    (run / "checkpoints" / "last.ckpt").unlink()
+    with pytest.raises(InputError, match="outputs/a run: expected the folder of a run that came to its first"):
+        checked_arguments(["resume=outputs/a run"], project)
+
+
+@pytest.mark.parametrize("given", ["obj/views", "obj/views/transforms.json", "obj/transforms.json", "link"])
+def test_a_run_must_not_write_over_its_views(project: Path, here: Path, given: str) -> None:
+    shutil.copytree("toy", "obj/views")
+    (here / "link").symlink_to("obj/views")
+    document = json.loads((here / "toy" / "transforms.json").read_text())
+    for frame in document["frames"]:
+        frame["file_path"] = f"views/{frame['file_path']}"
+    (here / "obj" / "transforms.json").write_text(json.dumps(document))
+    for command in (f"views={given} hydra.run.dir=obj", f"-m views={given} seed=0,1 hydra.sweep.dir={here}"):
+        with pytest.raises(InputError, match="the run would write over the views given in .*obj/views"):
+            checked_arguments(command.split(), project)
+    checked_arguments([f"views={given}", "hydra.run.dir=other"], project)
 
 
 def test_a_full_disk_is_told_before_the_run(project: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
