@@ -5,6 +5,7 @@ What the command line gets wrong is told in one line, before torch is imported a
 
 import errno
 import logging
+import shlex
 import sys
 import warnings
 from collections.abc import Iterator
@@ -18,7 +19,8 @@ from omegaconf import DictConfig
 
 from sv3dgen.command_line import checked_arguments, register_resolvers
 from sv3dgen.errors import InputError
-from sv3dgen.run_folder import discard_unused
+from sv3dgen.resume import CHECKPOINT
+from sv3dgen.run_folder import discard_unused, is_new
 
 ROOT = Path(__file__).resolve().parent
 
@@ -27,6 +29,9 @@ ROOT = Path(__file__).resolve().parent
 def start(config: DictConfig) -> None:
     """One run, in the folder that Hydra made."""
     register_resolvers()  # again, because a sweep's launcher may have started this in a process of its own
+    runtime = HydraConfig.get().runtime
+    folder, top = Path(runtime.output_dir), Path(runtime.cwd)
+    new = is_new(folder)
     try:
         from systems.run import run  # imports torch and lightning, which take seconds
 
@@ -37,8 +42,12 @@ def start(config: DictConfig) -> None:
         mistake = users_part(error)
         if mistake is None:
             raise
-        discard_unused(Path(HydraConfig.get().runtime.output_dir))
+        if new:
+            discard_unused(folder, top)
         refuse(mistake)
+    except KeyboardInterrupt:
+        print(f"sv3dgen: {how_to_go_on(folder)}", file=sys.stderr)
+        raise
 
 
 def users_part(error: BaseException) -> str | None:
@@ -52,6 +61,13 @@ def users_part(error: BaseException) -> str | None:
                 f"{cause.filename or 'the disk of the run folder'}: {cause.strerror}; make room, then resume=RUN_FOLDER"
             )
     return None
+
+
+def how_to_go_on(folder: Path) -> str:
+    """What to tell who has quit a run."""
+    if not (folder / CHECKPOINT).is_file():
+        return f"stopped before the first checkpoint: there is nothing to go on with in {folder}"
+    return f"stopped; to go on: python launch.py {shlex.quote(f'resume={folder}')}"
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -75,4 +91,4 @@ if __name__ == "__main__":
     try:
         start()
     except KeyboardInterrupt:
-        sys.exit(130)  # a run that was under way has already finished in its own way
+        sys.exit(130)

@@ -175,9 +175,10 @@ def is_new(folder: Path) -> bool:
 
 
 def discard_unused(folder: Path, top: Path) -> None:
-    """Remove the folder of a refused run, and its emptied parents below `top`, if no stage but the reading of views began.
+    """Remove the folder of a refused run where none of its stages but the first, the reading of views, has begun.
 
-    Only for a folder that `is_new` held for when the run began; whatever was there before is the user's.
+    Parents below `top` that are empty then go with it. Only for a folder that `is_new` held for when the run began:
+    whatever was there before is the user's.
     """
     if not folder.is_dir() or not _names(folder) <= _WITHOUT_WORK:
         return

@@ -1,5 +1,6 @@
 """launch.py as a person runs it: one line, status 2, quickly, and nothing left behind."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -31,7 +32,10 @@ def run(config):
         raise OSError(errno.ENOSPC, "No space left on device", str(folder / "mesh.glb"))
     if config.mishap == "bug":
         raise ValueError("a bug")
-    if config.mishap == "stop":
+    if config.mishap == "saved":
+        (folder / "checkpoints").mkdir()
+        (folder / "checkpoints" / "last.ckpt").touch()
+    if config.mishap in ("stop", "saved"):
         raise KeyboardInterrupt
 """
 
@@ -148,6 +152,29 @@ def test_a_bug_shows_its_traceback(project: Path, here: Path) -> None:
     assert result.returncode == 1 and "ValueError: a bug" in result.stderr
 
 
-def test_an_interrupt_is_no_traceback(project: Path, here: Path) -> None:
-    result = launch(project, here, "views=toy", "mishap=stop")
-    assert result.returncode == 130 and "Traceback" not in result.stderr
+@pytest.mark.parametrize(
+    ("mishap", "told"), [("saved", "python launch.py 'resume={}'"), ("stop", "nothing to go on with in {}")]
+)
+def test_an_interrupt_says_how_to_go_on(project: Path, here: Path, mishap: str, told: str) -> None:
+    result = launch(project, here, "views=toy", f"mishap={mishap}", "hydra.run.dir='my run'")
+    assert result.returncode == 130 and result.stderr.count("\n") == 1
+    assert told.format(here / "my run") in result.stderr
+
+
+def test_a_refusal_leaves_a_folder_of_the_user_s_alone(project: Path, here: Path) -> None:
+    shutil.copytree(here / "toy", here / "obj" / "views")
+    result = launch(project, here, "views=toy", "mishap=input", "hydra.run.dir=obj")
+    assert_refused(result, "all views are transparent")
+    assert contents(here / "obj" / "views") == contents(here / "toy")
+
+
+def test_views_with_wrong_poses_leave_nothing_behind(here: Path) -> None:
+    """The whole program: the pose check refuses within the run's first stage."""
+    path = here / "toy" / "transforms.json"
+    document = json.loads(path.read_text())
+    poses = [frame["transform_matrix"] for frame in document["frames"]]
+    for index, frame in enumerate(document["frames"]):
+        frame["transform_matrix"] = poses[-index]  # the orbit walked the other way round
+    path.write_text(json.dumps(document))
+    assert_refused(launch(ROOT, here, "views=toy"), "yaw flipped")
+    assert contents(here) == ["toy"]

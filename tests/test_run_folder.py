@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
-from sv3dgen.run_folder import RunCard, StageTimer, config_hash, discard_unused, peak_memory_bytes
+from sv3dgen.errors import InputError
+from sv3dgen.run_folder import RunCard, StageTimer, config_hash, discard_unused, is_new, peak_memory_bytes
 
 MIB = 2**20
 
@@ -99,28 +101,65 @@ def test_a_resumed_run_goes_on_with_its_card(tmp_path: Path) -> None:
 
 
 def test_config_hash_is_of_the_content() -> None:
+    """Neither the order of keys, nor the run's name, nor where it resumes, nor its folder belong to it."""
     one = {"seed": 0, "parts": {"a": 1, "b": [1, 2]}, "resume": None}
     same = {"resume": "somewhere", "parts": {"b": [1, 2], "a": 1}, "seed": 0}
     assert config_hash(one) == config_hash(same)
+    assert config_hash(one) == config_hash({**one, "name": "mine", "hydra": {"run": {"dir": "there"}}})
     assert config_hash(one) != config_hash({**one, "seed": 1})
 
 
-def test_unused_folder_goes_with_its_empty_parents(tmp_path: Path) -> None:
-    folder = tmp_path / "kept" / "outputs" / "toy" / "now"
+def test_equal_settings_hash_alike_in_any_folder() -> None:
+    logger = {"save_dir": "${hydra:runtime.output_dir}"}
+    configs = [OmegaConf.create({"seed": seed, "name": name, "logger": logger}) for seed, name in ((0, "a"), (0, "b"))]
+    plain = [OmegaConf.to_container(config, resolve=False) for config in configs]
+    assert config_hash(plain[0]) == config_hash(plain[1])
+
+
+def as_hydra_opens(folder: Path) -> Path:
     (folder / ".hydra").mkdir(parents=True)
-    (folder / "views").mkdir()
+    (folder / ".hydra" / "overrides.yaml").touch()
     (folder / "run.log").touch()
-    RunCard(folder, config={}, seed=0)
-    discard_unused(folder)
+    return folder
+
+
+@pytest.mark.parametrize("views_are", ["refused", "written", "not looked at"])
+def test_unused_folder_goes_with_its_empty_parents(tmp_path: Path, views_are: str) -> None:
+    folder = as_hydra_opens(tmp_path / "kept" / "outputs" / "toy" / "now")
+    card = RunCard(folder, config={}, seed=0)
+    if views_are == "refused":
+        with pytest.raises(InputError), card.stage("views"):
+            raise InputError("a pose that can't be")
+    if views_are == "written":
+        with card.stage("views"):
+            (folder / "views").mkdir()
+    discard_unused(folder, tmp_path / "kept")
     assert list((tmp_path / "kept").iterdir()) == []
 
 
+def test_other_runs_and_folders_above_stay(tmp_path: Path) -> None:
+    first, second = (as_hydra_opens(tmp_path / "outputs" / "toy" / name) for name in ("a", "b"))
+    discard_unused(first, tmp_path)
+    assert not first.exists() and second.is_dir()
+    elsewhere = as_hydra_opens(tmp_path / "elsewhere" / "mine")
+    discard_unused(elsewhere, tmp_path / "outputs")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
 def test_used_folder_stays(tmp_path: Path) -> None:
-    (tmp_path / "run.log").touch()
-    with RunCard(tmp_path, config={}, seed=0).stage("coarse"):
-        pass
-    discard_unused(tmp_path)
-    assert (tmp_path / "run.json").exists() and (tmp_path / "run.log").exists()
+    folder = as_hydra_opens(tmp_path / "run")
+    with pytest.raises(MemoryError), RunCard(folder, config={}, seed=0).stage("coarse"):
+        raise MemoryError
+    discard_unused(folder, tmp_path)
+    assert (folder / "run.json").exists() and (folder / "run.log").exists()
+
+
+@pytest.mark.parametrize("users", ["views", "notes.txt", ".hydra/notes.txt", "run.json"])
+def test_a_folder_with_other_things_in_it_is_not_new(tmp_path: Path, users: str) -> None:
+    folder = as_hydra_opens(tmp_path / "run")
+    assert is_new(folder)
+    (folder / users).touch()
+    assert not is_new(folder)
 
 
 def test_peak_memory_is_of_this_process() -> None:
