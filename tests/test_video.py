@@ -1,0 +1,48 @@
+"""What goes wrong while a video is written is told as what it is."""
+
+import errno
+import stat
+from pathlib import Path
+
+import imageio_ffmpeg
+import pytest
+import torch
+
+from sv3dgen.video import write_video
+
+FRAMES = torch.zeros(3, 3, 32, 32, dtype=torch.uint8)
+
+
+def ffmpeg_that_says(told: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = folder / "ffmpeg"
+    program.write_text(f"#!/bin/sh\ncat > /dev/null\necho '{told}' >&2\nexit 1\n")
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", lambda: str(program))
+
+
+@pytest.mark.parametrize(
+    ("told", "number"),
+    [
+        ("Error writing trailer: No space left on device", errno.ENOSPC),
+        ("av_interleaved_write_frame(): Disk quota exceeded", errno.EDQUOT),
+        ("Conversion failed!", None),
+    ],
+)
+def test_a_full_disk_is_an_error_with_its_number(tmp_path, monkeypatch, told, number):
+    ffmpeg_that_says(told, tmp_path, monkeypatch)
+    with pytest.raises(OSError) as caught:
+        write_video(tmp_path / "out" / "v.mp4", FRAMES)
+    assert caught.value.errno == number
+    assert "v.mp4" in str(caught.value)
+    assert not any((tmp_path / "out").iterdir())
+
+
+def test_ffmpeg_tells_of_a_full_disk(tmp_path, monkeypatch):
+    """The real program, writing to a device that is always full."""
+    if not Path("/dev/full").exists():
+        pytest.skip("needs /dev/full")
+    monkeypatch.setattr("sv3dgen.atomic.uuid.uuid4", lambda: type("Fixed", (), {"hex": "0" * 32}))
+    (tmp_path / ".v.00000000.mp4").symlink_to("/dev/full")
+    with pytest.raises(OSError) as caught:
+        write_video(tmp_path / "v.mp4", FRAMES)
+    assert caught.value.errno == errno.ENOSPC and caught.value.filename == str(tmp_path / "v.mp4")
