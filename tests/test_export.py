@@ -13,6 +13,7 @@ import torch
 import trimesh
 
 from sv3dgen.cameras import look_at_origin
+from sv3dgen.errors import InputError
 from sv3dgen.export.bake import bake, fill_outside, locate_texels
 from sv3dgen.export.decimate import decimate
 from sv3dgen.export.exporter import Exporter, psnr_of_glb
@@ -238,6 +239,17 @@ def test_impossible_numbers_are_refused_by_name(key, value):
     with pytest.raises(ValueError, match=f"export.{key}"):
         arguments: dict[str, Any] = {"faces": 1000, "texture_px": 256} | {key: value}
         Exporter(**arguments)
+
+
+def test_shapes_that_cannot_be_written_are_told_in_one_line(tmp_path, monkeypatch):
+    nothing = Mesh(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.long))
+    exporter = Exporter(faces=1000, texture_px=64)
+    with pytest.raises(InputError, match="no faces"):
+        exporter.export(nothing, pattern, tmp_path, CONSTANT)
+    monkeypatch.setattr("sv3dgen.export.unwrap.pack", lambda *_: None)
+    with pytest.raises(InputError, match=r"export.texture_px=64: too small for the \d+ charts"):
+        exporter.export(sphere(3), pattern, tmp_path, CONSTANT)
+    assert not any(tmp_path.iterdir())
 
 
 def glb_of_sphere(path):
