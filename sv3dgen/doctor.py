@@ -58,7 +58,9 @@ def examine() -> dict[str, Any]:
         },
         "devices": devices,
         "operations": {
-            device["type"]: [operation._asdict() for operation in available(device["type"])] for device in devices
+            device["type"]: [operation._asdict() for operation in available(device["type"])]
+            for device in devices
+            if device["used"]
         },
         "extras": [{**asdict(extra), "version": installed(extra), "used": is_used(extra)} for extra in EXTRAS],
         "ffmpeg": ffmpeg(),
@@ -67,7 +69,7 @@ def examine() -> dict[str, Any]:
 
 
 def torch_devices() -> list[dict[str, Any]]:
-    """The devices torch can compute on; the CPU is the last and always there."""
+    """The devices torch can compute on; the CPU, always the last, is the only one runs use for now."""
     import torch
 
     found = []
@@ -76,7 +78,8 @@ def torch_devices() -> list[dict[str, Any]]:
         found.append({"type": f"cuda:{index}", "name": properties.name, "memory_gib": _gib(properties.total_memory)})
     if torch.backends.mps.is_available():
         found.append({"type": "mps", "name": "Apple GPU", "memory_gib": None})
-    return [*found, {"type": "cpu", "name": cpu_name(), "memory_gib": _gib(total_memory_bytes())}]
+    found.append({"type": "cpu", "name": cpu_name(), "memory_gib": _gib(total_memory_bytes())})
+    return [{**device, "used": device["type"] == "cpu"} for device in found]
 
 
 def thread_counts() -> dict[str, int | str]:
@@ -134,7 +137,9 @@ def report(facts: dict[str, Any]) -> str:
         f"  threads: numba {cpu['numba_threads']} (layer: {cpu['numba_threading_layer']}), torch {cpu['torch_threads']}"
     )
     lines += ["", "Devices"]
-    lines += [f"  {d['type']:<8} {d['name']}, {_size(d['memory_gib'])}" for d in facts["devices"]]
+    for device in facts["devices"]:
+        unused = "" if device["used"] else "; not used: runs are on the CPU only for now"
+        lines.append(f"  {device['type']:<8} {device['name']}, {_size(device['memory_gib'])}{unused}")
     for device, operations in facts["operations"].items():
         lines += ["", f"Operations on {device}"]
         lines += [f"  {o['operation']:<20} {o['backend']:<7} {o['why']}" for o in operations]

@@ -1,10 +1,12 @@
 """The doctor tells facts, in words and as JSON."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
+import torch
 
-from sv3dgen.doctor import EXTRAS, examine, main
+from sv3dgen.doctor import EXTRAS, examine, main, report
 from sv3dgen.kernels.backend import IMPLEMENTATIONS
 
 
@@ -26,6 +28,16 @@ def test_report_says_why_and_under_which_licence(capsys: pytest.CaptureFixture[s
         assert extra.distribution in text and extra.licence in text
     for line in ("Operations on cpu", "ffmpeg", "LPIPS vgg"):
         assert line in text
+
+
+def test_no_gpu_is_said_to_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    properties = SimpleNamespace(name="A GPU", total_memory=8 * 2**30)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
+    facts = examine()
+    assert [device["used"] for device in facts["devices"]][::-1] == [True] + [False] * (len(facts["devices"]) - 1)
+    assert list(facts["operations"]) == ["cpu"]
+    assert "A GPU, 8.0 GiB; not used: runs are on the CPU only for now" in report(facts)
 
 
 def test_examination_changes_nothing() -> None:
