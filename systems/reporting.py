@@ -9,7 +9,7 @@ import torch
 from sv3dgen.interfaces import ViewBatch
 from sv3dgen.picture_log import log_pictures
 
-PICTURE_PX = 160
+PICTURE_PX = 128
 PICTURE_VIEWS = 4
 
 

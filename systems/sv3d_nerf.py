@@ -19,16 +19,14 @@ from sv3dgen.views import PosedViews
 from sv3dgen.visual_hull import visual_hull
 from systems.weighing import check_steps, step_seed, switched_on, weighed_losses
 
-OPENING_RADIUS = 0.04  # of the box: what is narrower is taken for a crevice, not for the mouth of a vessel
-
 
 class Sv3dNerf(lightning.LightningModule):
     """Fits a field with the volume renderer (SV3D, section 4), then meshes the depth its views see.
 
     `surface()` fuses the median depth of every view into a truncated signed distance at `mesh_resolution` and runs
     marching cubes: thresholding the density itself would be worse than the visual hull, since nothing supervises the
-    inside. What no view sees is `solid`, or `open` where it lies under a wide opening that views do look into: the
-    inside of a cup then ends a wall's thickness (`mesh_truncation`) above its seen outside.
+    inside. What no view sees is `solid`, or `open` where it lies under an opening of at least `opening_radius` that
+    views do look into: the inside of a cup then ends a wall's thickness (`mesh_truncation`) above its seen outside.
     """
 
     def __init__(
@@ -47,7 +45,8 @@ class Sv3dNerf(lightning.LightningModule):
         mesh_resolution: int = 128,
         mesh_truncation: float = 0.03,
         mesh_depth_px: int = 160,
-        unseen: Literal["solid", "open"] = "open",
+        unseen: Literal["solid", "open"] = "solid",
+        opening_radius: float = 0.04,
     ):
         super().__init__()
         check_steps(steps, seed)
@@ -56,7 +55,7 @@ class Sv3dNerf(lightning.LightningModule):
         self.data, self.steps, self.learning_rate, self.seed = data, steps, learning_rate, seed
         self.hull_resolution, self.hull_miss_votes = hull_resolution, hull_miss_votes
         self.mesh_resolution, self.mesh_truncation, self.mesh_depth_px = mesh_resolution, mesh_truncation, mesh_depth_px
-        self.unseen = unseen
+        self.unseen, self.opening_radius = unseen, opening_radius
 
     def start_from(self, views: PosedViews) -> None:
         """Take the views to fit, and fill the first occupancy grid with their visual hull."""
@@ -104,7 +103,7 @@ class Sv3dNerf(lightning.LightningModule):
         if self.unseen == "open":
             # One cell more, so that a wall seen at a slant, and thinned by it, still holds.
             wall = dilated(seen & (volume <= 0))
-            hollow = unseen_hollows((volume > 0) & seen, seen | wall, round(OPENING_RADIUS / spacing))
+            hollow = unseen_hollows((volume > 0) & seen, seen | wall, round(self.opening_radius / spacing))
             volume[hollow] = self.mesh_truncation
         if not (volume < 0).any():  # stopped before there was anything: the hull is what is known then
             volume[near] = -self.mesh_truncation
