@@ -36,6 +36,16 @@ COLUMNS: tuple[tuple[str, str, str], ...] = (
 )
 
 
+EXPLANATION = """\
+Each row is `python launch.py system=sv3d_dmtet views=OBJECT{settings}` in a process of its own, import and
+export included, on the `train` views. Scored is the exported GLB: its surface with `python -m sv3dgen.evaluate
+--protocol surface --align none`, as it stands in the world of the views, which is the ground truth's
+(un-squared Chamfer of 100 k samples, floor .002 to .003); beside it, boxed, after both were scaled and moved
+into the unit box by their own bounding boxes, which turns one outlying bump into a shift of the whole; and its
+colour, under the light it was exported with, over white on the `test` views, which the run has not seen.
+"Farther than .02" is the share of the true surface that far from the mesh."""
+
+
 @dataclass(frozen=True)
 class Cost:
     """What a process took, from outside."""
@@ -142,14 +152,7 @@ def markdown(report: Mapping[str, Any]) -> str:
             "",
             f"Measured on: {report['machine']}.",
             "",
-            f"Each row is `python launch.py system=sv3d_dmtet views=OBJECT{' ' + settings if settings else ''}` in a"
-            " process of its own, import and export included, on the `train` views. Scored is the exported GLB: its"
-            " surface with `python -m sv3dgen.evaluate --protocol surface --align none`, as it stands in the world of the"
-            " views, which is the ground truth's (un-squared Chamfer of 100 k samples, floor .002 to .003); beside it, boxed,"
-            " after both were scaled and moved into the unit box by their own bounding boxes, which turns one outlying"
-            " bump into a shift of the whole; and its colour, under the light it was exported with, over white on the"
-            ' `test` views, which the run has not seen. "Farther than .02" is the share of the true surface that far'
-            " from the mesh.",
+            EXPLANATION.format(settings=f" {settings}" if settings else ""),
             "",
             *lines,
             *(["", "Failed:", *failed] if failed else []),
