@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from sv3dgen.cameras import Cameras
 from sv3dgen.errors import InputError
 from sv3dgen.mesh import Mesh
+from sv3dgen.orbits import Orbit
 from sv3dgen.schedules import Schedule
+from sv3dgen.views import PosedViews
 
 
 @dataclass(frozen=True)
@@ -147,3 +149,27 @@ class Guidance(nn.Module, ABC):
     @abstractmethod
     def forward(self, render: RenderOutput, batch: ViewBatch, step: int) -> GuidanceOutput:
         """Losses by name; a term whose weight is zero at `step` is not computed and not returned."""
+
+
+@dataclass(frozen=True)
+class NVSAbilities:
+    """What a novel-view model can do, for whoever asks it for an orbit."""
+
+    name: str
+    frames: int  # it was trained with
+    size_px: int
+    takes_poses: bool  # False: only a static orbit, at the elevation of the picture itself
+    licence: str  # of the weights, as an SPDX expression or a name and an address
+
+
+class NVSModel(ABC):
+    """From one picture and an orbit to the pictures of the orbit. The last view of an orbit is the picture's own."""
+
+    abilities: NVSAbilities
+
+    @abstractmethod
+    def views(self, image: Float[Tensor, "3 height width"], orbit: Orbit, *, seed: int) -> PosedViews:
+        """The orbit's views of a recentred picture on white, sRGB in [0, 1], `abilities.size_px` wide and high.
+
+        Raises InputError where the model can't walk this orbit.
+        """
