@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from sv3dgen.sv3d.config import UNetConfig
+from sv3dgen.sv3d.single_key_attention import SingleKeyAttention
 
 _RESNET_EPS = 1e-5  # of every group norm in a residual block; the transformers' own is 1e-6
 
@@ -122,13 +123,16 @@ class UpLevel(Level):
 
 
 def _transformer(config: UNetConfig, channels: int) -> TransformerSpatioTemporalModel:
-    return TransformerSpatioTemporalModel(
+    transformer = TransformerSpatioTemporalModel(
         num_attention_heads=channels // config.head_channels,
         attention_head_dim=config.head_channels,
         in_channels=channels,
         num_layers=config.transformer_depth,
         cross_attention_dim=config.context_dim,
     )
+    for block in (*transformer.transformer_blocks, *transformer.temporal_transformer_blocks):
+        block.attn2.set_processor(SingleKeyAttention())
+    return transformer
 
 
 def _run(module: nn.Module, conditions: Conditions, *inputs: Any) -> Any:
