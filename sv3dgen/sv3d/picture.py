@@ -1,0 +1,59 @@
+"""Pictures on their way into the model and frames on their way out of it."""
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from sv3dgen.errors import InputError
+from sv3dgen.image import object_mask
+from sv3dgen.orbits import Orbit
+from sv3dgen.views import PosedViews
+
+_WHITE = (255, 255, 255)
+
+
+def conditioning_picture(image: Image.Image | Float[Tensor, "3 height width"], size_px: int) -> Tensor:
+    """The picture as [3, size_px, size_px], sRGB in [0, 1], float32, on the CPU.
+
+    A tensor must have that shape and lie on white already. A PIL image with transparency is recentred on white; one
+    without is taken as it is, on white, and scaled. Raises InputError on any other shape.
+    """
+    if isinstance(image, Tensor):
+        if image.shape != (3, size_px, size_px):
+            shape = "x".join(str(size) for size in image.shape)
+            raise InputError(f"image: a tensor of {shape}, expected 3x{size_px}x{size_px}, recentred on white")
+        return image.detach().float().cpu().clamp(0, 1)
+    if image.mode == "RGBA" and image.getextrema()[3][0] < 255:
+        from sv3dgen.recentre import recentred
+
+        image = recentred(image, foreground_ratio=None, size_px=size_px)
+    if image.width != image.height:
+        raise InputError(f"image: {image.width}x{image.height} pixels, expected a square or a transparent background")
+    rgb = image.convert("RGB").resize((size_px, size_px), Image.Resampling.LANCZOS)
+    return torch.from_numpy(np.array(rgb)).permute(2, 0, 1).float() / 255
+
+
+def posed_views(frames: Float[Tensor, "frames 3 height width"], orbit: Orbit) -> PosedViews:
+    """Square frames on white, sRGB in [0, 1], with the orbit's cameras. What is not white is the object.
+
+    Levels are cut off, not rounded, as official; 8-bit pictures keep theirs.
+    """
+    levels = (frames.cpu() * 255 + 1e-3).byte().permute(0, 2, 3, 1).contiguous()
+    pictures = [_keyed(frame) for frame in levels.numpy()]
+    return PosedViews(
+        images=torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous(),
+        cameras=orbit.cameras(size_px=frames.shape[-1]),
+        names=tuple(f"{index:03d}.png" for index in range(len(orbit))),
+        splits=("train",) * len(orbit),
+        elevation_deg=orbit.elevation_deg,
+        azimuth_deg=orbit.azimuth_deg,
+        source_to_world=torch.eye(4, dtype=torch.float64),
+    )
+
+
+def _keyed(rgb: np.ndarray) -> np.ndarray:
+    image = Image.fromarray(rgb)
+    image.putalpha(object_mask(image, _WHITE))
+    return np.array(image)
