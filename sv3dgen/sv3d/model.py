@@ -2,27 +2,30 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
 from einops import rearrange
 from jaxtyping import Float
-from PIL import Image
 from torch import Tensor
 
 from sv3dgen.errors import InputError
 from sv3dgen.interfaces import NVSAbilities, NVSModel
 from sv3dgen.orbits import Orbit
+from sv3dgen.sv3d.checkpoint import load_parts
+from sv3dgen.sv3d.checkpoint_contents import read_contents, variant_of
 from sv3dgen.sv3d.conditioning import Condition, frame_vector
-from sv3dgen.sv3d.config import SV3DConfig
-from sv3dgen.sv3d.denoiser import denoise_guided
+from sv3dgen.sv3d.config import SV3DConfig, sv3d_p, sv3d_u
+from sv3dgen.sv3d.denoiser import Network, denoise_guided
 from sv3dgen.sv3d.guidance_scale import GuidanceShape, scale_by_name
 from sv3dgen.sv3d.image_encoder import ImageEncoder
-from sv3dgen.sv3d.memory import MemoryPlan, as_planned, on_device
-from sv3dgen.sv3d.picture import conditioning_picture, posed_views
+from sv3dgen.sv3d.memory import MemoryPlan, as_planned, on_device, plan_for
+from sv3dgen.sv3d.picture import Picture, conditioning_picture, posed_views
 from sv3dgen.sv3d.sampler import OnStep, draw_noise, euler, sigma_schedule, starting_latents
 from sv3dgen.sv3d.unet import VideoUNet
 from sv3dgen.sv3d.vae import ImageVAE
+from sv3dgen.sv3d.weights import Variant, find_weights
 from sv3dgen.views import PosedViews
 
 log = logging.getLogger(__name__)
@@ -54,16 +57,44 @@ class SV3D(NVSModel):
         self.vae = vae.eval().requires_grad_(False).to(self.memory.vae_dtype)
         self.image_encoder = image_encoder.eval().requires_grad_(False).to(self.memory.image_encoder_dtype)
         self.abilities = NVSAbilities(
-            name="SV3D_p" if config.unet.takes_poses else "SV3D_u",
+            name=variant_of(config),
             frames=config.frames,
             size_px=config.size_px,
             takes_poses=config.unet.takes_poses,
             licence=licence,
         )
 
+    @classmethod
+    def from_pretrained(
+        cls,
+        weights: str | Path,
+        *,
+        variant: Variant = "sv3d_p",
+        device: torch.device | str = "cpu",
+        memory: MemoryPlan | None = None,
+        config: SV3DConfig | None = None,
+    ) -> "SV3D":
+        """The model in an official file, a diffusers folder, or a repository of the hub such as stabilityai/sv3d.
+
+        `variant` chooses where both lie together. `memory` defaults to the device's fast plan, in half precision where
+        the device computes in it; `MemoryPlan()` is exact. Sizes are those of `config`, else of a config.json beside
+        the file, else the released ones. Raises InputError, naming file and key, where the weights are no good.
+        """
+        path, plan = find_weights(weights, variant), memory or plan_for(device)
+        contents = read_contents(path, config)
+        parts = load_parts(
+            path,
+            contents.config,
+            dtypes={"unet": plan.unet_dtype, "vae": plan.vae_dtype, "image_encoder": plan.image_encoder_dtype},
+            device="cpu" if plan.offload else device,
+        )
+        log.info("%s: %s, %s, %s on %s", path, contents.variant, contents.sizes_from, plan.unet, device)
+        licence = _licence(path, contents.config)
+        return cls(*parts, contents.config, device=device, memory=plan, licence=licence)
+
     def __call__(
         self,
-        image: Image.Image | Float[Tensor, "3 height width"] | str | Path,
+        image: Picture,
         orbit: Orbit,
         *,
         seed: int = 0,
@@ -87,7 +118,7 @@ class SV3D(NVSModel):
 
     def batch(
         self,
-        images: Sequence[Image.Image | Float[Tensor, "3 height width"] | str | Path],
+        images: Sequence[Picture],
         orbits: Sequence[Orbit],
         *,
         seeds: Sequence[int],
@@ -97,7 +128,7 @@ class SV3D(NVSModel):
         on_step: OnStep | None = None,
     ) -> list[PosedViews]:
         """Several orbits, each of its own picture and seed: what each would give alone. All have as many frames."""
-        if not len(images) == len(orbits) == len(seeds):
+        if not 0 < len(images) == len(orbits) == len(seeds):
             raise InputError(
                 f"{len(images)} images, {len(orbits)} orbits, {len(seeds)} seeds: expected as many of each"
             )
@@ -114,6 +145,11 @@ class SV3D(NVSModel):
         if keep_picture:
             frames[:, -1] = pictures
         return [posed_views(clip, orbit) for clip, orbit in zip(frames, orbits, strict=True)]
+
+    @property
+    def network(self) -> Network:
+        """The UNet in the plan's precision, as the functions of `denoiser.py` take it; frozen, but differentiable."""
+        return as_planned(self.unet, self.memory, self.device)
 
     def check_orbit(self, orbit: Orbit) -> None:
         """Raise InputError if the model can't walk this orbit; warn if it was not trained for its length."""
@@ -166,8 +202,7 @@ class SV3D(NVSModel):
         sigmas = sigma_schedule(self.config.sampler, self.config.sampler.steps if steps is None else steps)
         scale = scale_by_name(guidance, self.config.sampler, condition.frames)
         groups = [slice(at, at + self.memory.clips_together) for at in range(0, len(noise), self.memory.clips_together)]
-        network = as_planned(self.unet, self.memory, self.device)
-        sampled = []
+        network, sampled = self.network, []
         with self._in_use(self.unet):
             for index, clips in enumerate(groups):
                 start = starting_latents(noise[clips].to(self.device), sigmas)
@@ -188,8 +223,14 @@ class SV3D(NVSModel):
             frames = torch.cat([self.vae.decode(chunk.to(self.device)).float().cpu() for chunk in chunks])
         return rearrange(frames, "(clips frames) c h w -> clips frames c h w", clips=len(latents))
 
-    def _in_use(self, part: torch.nn.Module):
+    def _in_use(self, part: torch.nn.Module) -> AbstractContextManager[None]:
         return on_device(part, self.device, stay=not self.memory.offload)
+
+
+def _licence(path: Path, config: SV3DConfig) -> str:
+    """That of the official weights, told by their names and sizes; what else there is may have any other."""
+    official = path.name in ("sv3d_p.safetensors", "sv3d_u.safetensors") and config in (sv3d_p(), sv3d_u())
+    return OFFICIAL_LICENCE if official else "unknown"
 
 
 def _is_static(orbit: Orbit) -> bool:

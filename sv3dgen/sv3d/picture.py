@@ -1,5 +1,7 @@
 """Pictures on their way into the model and frames on their way out of it."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -7,32 +9,43 @@ from PIL import Image
 from torch import Tensor
 
 from sv3dgen.errors import InputError
-from sv3dgen.image import object_mask
+from sv3dgen.image import object_mask, read_rgba, with_alpha
 from sv3dgen.orbits import Orbit
+from sv3dgen.recentre import recentred
 from sv3dgen.views import PosedViews
 
 _WHITE = (255, 255, 255)
 
 
-def conditioning_picture(image: Image.Image | Float[Tensor, "3 height width"], size_px: int) -> Tensor:
+Picture = Float[Tensor, "3 height width"] | Image.Image | str | Path
+
+
+def conditioning_picture(picture: Picture, size_px: int) -> Float[Tensor, "3 size size"]:
     """The picture as [3, size_px, size_px], sRGB in [0, 1], float32, on the CPU.
 
-    A tensor must have that shape and lie on white already. A PIL image with transparency is recentred on white; one
-    without is taken as it is, on white, and scaled. Raises InputError on any other shape.
+    A file is read and its object recentred on white, as is a PIL image with transparency. A PIL image without is taken
+    as it is, on white, and scaled. A tensor must have the shape and lie on white already. Raises InputError on any
+    other shape, and on files that are no good.
     """
-    if isinstance(image, Tensor):
-        if image.shape != (3, size_px, size_px):
-            shape = "x".join(str(size) for size in image.shape)
+    if isinstance(picture, Tensor):
+        if picture.shape != (3, size_px, size_px):
+            shape = "x".join(str(size) for size in picture.shape)
             raise InputError(f"image: a tensor of {shape}, expected 3x{size_px}x{size_px}, recentred on white")
-        return image.detach().float().cpu().clamp(0, 1)
-    if image.mode == "RGBA" and image.getextrema()[3][0] < 255:
-        from sv3dgen.recentre import recentred
-
-        image = recentred(image, foreground_ratio=None, size_px=size_px)
+        return picture.detach().float().cpu().clamp(0, 1)
+    image = _recentred(picture, size_px)
     if image.width != image.height:
         raise InputError(f"image: {image.width}x{image.height} pixels, expected a square or a transparent background")
     rgb = image.convert("RGB").resize((size_px, size_px), Image.Resampling.LANCZOS)
     return torch.from_numpy(np.array(rgb)).permute(2, 0, 1).float() / 255
+
+
+def _recentred(picture: Image.Image | str | Path, size_px: int) -> Image.Image:
+    """On white and square, where there is anything that tells the object from its background."""
+    if not isinstance(picture, Image.Image):
+        picture = with_alpha(read_rgba(picture), Path(picture))
+    if picture.mode != "RGBA" or picture.getchannel("A").getextrema()[0] == 255:
+        return picture
+    return recentred(picture, foreground_ratio=None, size_px=size_px)
 
 
 def posed_views(frames: Float[Tensor, "frames 3 height width"], orbit: Orbit) -> PosedViews:
