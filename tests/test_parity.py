@@ -53,6 +53,7 @@ def given_tensors():
         "traj.primary.elevations_deg": orbit.elevation_deg,
         "traj.primary.azimuths_deg": orbit.azimuth_deg,
         "traj.static_7.elevation_deg": torch.tensor([7.0], dtype=torch.float64),
+        "traj.static_7.azimuths_rad": torch.zeros(FRAMES, dtype=torch.float64),
         "in.image": normal(1, 3, SIZE_PX, SIZE_PX).clamp(-1, 1),
         "in.cond_noise": normal(1, 3, SIZE_PX, SIZE_PX, seed=1),
         "in.cond_aug": torch.tensor([0.02]),
@@ -66,7 +67,7 @@ def given_tensors():
         "loss.sigma": torch.tensor([0.8]),
         "loss.sigma_sampler_rand": normal(4),
         "pipe.decoded_idx": torch.tensor([0, 5]),
-        # of these the names alone tell what is asked for
+        # of these the names and sizes tell what is asked for
         "pipe.frames_u8": torch.zeros(3, SIZE_PX, SIZE_PX, 3, dtype=torch.uint8),
         "sched.sigmas_7": torch.zeros(8),
         "guider.scale_9_max3.0_min0.5": torch.zeros(9),

@@ -97,7 +97,8 @@ def trajectories(case: Case) -> Values:
             azimuth_deg = case.tensors[f"{prefix}.azimuths_deg"]
             orbit = Orbit(elevation_deg.expand_as(azimuth_deg), azimuth_deg)
         else:
-            orbit = StaticOrbit()(float(elevation_deg), case.config.frames, torch.Generator())
+            views = len(case.tensors[f"{prefix}.azimuths_rad"])
+            orbit = StaticOrbit()(float(elevation_deg), views, torch.Generator())
         polars_rad, azimuths_rad = polars_and_azimuths(orbit)
         yield f"{prefix}.polars_rad", polars_rad
         yield f"{prefix}.azimuths_rad", azimuths_rad
@@ -118,8 +119,9 @@ def orbits(case: Case) -> Values:
         steps = torch.from_numpy(draw.uniform(0, 2, samples - 1))
         total_deg = 360 - 360 / samples * draw.uniform(0, 2)
     azimuth_deg = torch.cat([steps.new_zeros(1), steps.cumsum(0) / steps.sum() * total_deg])
-    yield "orbit.dynamic.elev_rad", torch.deg2rad(elevation_deg[:: samples // views].roll(-1))
-    yield "orbit.dynamic.azim_rad", torch.deg2rad(azimuth_deg[:: samples // views].roll(-1))
+    taken = _evenly_taken(samples, views)
+    yield "orbit.dynamic.elev_rad", torch.deg2rad(elevation_deg[taken].roll(-1))
+    yield "orbit.dynamic.azim_rad", torch.deg2rad(azimuth_deg[taken].roll(-1))
 
 
 def schedules(case: Case) -> Values:
