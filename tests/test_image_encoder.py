@@ -37,9 +37,7 @@ def case(shared: Path) -> SV3DCase:
 
 @pytest.fixture(scope="module")
 def official(case: SV3DCase) -> ImageEncoder:
-    encoder = ImageEncoder(case.config.image_encoder)
-    case.fill(encoder, "image_encoder")
-    return encoder
+    return case.parts.image_encoder
 
 
 def square_picture(shared: Path) -> torch.Tensor:
@@ -71,6 +69,7 @@ def test_full_size_has_the_official_number_of_parameters_under_transformers_name
         theirs = transformers_encoder(ImageEncoderConfig())
     assert sum(parameter.numel() for parameter in encoder.parameters()) == 632_076_800
     assert shapes(encoder) == shapes(theirs)
+    assert encoder.vision_model.config._attn_implementation == "sdpa"
 
 
 def shapes(module: nn.Module) -> dict[str, torch.Size]:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from diffusers.models.transformers.transformer_temporal import TransformerSpatioTemporalModel
 from diffusers.models.unets.unet_spatio_temporal_condition import UNetSpatioTemporalConditionModel
+from safetensors.torch import load_file
 from sv3d_case import SV3DCase, randomise, read_case
 from torch import Tensor, nn
 
@@ -71,14 +72,12 @@ def case(shared: Path) -> SV3DCase:
 
 @pytest.fixture(scope="module")
 def official(case: SV3DCase) -> VideoUNet:
-    unet = VideoUNet(case.config.unet)
-    case.fill(unet, "unet")
-    return unet
+    return case.parts.unet
 
 
 def official_inputs(case: SV3DCase, index: int) -> dict[str, Any]:
     """Both halves of a guided call, the unconditional one first, as the official code batches them."""
-    io, frames = case.io, case.config.frames
+    io, frames = case.io, len(case.io["cond.vector"])
     c_in, c_noise = io["den.scalings"][index, 2:]
     noisy = io[f"den.x.{index}"] * c_in
     picture = io["cond.concat"].expand(frames, -1, -1, -1)
@@ -111,7 +110,7 @@ def test_official_block_outputs(case: SV3DCase, official: VideoUNet) -> None:
     official(**official_inputs(case, 0))
     for handle in handles:
         handle.remove()
-    frame = case.config.frames + 3
+    frame = len(case.io["cond.vector"]) + 3
     for name, tap in taps.items():
         torch.testing.assert_close(tap[frame], case.io[f"dbg.{name}"], rtol=0, atol=3e-5, msg=name)
     assert {f"dbg.{name}" for name in taps} == {name for name in case.io if name.startswith("dbg.") and "block" in name}
@@ -120,6 +119,7 @@ def test_official_block_outputs(case: SV3DCase, official: VideoUNet) -> None:
 def tapped(unet: VideoUNet) -> list[tuple[str, nn.Module]]:
     """The module whose output is that of each official block, by the block's official name."""
     down: list[nn.Module] = [unet.conv_in]
+    level: Any
     for level in unet.down_blocks:
         down += getattr(level, "attentions", level.resnets)
         down += getattr(level, "downsamplers", [])
@@ -131,7 +131,7 @@ def tapped(unet: VideoUNet) -> list[tuple[str, nn.Module]]:
     return list(zip(names + [f"output_blocks.{i}" for i in range(len(up))], [*down, unet.mid_block, *up], strict=True))
 
 
-def _tensor(output: Tensor | tuple[Tensor, ...]) -> Tensor:
+def _tensor(output: Any) -> Tensor:
     return output if isinstance(output, Tensor) else output[0]
 
 
@@ -144,11 +144,14 @@ def test_official_embeddings(case: SV3DCase, official: VideoUNet) -> None:
 
 
 @torch.no_grad()
-def test_official_network_without_poses(shared: Path) -> None:
-    case = read_case(shared, "sv3d_u_overrides")
-    case = replace(case, config=replace(case.config, unet=replace(case.config.unet, vector_dims=(256,))))
-    unet = VideoUNet(case.config.unet)
-    case.fill(unet, "unet")
+def test_official_network_without_poses(case: SV3DCase, official: VideoUNet, shared: Path) -> None:
+    unet = VideoUNet(replace(official.config, vector_dims=(256,)))
+    label = load_file(shared / "parity" / "dev" / "sv3d_u_overrides.safetensors")
+    other = {}  # all weights but those of the vector's embedding are shared
+    for layer, index in (("linear_1", 0), ("linear_2", 2)):
+        for kind in ("weight", "bias"):
+            other[f"add_embedding.{layer}.{kind}"] = label[f"model.diffusion_model.label_emb.0.{index}.{kind}"].float()
+    unet.load_state_dict(official.state_dict() | other)
     c_skip, c_out = case.io["den.scalings"][1, :2]
     without, conditional = unet(**official_inputs(case, 1) | {"vector": case.io["u.vector"].repeat(2, 1)}).chunk(2)
     for name, v in (("uncond", without), ("cond", conditional)):
@@ -192,7 +195,8 @@ def test_group_norms_have_the_official_epsilons(unet: VideoUNet) -> None:
 def test_other_sizes(changes: dict[str, Any], size: tuple[int, int]) -> None:
     config = replace(TINY, **changes)
     unet = tiny_unet(config)
-    for level, (down, up) in enumerate(zip(unet.down_blocks, reversed(unet.up_blocks), strict=True)):
+    levels: Any = zip(unet.down_blocks, reversed(unet.up_blocks), strict=True)
+    for level, (down, up) in enumerate(levels):
         assert hasattr(down, "attentions") == hasattr(up, "attentions") == (2**level in config.attention_factors)
         assert [len(down.resnets), len(up.resnets)] == [config.res_blocks, config.res_blocks + 1]
     transformers = [module for module in unet.modules() if isinstance(module, TransformerSpatioTemporalModel)]
@@ -256,8 +260,9 @@ def test_embedding_is_the_closed_form(unet: VideoUNet) -> None:
 @torch.no_grad()
 def test_transformers_know_the_index_of_a_frame(unet: VideoUNet) -> None:
     seen = []
-    position = unet.mid_block.attentions[0].time_pos_embed
-    handle = position.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    transformer = unet.mid_block.attentions[0]
+    assert isinstance(transformer, TransformerSpatioTemporalModel)
+    handle = transformer.time_pos_embed.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     unet(**inputs(2))
     handle.remove()
     expected = np.tile(cosine_embedding(np.arange(FRAMES), 64), (2, 1))
@@ -304,7 +309,7 @@ def test_frames_have_their_own_vectors(unet: VideoUNet) -> None:
 def test_checkpointing_changes_no_gradient() -> None:
     unet, given = tiny_unet(TINY), inputs(2)
     calls = []
-    unet.down_blocks[0].resnets[0].register_forward_pre_hook(lambda *_: calls.append(1))
+    unet.mid_block.resnets[0].register_forward_pre_hook(lambda *_: calls.append(1))
     gradients = []
     for checkpointing in (False, True):
         unet.checkpointing = checkpointing
@@ -312,7 +317,7 @@ def test_checkpointing_changes_no_gradient() -> None:
         calls.clear()
         unet(**given).square().mean().backward()
         assert len(calls) == 1 + checkpointing  # a second time on the way back
-        gradients.append({name: parameter.grad.clone() for name, parameter in unet.named_parameters()})
+        gradients.append({name: parameter.grad for name, parameter in unet.named_parameters()})
     for name, expected in gradients[0].items():
         torch.testing.assert_close(gradients[1][name], expected, rtol=0, atol=0, msg=name)
 

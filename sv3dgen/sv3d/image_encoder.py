@@ -25,13 +25,13 @@ class ImageEncoder(nn.Module):
                 patch_size=config.patch_px,
                 hidden_act="gelu",  # OpenAI's CLIP has an approximation of it here
                 layer_norm_eps=1e-5,
-                attn_implementation="sdpa",
             )
         )
         self.visual_projection = nn.Linear(config.width, config.embed_dim, bias=False)
         # Not in any checkpoint: where the module is built without memory, this has to exist all the same.
         embeddings = self.vision_model.embeddings
-        embeddings.position_ids = torch.arange(embeddings.num_positions, device="cpu")[None]
+        positions = torch.arange(embeddings.num_positions, device="cpu")[None]
+        embeddings.register_buffer("position_ids", positions, persistent=False)
 
     def forward(self, images: Float[Tensor, "images 3 height width"]) -> Float[Tensor, "images embed"]:
         """Embeddings, not normalised, of pictures in [-1, 1], in the dtype of `images`."""

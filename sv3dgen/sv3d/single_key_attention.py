@@ -1,9 +1,11 @@
 """Cross-attention to a single token, which needs neither queries nor keys."""
 
+from typing import cast
+
 import torch
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class SingleKeyAttention(AttnProcessor2_0):
@@ -24,4 +26,5 @@ class SingleKeyAttention(AttnProcessor2_0):
         """What each query is answered with; diffusers' names of arguments."""
         if torch.is_grad_enabled() or attention_mask is not None:
             return super().__call__(attn, hidden_states, encoder_hidden_states, attention_mask)
-        return attn.to_out[0](attn.to_v(encoder_hidden_states)).expand(-1, hidden_states.shape[1], -1)
+        to_out = cast(nn.ModuleList, attn.to_out)  # which some of diffusers' attentions do not have
+        return to_out[0](attn.to_v(encoder_hidden_states)).expand(-1, hidden_states.shape[1], -1)

@@ -6,9 +6,10 @@ its own normalise with other epsilons than SV3D was trained with and can't leave
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
+from diffusers.models.attention_processor import Attention
 from diffusers.models.downsampling import Downsample2D
 from diffusers.models.resnet import SpatioTemporalResBlock
 from diffusers.models.transformers.transformer_temporal import TransformerSpatioTemporalModel
@@ -130,8 +131,10 @@ def _transformer(config: UNetConfig, channels: int) -> TransformerSpatioTemporal
         num_layers=config.transformer_depth,
         cross_attention_dim=config.context_dim,
     )
-    for block in (*transformer.transformer_blocks, *transformer.temporal_transformer_blocks):
-        block.attn2.set_processor(SingleKeyAttention())
+    for name, module in transformer.named_modules():
+        if name.endswith("attn2"):
+            assert isinstance(module, Attention)
+            module.set_processor(cast(Any, SingleKeyAttention()))
     return transformer
 
 

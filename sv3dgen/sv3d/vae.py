@@ -4,6 +4,8 @@ Parameters have the names of diffusers' `AutoencoderKL` without its post-quantis
 have. The encoder is the one that SV3D keeps among its conditioners.
 """
 
+from typing import Any
+
 from diffusers.models.unets.unet_2d_blocks import DownEncoderBlock2D, UNetMidBlock2D, UpDecoderBlock2D
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -109,4 +111,5 @@ class Decoder(nn.Module):
 
 def _middle(channels: int) -> UNetMidBlock2D:
     """Two residual blocks with one attention over all pixels, of a single head, between them."""
-    return UNetMidBlock2D(channels, None, resnet_eps=_NORM_EPS, attention_head_dim=channels)
+    no_embedding: Any = None  # there is no noise level to embed
+    return UNetMidBlock2D(channels, no_embedding, resnet_eps=_NORM_EPS, attention_head_dim=channels)
