@@ -26,5 +26,5 @@ class SingleKeyAttention(AttnProcessor2_0):
         """What each query is answered with; diffusers' names of arguments."""
         if torch.is_grad_enabled() or attention_mask is not None:
             return super().__call__(attn, hidden_states, encoder_hidden_states, attention_mask)
-        to_out = cast(nn.ModuleList, attn.to_out)  # which some of diffusers' attentions do not have
-        return to_out[0](attn.to_v(encoder_hidden_states)).expand(-1, hidden_states.shape[1], -1)
+        to_v, to_out = cast(nn.Linear, attn.to_v), cast(nn.ModuleList, attn.to_out)  # None in other attentions
+        return to_out[0](to_v(encoder_hidden_states)).expand(-1, hidden_states.shape[1], -1)
