@@ -1,7 +1,11 @@
-"""`python -m sv3dgen.doctor [--json]`: what this machine has, which backend runs each operation, and why."""
+"""`python -m sv3dgen.doctor [--json]`: what this machine has, which backend runs each operation, and why.
+
+`--weights FILE` looks at a checkpoint of SV3D instead: which model it is, and whether all of it is there and sound.
+"""
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -9,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from sv3dgen.errors import InputError
 from sv3dgen.kernels.backend import IMPLEMENTATIONS, available
 from sv3dgen.run_folder import cpu_name, total_memory_bytes, usable_cores, versions
 
@@ -164,14 +169,64 @@ def _size(gib: float | None) -> str:
     return "memory unknown" if gib is None else f"{gib} GiB"
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the report, or with --json the facts."""
+def examine_weights(weights: str) -> dict[str, Any]:
+    """What a checkpoint is, as plain values; of a *.json, a list of a checkpoint's keys, names and shapes alone.
+
+    Raises InputError where it is no good.
+    """
+    from sv3dgen.sv3d.safetensors_header import read_header
+
+    path = Path(weights).expanduser()
+    is_list = path.suffix == ".json" and path.is_file()
+    if path.is_file() and not is_list:
+        read_header(path)  # a broken file is refused at once: all that follows imports torch
+
+    from sv3dgen.sv3d.checkpoint_contents import read_contents, read_key_list
+    from sv3dgen.sv3d.stored_values import finite_tensors
+    from sv3dgen.sv3d.weights import find_weights
+
+    contents = read_key_list(path) if is_list else read_contents(find_weights(weights))
+    facts = contents.facts()
+    if is_list:
+        return {**facts, "bytes": None, "dtypes": [], "values": "none: this is a list of keys, not the weights"}
+    for _ in finite_tensors(contents):
+        pass
+    return {**facts, "values": "all finite"}
+
+
+def weights_report(facts: dict[str, Any]) -> str:
+    """The facts of a checkpoint as lines for a person."""
+    size = "" if facts["bytes"] is None else f", {facts['bytes'] / 1e9:.2f} GB in {' and '.join(facts['dtypes'])}"
+    lines = [f"{facts['path']}: good"]
+    lines.append(f"  {'model':<14} {facts['model']}, {facts['layout']} layout; sizes: {facts['sizes_from']}")
+    lines.append(f"  {'stored':<14} {facts['tensors']} tensors{size}")
+    lines += [f"  {part:<14} {count:,} parameters" for part, count in facts["parameters"].items()]
+    lines.append(f"  {'unused':<14} {facts['unused_tensors']} tensors of {facts['unused_values']:,} values")
+    lines += [f"  {'':<14} {names}" for names in facts["unused"]]
+    lines.append(f"  {'values':<14} {facts['values']}")
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the report, or with --json the facts. Exit status: 0, or 2 for weights that are no good."""
     parser = argparse.ArgumentParser(prog="python -m sv3dgen.doctor", description="What this machine has for sv3dgen.")
     parser.add_argument("--json", action="store_true", help="print the facts as JSON")
+    parser.add_argument(
+        "--weights",
+        metavar="FILE",
+        help="check a checkpoint of SV3D instead: a file, a diffusers folder, or a repository of the hub, "
+        "which is downloaded; a *.json list of keys and shapes is checked for these",
+    )
     options = parser.parse_args(arguments)
-    facts = examine()
-    print(json.dumps(facts, indent=2) if options.json else report(facts))
+    try:
+        facts = examine() if options.weights is None else examine_weights(options.weights)
+    except InputError as error:
+        print(f"sv3dgen.doctor: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    in_words = report if options.weights is None else weights_report
+    print(json.dumps(facts, indent=2) if options.json else in_words(facts))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

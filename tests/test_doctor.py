@@ -1,13 +1,21 @@
-"""The doctor tells facts, in words and as JSON."""
+"""The doctor tells facts, in words and as JSON, of the machine and of weights."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from tiny_checkpoint import tensors, write_checkpoint
 
 from sv3dgen.doctor import EXTRAS, examine, main, report
 from sv3dgen.kernels.backend import IMPLEMENTATIONS
+from sv3dgen.sv3d.config import sv3d_u
+from sv3dgen.sv3d.keys import key_table
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_json_holds_every_fact(capsys: pytest.CaptureFixture[str]) -> None:
@@ -48,3 +56,53 @@ def test_unknown_flag_exits_with_status_2() -> None:
     with pytest.raises(SystemExit) as stop:
         main(["--nonsense"])
     assert stop.value.code == 2
+
+
+def test_weights_that_are_good(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write_checkpoint(tmp_path, tensors(dtype=torch.float16))
+    assert main(["--weights", str(file)]) == 0
+    text = capsys.readouterr().out
+    for line in (f"{file}: good", "SV3D_p, official layout", str(tmp_path / "config.json"), "in F16", "all finite"):
+        assert line in text
+    assert main(["--weights", str(tmp_path), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["model"] == "SV3D_p" and facts["bytes"] == file.stat().st_size and facts["dtypes"] == ["F16"]
+    assert "conditioner.embedders.1.encoder.decoder" in facts["unused"]
+
+
+def test_weights_that_are_no_good(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    values = tensors()
+    key = next(key for key in values if key.endswith("mix_factor"))
+    file = write_checkpoint(tmp_path, {**values, key: torch.tensor([torch.nan])})
+    assert main(["--weights", str(file)]) == 2
+    said = capsys.readouterr()
+    assert not said.out and said.err.count("\n") == 1
+    assert said.err.startswith(f"sv3dgen.doctor: {file}: {key} has a NaN")
+
+
+def test_broken_weights_are_refused_before_torch_is_imported(tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    file.write_text("version https://git-lfs.github.com/spec/v1\n")
+    code = "import sys; from sv3dgen.doctor import main; status = main(['--weights', sys.argv[1]]); "
+    code += "sys.exit(9 if 'torch' in sys.modules else status)"
+    done = subprocess.run([sys.executable, "-c", code, str(file)], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 2 and "git-lfs pointer" in done.stderr
+
+
+def test_list_of_keys_is_checked_by_names_and_shapes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    listed = {key: list(entry.shape or ()) for key, entry in key_table(sv3d_u()).items()}
+    file = tmp_path / "keys.json"
+    file.write_text(json.dumps(listed))
+    assert main(["--weights", str(file)]) == 0
+    text = capsys.readouterr().out
+    assert "SV3D_u" in text and "1,523,967,722 parameters" in text and "not the weights" in text
+    file.write_text(json.dumps({**listed, "x": [1]}))
+    assert main(["--weights", str(file)]) == 2
+    assert "doesn't have: x" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "parameters"), [("sv3d_p", "1,525,278,442"), ("sv3d_u", "1,523,967,722")])
+def test_official_lists_of_keys(shared: Path, name: str, parameters: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--weights", str(shared / "parity" / f"{name}.keys.json")]) == 0
+    text = capsys.readouterr().out
+    assert parameters in text and "2212 tensors" in text and "the released sizes" in text

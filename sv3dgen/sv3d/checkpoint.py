@@ -1,12 +1,11 @@
 """Reading the weights of a model: three modules, filled from the mapped file tensor by tensor, with no pickle anywhere.
 
 A checkpoint of 9.4 GB is never in memory twice: the modules are built without memory, every tensor of the file is
-mapped by itself, and what has been converted to another dtype or device is unmapped before the next one comes.
+mapped by itself, and what has been converted to another dtype or device is unmapped as soon as the next one is there.
 Weights that keep their dtype stay mapped: they are shared with the disk cache, and the system may drop and reread them.
 """
 
-import mmap
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -14,15 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from sv3dgen.errors import InputError
-from sv3dgen.sv3d.checkpoint_contents import Contents, read_contents
+from sv3dgen.sv3d.checkpoint_contents import read_contents
 from sv3dgen.sv3d.config import SV3DConfig
 from sv3dgen.sv3d.image_encoder import ImageEncoder
 from sv3dgen.sv3d.keys import Entry
-from sv3dgen.sv3d.safetensors_header import DTYPE_BYTES, StoredTensor
+from sv3dgen.sv3d.stored_values import finite_tensors, is_finite
 from sv3dgen.sv3d.unet import VideoUNet
 from sv3dgen.sv3d.vae import ImageVAE
-
-_TORCH_DTYPES = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
 
 
 class Parts(NamedTuple):
@@ -52,7 +49,7 @@ def load_parts(
         module = getattr(parts, entry.part)
         dtype = (dtypes or {}).get(entry.part, torch.float32)
         converted = _turned(entry, tensor).to(device=device, dtype=dtype)
-        if torch.finfo(dtype).max < torch.finfo(tensor.dtype).max and not _is_finite(converted):
+        if torch.finfo(dtype).max < torch.finfo(tensor.dtype).max and not is_finite(converted):
             raise InputError(f"{contents.stored[entry.key].file}: {entry.key} has values too large for {dtype}")
         pieces = converted.chunk(len(entry.names)) if entry.turn == "split" else (converted,)
         for name, piece in zip(entry.names, pieces, strict=True):
@@ -66,45 +63,6 @@ def build_parts(config: SV3DConfig) -> Parts:
     """The modules without memory, on the meta device."""
     with torch.device("meta"):
         return Parts(VideoUNet(config.unet), ImageVAE(config.vae), ImageEncoder(config.image_encoder))
-
-
-def finite_tensors(contents: Contents) -> Iterator[tuple[Entry, Tensor]]:
-    """Everything that fills parameters, as stored, in the order in which it lies on the disk; mapped, not read.
-
-    Raises InputError at the first tensor with a NaN or an infinity.
-    """
-    for entry, stored in contents.used:
-        tensor = _mapped(stored)
-        if not _is_finite(tensor):
-            kind = "a NaN" if tensor.isnan().any() else "an infinity"
-            raise InputError(f"{stored.file}: {entry.key} has {kind} in it, expected finite values")
-        yield entry, tensor
-        del tensor  # unmapped now unless the caller keeps it
-
-
-def _mapped(stored: StoredTensor) -> Tensor:
-    """A tensor on the file's own pages. Writing to it copies the page and leaves the file alone."""
-    start = stored.first_byte // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
-    offset, length = stored.first_byte - start, stored.size * DTYPE_BYTES[stored.dtype]
-    try:
-        with stored.file.open("rb") as file:
-            pages = mmap.mmap(file.fileno(), offset + length, access=mmap.ACCESS_COPY, offset=start)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{stored.file}: cannot be read ({error})") from error
-    if hasattr(pages, "madvise"):  # not on Windows
-        pages.madvise(mmap.MADV_WILLNEED)
-    dtype = _TORCH_DTYPES[stored.dtype]
-    if offset % dtype.itemsize:  # the format allows it; torch wants whole steps
-        tensor = torch.frombuffer(pages, dtype=torch.uint8, count=length, offset=offset).clone().view(dtype)
-    else:
-        tensor = torch.frombuffer(pages, dtype=dtype, count=stored.size, offset=offset)
-    return tensor.reshape(stored.shape)
-
-
-def _is_finite(tensor: Tensor) -> bool:
-    """Whether all are; a NaN gets through to both extremes. One pass, and no copy as `isfinite` makes."""
-    low, high = tensor.aminmax()
-    return bool(low.isfinite() & high.isfinite())
 
 
 def _turned(entry: Entry, tensor: Tensor) -> Tensor:

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from sv3dgen.errors import InputError
 from sv3dgen.sv3d.config import SV3DConfig, sv3d_p, sv3d_u
-from sv3dgen.sv3d.diffusers_folder import folder_config, folder_table, folder_tensors
-from sv3dgen.sv3d.keys import LABEL_EMBEDDING, Entry, key_table
+from sv3dgen.sv3d.diffusers_folder import PARTS, folder_config, folder_table, folder_tensors
+from sv3dgen.sv3d.keys import CLIP_PREFIX, ENCODER_PREFIX, LABEL_EMBEDDING, Entry, key_table
 from sv3dgen.sv3d.model_config import read_config_beside
 from sv3dgen.sv3d.safetensors_header import StoredTensor, read_header, read_json, shown
 
@@ -48,6 +48,25 @@ class Contents:
     def unused(self) -> list[str]:
         """Keys of what no inference needs."""
         return [key for key in self.stored if not self.table[key].names]
+
+    def facts(self) -> dict[str, Any]:
+        """What there is to tell of it, as plain values."""
+        parameters = dict.fromkeys(PARTS, 0)
+        for entry, tensor in self.used:
+            parameters[entry.part] += tensor.size
+        return {
+            "path": str(self.path),
+            "model": self.variant,
+            "layout": self.layout,
+            "sizes_from": self.sizes_from,
+            "bytes": sum(file.stat().st_size for file in {tensor.file for tensor in self.stored.values()}),
+            "dtypes": sorted({tensor.dtype for _, tensor in self.used}),
+            "tensors": len(self.stored),
+            "parameters": parameters,
+            "unused_tensors": len(self.unused),
+            "unused_values": sum(self.stored[key].size for key in self.unused),
+            "unused": sorted({_stem(key) for key in self.unused}),
+        }
 
 
 def variant_of(config: SV3DConfig) -> str:
@@ -136,10 +155,13 @@ def _check(path: Path, stored: Mapping[str, StoredTensor], table: Mapping[str, E
             f"by {sizes_from}{more}"
         )
     missing = [key for key, entry in table.items() if entry.names and key not in stored]
+    unknown = [key for key in stored if key not in table]
     if missing:
         needed = sum(1 for entry in table.values() if entry.names)
-        raise InputError(f"{path}: {len(missing)} of the {needed} tensors needed are missing: {_first_few(missing)}")
-    unknown = [key for key in stored if key not in table]
+        instead = f"; {len(unknown)} others are unknown: {_first_few(unknown)}" if unknown else ""
+        raise InputError(
+            f"{path}: {len(missing)} of the {needed} tensors needed are missing: {_first_few(missing)}{instead}"
+        )
     if unknown:
         raise InputError(f"{path}: {len(unknown)} tensors that SV3D doesn't have: {_first_few(unknown)}")
     for key, tensor in known.items():
@@ -158,6 +180,12 @@ def _what_else(path: Path, stored: Mapping[str, StoredTensor]) -> str:
 def _first_few(keys: Iterable[str]) -> str:
     listed = [shown(key) for key in islice(keys, 4)]
     return ", ".join(listed[:3]) + (", ..." if len(listed) > 3 else "")
+
+
+def _stem(key: str) -> str:
+    """What an unused key is a piece of: the decoder half of an autoencoder, or one of OpenCLIP's leftovers."""
+    prefix = next((prefix for prefix in (ENCODER_PREFIX, CLIP_PREFIX) if key.startswith(prefix)), "")
+    return f"{prefix}{key.removeprefix(prefix).split('.')[0]}"
 
 
 def _shape(shape: tuple[int, ...]) -> str:

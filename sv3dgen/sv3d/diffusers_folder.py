@@ -59,7 +59,8 @@ def _weight_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder, expected a diffusers folder with {', '.join(PARTS)}")
     stem = "model" if folder.name == "image_encoder" else "diffusion_pytorch_model"
-    variants = sorted(folder.glob(f"{stem}.*.safetensors")) + sorted(folder.glob(f"{stem}.safetensors.index.*.json"))
+    # An index first: the names of a variant's shards look like those of a variant in one file.
+    variants = sorted(folder.glob(f"{stem}.safetensors.index.*.json")) + sorted(folder.glob(f"{stem}.*.safetensors"))
     for file in (folder / f"{stem}.safetensors", folder / f"{stem}.safetensors.index.json", *variants):
         if file.is_file():
             return _shards(file) if file.suffix == ".json" else [file]
@@ -132,6 +133,7 @@ class PartConfig:
 
 def _unet(part: PartConfig) -> UNetConfig:
     widths, blocks = part.numbers("block_out_channels"), part.value("down_block_types")
+    channel_mult = _multiples(part, widths)
     depths = set(part.numbers("transformer_layers_per_block", len(widths)))
     if len(depths) != 1:
         raise part.error("transformer_layers_per_block", "the same number for every level")
@@ -148,7 +150,7 @@ def _unet(part: PartConfig) -> UNetConfig:
         in_channels=part.number("in_channels"),
         out_channels=part.number("out_channels"),
         channels=widths[0],
-        channel_mult=_multiples(part, widths),
+        channel_mult=channel_mult,
         res_blocks=layers[0],
         attention_factors=tuple(2**level for level, block in enumerate(blocks) if str(block).startswith("CrossAttn")),
         head_channels=head_channels.pop(),

@@ -21,6 +21,7 @@ DTYPE_BYTES = {
 }
 _MOST_HEADER_BYTES = 100_000_000  # the format's own limit; SV3D's header has a quarter of a megabyte
 _PICKLE_SUFFIXES = (".ckpt", ".pt", ".pth", ".bin", ".pkl", ".pickle")
+_CONVERT = "expected safetensors, which you may convert it to where you trust its source"
 
 
 @dataclass(frozen=True)
@@ -110,11 +111,11 @@ def _what_it_is(path: Path, start: bytes) -> str:
     if text.startswith(b"version https://git-lfs"):
         return "a git-lfs pointer, not the weights themselves; fetch them with: git lfs pull"
     if start.startswith(b"PK\x03\x04") or (start[0] == 0x80 and start[1:2] <= b"\x05"):
-        return "a pickle, which can run any code and is never loaded; expected a .safetensors file"
+        return f"a pickle, which can run any code and is never loaded; {_CONVERT}"
     if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
         return "a web page, not weights: the download failed; expected safetensors"
     if path.suffix.lower() in _PICKLE_SUFFIXES:
-        return f"{path.suffix} files are never loaded, as they can run any code; expected a .safetensors file"
+        return f"{path.suffix} files are never loaded, as they can run any code; {_CONVERT}"
     return "not a safetensors file"
 
 
