@@ -183,13 +183,29 @@ def test_pil_pictures_are_taken(model):
     assert model(larger, orbit(), steps=1).images.shape[-1] == SIZE_PX
 
 
-def test_transparent_pictures_are_recentred(model):
-    pytest.importorskip("sv3dgen.recentre")
+@pytest.mark.parametrize("as_file", [False, True])
+def test_transparent_pictures_and_files_are_recentred(model, tmp_path, as_file):
     levels = np.zeros((60, 60, 4), dtype=np.uint8)
     levels[5:25, 5:25] = (200, 40, 10, 255)
-    last = model(Image.fromarray(levels), orbit(), steps=1).images[-1].float()
+    picture = Image.fromarray(levels)
+    if as_file:
+        picture.save(tmp_path / "cut_out.png")
+        picture = tmp_path / "cut_out.png"
+    last = model(picture, orbit(), steps=1).images[-1].float()
     where = (last[3] > 0).nonzero().float().mean(0)
     torch.testing.assert_close(where, torch.full((2,), (SIZE_PX - 1) / 2), atol=1.0, rtol=0)
+
+
+def test_weights_that_are_none_are_refused(tmp_path):
+    with pytest.raises(InputError, match="nothing.safetensors"):
+        SV3D.from_pretrained(tmp_path / "nothing.safetensors")
+
+
+def test_published_tiny_weights_load(shared):
+    model = SV3D.from_pretrained(shared / "parity" / "dev" / "model.safetensors", memory=MemoryPlan())
+    assert model.abilities.size_px == 64 and model.abilities.frames == 21 and model.abilities.licence == "unknown"
+    views = model(torch.ones(3, 64, 64), orbit_by_name("static", elevation_deg=10.0), steps=1)
+    assert len(views) == 21
 
 
 def test_offloaded_parts_go_home_without_a_copy():
