@@ -14,6 +14,7 @@ from diffusers.models.unets.unet_spatio_temporal_condition import UNetSpatioTemp
 from torch import nn
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
+from sv3dgen.sv3d.checkpoint import build_parts
 from sv3dgen.sv3d.config import ImageEncoderConfig, SV3DConfig, UNetConfig, VAEConfig, sv3d_p, sv3d_u
 from sv3dgen.sv3d.keys import LABEL_EMBEDDING, key_table
 
@@ -32,6 +33,13 @@ ODD = SV3DConfig(
     image_encoder=ImageEncoderConfig(
         width=48, layers=3, head_width=12, mlp_ratio=2.5, patch_px=32, size_px=96, embed_dim=48
     ),
+)
+
+# The first level need not be as wide as the first convolution, which diffusers' own classes cannot be told.
+WIDE_START = replace(
+    ODD,
+    unet=replace(ODD.unet, channel_mult=(2, 4), attention_factors=(1,)),
+    vae=replace(ODD.vae, channel_mult=(3, 1, 2)),
 )
 
 
@@ -55,6 +63,17 @@ def test_every_parameter_is_filled_once_in_its_own_shape(config: SV3DConfig) -> 
         assert len(filled) == len(dict(filled))
         if part != "unused":
             assert dict(filled) == shapes(_reference(part, config))
+
+
+@pytest.mark.parametrize("config", [sv3d_p(), ODD, WIDE_START], ids=["p", "odd", "wide start"])
+def test_our_modules_have_exactly_the_tables_parameters(config: SV3DConfig) -> None:
+    parts = build_parts(config)
+    wanted = {part: {} for part in parts._fields}
+    for entry in key_table(config).values():
+        for name in entry.names:
+            wanted[entry.part][name] = entry.target_shape
+    for part, module in zip(parts._fields, parts, strict=True):
+        assert shapes(module) == wanted[part]
 
 
 def test_official_parameter_count() -> None:
@@ -106,14 +125,15 @@ def _unet(config: SV3DConfig) -> nn.Module:
 def _vae(config: SV3DConfig) -> nn.Module:
     c = config.vae
     levels = len(c.channel_mult)
-    return AutoencoderKL(
-        block_out_channels=tuple(mult * c.channels for mult in c.channel_mult),
-        down_block_types=("DownEncoderBlock2D",) * levels,
-        up_block_types=("UpDecoderBlock2D",) * levels,
-        layers_per_block=c.res_blocks,
-        latent_channels=c.latent_channels,
-        use_post_quant_conv=False,
-    )
+    settings: dict[str, Any] = {
+        "block_out_channels": tuple(mult * c.channels for mult in c.channel_mult),
+        "down_block_types": ("DownEncoderBlock2D",) * levels,
+        "up_block_types": ("UpDecoderBlock2D",) * levels,
+        "layers_per_block": c.res_blocks,
+        "latent_channels": c.latent_channels,
+        "use_post_quant_conv": False,
+    }
+    return AutoencoderKL(**settings)
 
 
 def _image_encoder(config: SV3DConfig) -> nn.Module:

@@ -7,7 +7,7 @@ Weights that keep their dtype stay mapped: they are shared with the disk cache, 
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from sv3dgen.errors import InputError
 from sv3dgen.sv3d.checkpoint_contents import read_contents
 from sv3dgen.sv3d.config import SV3DConfig
 from sv3dgen.sv3d.image_encoder import ImageEncoder
-from sv3dgen.sv3d.keys import Entry
+from sv3dgen.sv3d.keys import Entry, Part
 from sv3dgen.sv3d.stored_values import finite_tensors, is_finite
 from sv3dgen.sv3d.unet import VideoUNet
 from sv3dgen.sv3d.vae import ImageVAE
@@ -34,7 +34,7 @@ def load_parts(
     path: Path,
     config: SV3DConfig | None = None,
     *,
-    dtypes: Mapping[Literal["unet", "vae", "image_encoder"], torch.dtype] | None = None,
+    dtypes: Mapping[Part, torch.dtype] | None = None,
     device: torch.device | str = "cpu",
 ) -> Parts:
     """The modules of a checkpoint (an official file or a diffusers folder), frozen and in evaluation mode.

@@ -51,7 +51,7 @@ class Contents:
 
     def facts(self) -> dict[str, Any]:
         """What there is to tell of it, as plain values."""
-        parameters = dict.fromkeys(PARTS, 0)
+        parameters: dict[str, int] = dict.fromkeys(PARTS, 0)
         for entry, tensor in self.used:
             parameters[entry.part] += tensor.size
         return {

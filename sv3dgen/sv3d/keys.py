@@ -163,7 +163,7 @@ def _mix_factor() -> Entry:
 
 def _vae_encoder(config: VAEConfig) -> Entries:
     widths, last = [mult * config.channels for mult in config.channel_mult], len(config.channel_mult) - 1
-    width, moments = widths[0], 2 * config.latent_channels
+    width, moments = config.channels, 2 * config.latent_channels
     yield from _layer("encoder.conv_in", "encoder.conv_in", width, config.in_channels, 3, 3)
     for level, out in enumerate(widths):
         for layer in range(config.res_blocks):

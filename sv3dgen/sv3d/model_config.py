@@ -33,7 +33,7 @@ def read_config_beside(path: Path) -> tuple[SV3DConfig, str] | None:
 
 def _read(kind: Any, document: Any, file: Path, where: str = "") -> Any:
     """A value of a field's type: a dataclass of an object's members, a tuple of a list, or a number as it is."""
-    if is_dataclass(kind) and isinstance(document, dict):
+    if isinstance(kind, type) and is_dataclass(kind) and isinstance(document, dict):
         types = get_type_hints(kind)
         for key in document:
             if key not in types:
