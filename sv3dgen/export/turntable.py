@@ -22,7 +22,7 @@ def write_turntable(path: str | Path, mesh: TexturedMesh, size_px: int, frames: 
     distance = fitting_distance(mesh.vertices, look_at_origin(elevation_deg, azimuth_deg, distance=1.0))
     cameras = look_at_origin(elevation_deg, azimuth_deg, distance=distance, size_px=size_px)
     # Rendered in full before the encoder starts, because the two would fight for the same cores.
-    film = torch.cat([before_white(batch) for batch in render_batches(mesh, cameras, appearance(mesh))])
+    film = torch.cat([before_white(batch) for batch in render_batches(mesh, cameras, appearance(mesh), supersample=2)])
     write_video(path, film, fps=FRAMES_PER_S)
 
 

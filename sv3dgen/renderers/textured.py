@@ -20,7 +20,7 @@ NO_COLOR_BELOW = 1e-4  # coverage under which a pixel's own colour means nothing
 def render_textured(
     mesh: TexturedMesh,
     cameras: Cameras,
-    supersample: int = 2,
+    supersample: int = 4,
     *,
     irradiance: Float[Tensor, " vertices"] | None = None,
     log_tone_map: bool = False,
@@ -34,7 +34,7 @@ def render_textured(
 
 
 def render_batches(
-    mesh: TexturedMesh, cameras: Cameras, look: Appearance, supersample: int = 2, *, log_tone_map: bool = False
+    mesh: TexturedMesh, cameras: Cameras, look: Appearance, supersample: int = 4, *, log_tone_map: bool = False
 ) -> Iterator[Float[Tensor, "batch 4 height width"]]:
     """The same a few views at a time, so that long films need not be held whole; `look` is `appearance(mesh)`."""
     tall, wide = cameras.height_px * supersample, cameras.width_px * supersample
