@@ -18,10 +18,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sv3dgen.config_check import check_components, check_plain_values, shown
 from sv3dgen.errors import InputError
+from sv3dgen.image import precheck_photo
 from sv3dgen.kernels.backend import IMPLEMENTATIONS
 from sv3dgen.overrides import commands, first_line, parse, quoted, with_schedules_replaced
 from sv3dgen.precheck import precheck_views
 from sv3dgen.resume import resumed_run
+from sv3dgen.sv3d.safetensors_header import read_header
 from sv3dgen.transforms_json import read_transforms
 
 LEAST_FREE_BYTES = 50 * 2**20  # a run's folder holds tens of megabytes
@@ -56,7 +58,8 @@ def checked_arguments(arguments: list[str], root: Path) -> list[str]:
                 _check_inputs(config)
                 folder = Path(config.hydra.sweep.dir if flags.multirun else config.hydra.run.dir)
                 _check_folder(folder)
-                _check_not_overwritten(Path(config.views), folder, sweeping=flags.multirun)
+                if config.views is not None:
+                    _check_not_overwritten(Path(config.views), folder, sweeping=flags.multirun)
     return others + settings
 
 
@@ -169,16 +172,35 @@ def _check_choices(config: DictConfig) -> None:
 
 
 def _check_inputs(config: DictConfig) -> None:
-    if config.views is not None:
+    if config.views is not None and config.image is not None:
+        raise InputError(f"views={config.views} and image={config.image}: expected one of them")
+    if config.image is not None:
+        _check_photo(config)
+    elif OmegaConf.select(config, "system.stages") == []:
+        raise InputError("nothing to make views of: expected image=PHOTO")
+    elif config.views is not None:
         precheck_views(config.views)
         if Path(config.views).is_file() and Path(config.views).suffix != ".json" and config.get("orbit") is None:
             raise InputError(f"{config.views}: a video has no cameras; expected its orbit to be declared: orbit=static")
-    elif config.image is not None:
-        raise InputError(
-            f"image={config.image}: no model that makes views of one photo is built in yet; use views=FOLDER"
-        )
     else:
-        raise InputError("nothing to work on: expected views=FOLDER (posed views with transforms.json, or a video)")
+        raise InputError(
+            "nothing to work on: expected image=PHOTO, or views=FOLDER (posed views with transforms.json, or a video)"
+        )
+
+
+def _check_photo(config: DictConfig) -> None:
+    """Raise InputError for a photo, or for weights on this machine, that can't be used."""
+    precheck_photo(config.image)
+    if not 0 < config.foreground_ratio <= 1:
+        raise InputError(f"foreground_ratio={shown(config.foreground_ratio)}: expected more than 0, at most 1")
+    if config.weights is None:
+        raise InputError(
+            f"image={config.image}: no model to make its views; expected weights=FILE (sv3d_p.safetensors), or "
+            f"weights=stabilityai/sv3d after accepting the licence at https://huggingface.co/stabilityai/sv3d"
+        )
+    weights = Path(config.weights).expanduser()
+    if weights.is_file() and weights.suffix != ".json":
+        read_header(weights)
 
 
 def _check_folder(folder: Path) -> None:

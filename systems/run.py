@@ -15,22 +15,23 @@ from sv3dgen.export.exporter import Exporter, psnr_of_glb
 from sv3dgen.interfaces import Geometry, Material
 from sv3dgen.kernels.backend import set_backend
 from sv3dgen.mesh import Mesh
-from sv3dgen.metrics.image import over_white
-from sv3dgen.pose_check import check_poses
 from sv3dgen.progress import ProgressLine, summary
 from sv3dgen.run_folder import RunCard
-from sv3dgen.video import write_video
-from sv3dgen.views import PosedViews, read_views, write_views
+from sv3dgen.views import PosedViews, read_views
 from systems.fitting import Interrupt, LastCheckpoint, fit, saved_stage
 from systems.reporting import Losses, Pictures
 from systems.sv3d_dmtet import Sv3dDmtet
 from systems.sv3d_nerf import Sv3dNerf
+from systems.sv3d_nvs import Sv3dNvs
+from systems.view_sources import generate_views, given_views
 
 log = logging.getLogger(__name__)
 
+GENERATED_MISS_VOTES = 2  # views that may miss a voxel of the hull where a model made them: none is quite right
+
 
 def run(config: DictConfig) -> None:
-    """Posed views to a mesh in the run's folder. Raises InputError for what only the user can mend."""
+    """A photo or posed views to a mesh, or to views, in the run's folder. InputError for a user's mistake."""
     for operation, backend in config.kernels.items():
         set_backend(str(operation), backend)
     Run(config, Path(HydraConfig.get().runtime.output_dir)).execute()
@@ -43,7 +44,12 @@ class Run:
         self.config, self.folder = config, folder
         torch.manual_seed(max(0, config.seed))  # of the parts' first numbers; the stages refuse a negative one
         # All parts before any work: what is wrong with the fine stage's numbers must not surface after the coarse one.
-        self.coarse: Sv3dNerf = instantiate(config.coarse, _convert_="all")
+        self.nvs: Sv3dNvs | None = None if config.image is None else instantiate(config.nvs, _convert_="all")
+        self.coarse: Sv3dNerf | None = None
+        if "coarse" in config.system.stages:
+            if config.coarse.hull_miss_votes is None:
+                config.coarse.hull_miss_votes = 0 if self.nvs is None else GENERATED_MISS_VOTES
+            self.coarse = instantiate(config.coarse, _convert_="all")
         self.fine: Sv3dDmtet | None = None
         if "fine" in config.system.stages:
             self.fine = instantiate(config.fine, _convert_="all")
@@ -59,11 +65,17 @@ class Run:
 
     def execute(self) -> None:
         """All stages, in order; an interrupted one hands on what it has."""
+        if self.coarse is None:
+            assert self.nvs is not None  # the command line is refused without a photo
+            with self.card.stage("views"):
+                generate_views(self.config, self.nvs, self.folder / "views", self.card)
+            log.info(summary("views", self.folder / "views", self.card.stages))
+            return
         with self.interrupt.listening():
             with self.card.stage("views"):
                 views = self._views()
             with self.card.stage("coarse"):
-                mesh = self._run_coarse(views)
+                mesh = self._run_coarse(self.coarse, views)
             shape: Sv3dNerf | Sv3dDmtet = self.coarse
             if self.fine is not None and not self.interrupt.requested:
                 with self.card.stage("fine"):
@@ -72,42 +84,28 @@ class Run:
                     shape, mesh = self.fine, self.fine.surface()
         with self.card.stage("export"):
             self._export(views, mesh, shape.geometry, shape.material)
-        log.info(summary(self.folder / "mesh" / "mesh.glb", self.card.stages))
+        log.info(summary("mesh", self.folder / "mesh" / "mesh.glb", self.card.stages))
 
     def _views(self) -> PosedViews:
-        config = self.config
-        orbit = instantiate(config.orbit) if config.get("orbit") else None
-        views = read_views(
-            config.views,
-            orbit=orbit,
-            elevation_deg=config.elevation_deg,
-            fov_deg=config.fov_deg,
-            distance=config.distance,
-            clockwise=config.clockwise,
-            seed=config.seed,
-        )
-        if config.check_poses:
-            declared = None
-            if orbit is not None and Path(config.views).is_dir():
-                declared = orbit(config.elevation_deg, len(views), torch.Generator().manual_seed(config.seed))
-                declared = declared.mirrored() if config.clockwise else declared
-            check_poses(views, declared)
-        write_views(views, self.folder / "views")
-        frames = over_white(views.rgba[:, :3], views.rgba[:, 3:])
-        write_video(self.folder / "views" / "orbit.mp4", (frames * 255).round().byte(), fps=10)
+        folder = self.folder / "views"
+        if self.nvs is not None:
+            generate_views(self.config, self.nvs, folder, self.card)
+            self.nvs = None  # its weights may be larger than all that follows
+            return read_views(folder)  # as a run that is resumed will read them
+        views = given_views(self.config, folder)
         if not torch.equal(views.source_to_world, torch.eye(4, dtype=views.source_to_world.dtype)):
             self.card.add_metrics(source_to_world=str(views.source_to_world.tolist()))
         return views
 
-    def _run_coarse(self, views: PosedViews) -> Mesh:
-        self.coarse.start_from(views)
+    def _run_coarse(self, coarse: Sv3dNerf, views: PosedViews) -> Mesh:
+        coarse.start_from(views)
         if self.resumed_stage == "fine":
             # The fine stage's checkpoint holds the field, the light and the mesh that its lattice started from.
             return Mesh(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.long))
-        self._fit("coarse", self.coarse)
-        mesh = self.coarse.surface()
+        self._fit("coarse", coarse)
+        mesh = coarse.surface()
         if len(mesh.faces) == 0:
-            raise InputError(f"views={self.config.views}: the coarse stage found no surface; are the poses right?")
+            raise InputError(f"views={self.folder / 'views'}: the coarse stage found no surface; are the poses right?")
         return mesh
 
     def _fit(self, stage: str, module: Sv3dNerf | Sv3dDmtet) -> None:

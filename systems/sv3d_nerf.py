@@ -41,7 +41,7 @@ class Sv3dNerf(lightning.LightningModule):
         learning_rate: Schedule = 0.01,
         seed: int = 0,
         hull_resolution: int = 128,
-        hull_miss_votes: int = 0,
+        hull_miss_votes: int | None = None,
         mesh_resolution: int = 128,
         mesh_truncation: float = 0.03,
         mesh_depth_px: int = 160,
@@ -53,7 +53,7 @@ class Sv3dNerf(lightning.LightningModule):
         self.geometry, self.material, self.renderer = geometry, material, renderer
         self.guidance = switched_on(guidance)
         self.data, self.steps, self.learning_rate, self.seed = data, steps, learning_rate, seed
-        self.hull_resolution, self.hull_miss_votes = hull_resolution, hull_miss_votes
+        self.hull_resolution, self.hull_miss_votes = hull_resolution, hull_miss_votes or 0
         self.mesh_resolution, self.mesh_truncation, self.mesh_depth_px = mesh_resolution, mesh_truncation, mesh_depth_px
         self.unseen, self.opening_radius = unseen, opening_radius
 

@@ -96,7 +96,7 @@ def contents(folder: Path) -> list[str]:
         ("views=nope", "nope"),
         ("veiws=toy", "did you mean views?"),
         ("seed=abc", "seed=abc: expected int"),
-        ("image=photo.png", "image=photo.png"),
+        ("image=photo.png", "photo.png: no such file"),
         ("--seed=3", "without dashes"),
     ],
 )

@@ -136,7 +136,7 @@ def test_status(arguments: tuple, text: str) -> None:
 
 def test_summary_names_the_mesh_and_the_cost_of_each_stage() -> None:
     stages = {"coarse": StageCost(12.34, 3 * 2**29), "export": StageCost(5.0, 2**30, 2**31, finished=False)}
-    assert summary(Path("outputs/toy/mesh/mesh.glb"), stages).splitlines() == [
+    assert summary("mesh", Path("outputs/toy/mesh/mesh.glb"), stages).splitlines() == [
         "mesh: outputs/toy/mesh/mesh.glb",
         "  coarse     12.3 s   1.50 GiB",
         "  export      5.0 s   1.00 GiB   2.00 GiB GPU  (stopped early)",

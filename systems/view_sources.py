@@ -1,0 +1,63 @@
+"""Where a run's views come from: given by the user, or made of one photo. Either way they end up in RUN/views."""
+
+from pathlib import Path
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from sv3dgen.atomic import atomic_write
+from sv3dgen.metrics.image import over_white
+from sv3dgen.photo import prepare_photo
+from sv3dgen.pose_check import check_poses
+from sv3dgen.run_folder import RunCard
+from sv3dgen.sv3d.picture import conditioning_picture
+from sv3dgen.video import write_video
+from sv3dgen.views import PosedViews, read_views, write_views
+from systems.sv3d_nvs import Sv3dNvs
+
+FILM_FRAMES_PER_S = 10
+
+
+def given_views(config: DictConfig, folder: Path) -> PosedViews:
+    """The views named by `views=`, checked against what is declared of their cameras, and copied into the run."""
+    orbit = instantiate(config.orbit) if config.get("orbit") else None
+    views = read_views(
+        config.views,
+        orbit=orbit,
+        elevation_deg=config.elevation_deg,
+        fov_deg=config.fov_deg,
+        distance=config.distance,
+        clockwise=config.clockwise,
+        seed=config.seed,
+    )
+    if config.check_poses:
+        declared = None
+        if orbit is not None and Path(config.views).is_dir():
+            declared = orbit(config.elevation_deg, len(views), torch.Generator().manual_seed(config.seed))
+            declared = declared.mirrored() if config.clockwise else declared
+        check_poses(views, declared)
+    write_views(views, folder)
+    _write_film(views, folder)
+    return views
+
+
+def generate_views(config: DictConfig, nvs: Sv3dNvs, folder: Path, card: RunCard) -> None:
+    """Have the folder hold what a model makes of the photo named by `image=`; views that it holds already are kept."""
+    if (folder / "transforms.json").is_file():
+        return
+    size_px = nvs.model.abilities.size_px
+    photo = prepare_photo(config.image, foreground_ratio=config.foreground_ratio, size_px=size_px)
+    with atomic_write(folder / "input.png") as temporary:
+        photo.image.save(temporary)
+    recipe = instantiate(config.orbit) if config.get("orbit") else None
+    orbit = nvs.orbit(recipe, config.elevation_deg, config.seed)
+    views = nvs.views(conditioning_picture(photo.image, size_px), orbit, seed=config.seed)
+    card.add_licence("nvs weights", nvs.model.abilities.licence)
+    _write_film(views, folder)
+    write_views(views, folder)  # last: it is what tells that the views are whole
+
+
+def _write_film(views: PosedViews, folder: Path) -> None:
+    frames = over_white(views.rgba[:, :3], views.rgba[:, 3:])
+    write_video(folder / "orbit.mp4", (frames * 255).round().byte(), fps=FILM_FRAMES_PER_S)
