@@ -1,24 +1,39 @@
 """Image files as 8-bit RGBA, whatever they are stored as. Standard library and PIL only: bad files are refused early.
 
-Colours are sRGB as stored; an ICC profile is not applied. EXIF orientation is left alone here: the cameras of posed
-views belong to the pixels as they are stored.
+Colours are sRGB as stored; an ICC profile is not applied. EXIF orientation turns a photo (`read_photo`), but not a
+posed view (`read_rgba`), whose camera belongs to the pixels as they are stored.
 """
 
+import logging
 import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from PIL import Image, ImageChops
+from PIL import ExifTags, Image, ImageChops
 
 from sv3dgen.errors import InputError
+
+log = logging.getLogger(__name__)
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 MAX_PIXELS = 64_000_000  # a quarter of a gigabyte as RGBA; refused from the header, before anything is decoded
 MIN_SIZE_PX = 16
 WHITE_LEVEL = 247  # 0.97 of 255: a pixel is object if any channel is at or below it (docs/method.md)
 OBJECT_ALPHA = 13  # 5 % of 255: an image whose alpha stays below shows nothing
+MAX_ASPECT = 16  # a photo that is longer than this for its width shows no object that a square view could hold
+
+_UPRIGHT = {  # EXIF orientation -> what turns the stored pixels upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1")
 
 
 def read_rgba(path: str | Path) -> Image.Image:
@@ -28,13 +43,53 @@ def read_rgba(path: str | Path) -> Image.Image:
     """
     path = Path(path)
     with open_image(path) as image:
-        if image.mode.startswith("I;16") or image.mode == "I":
-            # PIL's own conversion clips at 255. Mode "I" is what some versions call a 16-bit PNG.
-            scaled = image.convert("I").point(lambda level: level * (255 / 65535) + 0.5)
-            return scaled.convert("L").convert("RGBA")
-        if image.mode == "F":
-            raise InputError(f"{path}: floating-point pixels, expected 8 or 16 bits a channel")
-        return (image.convert("RGB") if image.mode in ("CMYK", "YCbCr", "LAB", "HSV") else image).convert("RGBA")
+        _check_checksums(image, path)
+        return _to_rgba(image, path)
+
+
+def read_photo(path: str | Path) -> Image.Image:
+    """A photo as 8-bit RGBA with straight alpha, turned upright by its EXIF orientation; InputError names a bad file.
+
+    Of an animation or a burst the first picture is taken, and said to be. An orientation that EXIF doesn't define is
+    ignored.
+    """
+    path = Path(path)
+    with open_image(path) as image:
+        width, height = image.size
+        if max(width, height) > MAX_ASPECT * min(width, height):
+            raise InputError(f"{path}: {width}x{height} pixels, expected sides that differ at most {MAX_ASPECT} times")
+        pictures = getattr(image, "n_frames", 1)
+        if pictures > 1:
+            log.info("%s: holds %d pictures; the first is taken", path, pictures)
+        _check_checksums(image, path)
+        turn = _UPRIGHT.get(_orientation(image))
+        upright = _to_rgba(image, path)
+        return upright if turn is None else upright.transpose(turn)
+
+
+def precheck_photo(path: str | Path) -> None:
+    """Refuse in one line (InputError) a photo that can't be read, or in which there can be no object.
+
+    Decodes the file once and imports nothing heavy. Whether an object can be told from its background is left to
+    `photo.prepare_photo`.
+    """
+    path = Path(path)
+    image = read_photo(path)
+    if has_cutout(image, path):
+        return
+    if all(highest - lowest < 255 - WHITE_LEVEL for lowest, highest in image.convert("RGB").getextrema()):
+        raise InputError(f"{path}: one plain colour, there is no object in it")
+
+
+def has_cutout(image: Image.Image, path: str | Path) -> bool:
+    """Whether the alpha tells an object from its background: opaque everywhere (to 5 %) counts as no alpha.
+
+    Raises InputError where all is transparent.
+    """
+    lowest, highest = image.getchannel("A").getextrema()
+    if highest < OBJECT_ALPHA:
+        raise InputError(f"{path}: fully transparent, there is no object in it")
+    return lowest <= 255 - OBJECT_ALPHA
 
 
 @contextmanager
@@ -50,7 +105,8 @@ def open_image(path: Path) -> Iterator[Image.Image]:
     except Image.DecompressionBombError:
         raise InputError(f"{path}: more than {MAX_PIXELS // 10**6} megapixels; scale it down first") from None
     except Image.UnidentifiedImageError:
-        raise InputError(f"{path}: not an image, expected one of {', '.join(FORMATS)}") from None
+        found = "a HEIC picture, which is not read" if _is_heif(path) else "not an image"
+        raise InputError(f"{path}: {found}, expected one of {', '.join(FORMATS)}") from None
     except InputError:
         raise
     # PIL's decoders raise all of these on damaged files.
@@ -129,6 +185,37 @@ def object_mask(image: Image.Image, background: tuple[int, int, int]) -> Image.I
 def one_line(error: BaseException) -> str:
     """An exception's message without line breaks."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def _check_checksums(image: Image.Image, path: Path) -> None:
+    """Have PIL check a PNG's checksums, which decoding alone does not: a flipped bit is a picture of noise."""
+    if image.format == "PNG":
+        with Image.open(path, formats=("PNG",)) as unread:
+            unread.verify()
+
+
+def _to_rgba(image: Image.Image, path: Path) -> Image.Image:
+    if image.mode.startswith("I;16") or image.mode == "I":
+        # PIL's own conversion clips at 255. Mode "I" is what some versions call a 16-bit PNG.
+        scaled = image.convert("I").point(lambda level: level * (255 / 65535) + 0.5)
+        return scaled.convert("L").convert("RGBA")
+    if image.mode == "F":
+        raise InputError(f"{path}: floating-point pixels, expected 8 or 16 bits a channel")
+    return (image.convert("RGB") if image.mode in ("CMYK", "YCbCr", "LAB", "HSV") else image).convert("RGBA")
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 (as stored) where there is none or the metadata are damaged."""
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # PIL's EXIF reader fails in many ways on damaged metadata; the pixels may still be good
+        return 1
+
+
+def _is_heif(path: Path) -> bool:
+    with path.open("rb") as file:
+        start = file.read(12)
+    return start[4:8] == b"ftyp" and start[8:12] in _HEIF_BRANDS
 
 
 def _pixels(strip: Image.Image) -> list[tuple[int, int, int]]:
