@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sv3dgen.errors import InputError
-from sv3dgen.sv3d.checkpoint_contents import read_contents
+from sv3dgen.sv3d.checkpoint_contents import Contents, read_contents
 from sv3dgen.sv3d.config import SV3DConfig
 from sv3dgen.sv3d.image_encoder import ImageEncoder
 from sv3dgen.sv3d.keys import Entry, Part
@@ -43,7 +43,16 @@ def load_parts(
     none is given, whatever the file's dtype. Raises InputError, naming file and key, where the checkpoint is no good,
     holds a NaN or an infinity, or a value that the dtype asked for can't hold.
     """
-    contents = read_contents(path, config)
+    return filled_parts(read_contents(path, config), dtypes=dtypes, device=device)
+
+
+def filled_parts(
+    contents: Contents,
+    *,
+    dtypes: Mapping[Part, torch.dtype] | None = None,
+    device: torch.device | str = "cpu",
+) -> Parts:
+    """The same of contents that are known already."""
     parts = build_parts(contents.config)
     for entry, tensor in finite_tensors(contents):
         module = getattr(parts, entry.part)
@@ -53,7 +62,7 @@ def load_parts(
             raise InputError(f"{contents.stored[entry.key].file}: {entry.key} has values too large for {dtype}")
         pieces = converted.chunk(len(entry.names)) if entry.turn == "split" else (converted,)
         for name, piece in zip(entry.names, pieces, strict=True):
-            _fill(module, name, piece)
+            fill(module, name, piece)
     for module in parts:
         module.to(device).eval()  # buffers; the parameters are there
     return parts
@@ -71,8 +80,8 @@ def _turned(entry: Entry, tensor: Tensor) -> Tensor:
     return tensor.T.contiguous() if entry.turn == "transpose" else tensor
 
 
-def _fill(module: nn.Module, name: str, values: Tensor) -> None:
-    """Put values in the place of a parameter, which has none yet."""
+def fill(module: nn.Module, name: str, values: Tensor) -> None:
+    """Put values, which are frozen, in the place of a parameter; one on the meta device has none yet."""
     owner, _, leaf = name.rpartition(".")
     place = module.get_submodule(owner)
     empty = place.get_parameter(leaf)

@@ -83,7 +83,7 @@ def read_contents(path: Path, config: SV3DConfig | None = None) -> Contents:
     """
     if path.is_dir():
         return _folder_contents(path, config)
-    return _official_contents(path, read_header(path), config)
+    return official_contents(path, read_header(path), config)
 
 
 def read_key_list(path: Path) -> Contents:
@@ -93,10 +93,11 @@ def read_key_list(path: Path) -> Contents:
         if not isinstance(shape, list) or not all(type(side) is int for side in shape):
             raise InputError(f"{path}: {shown(key)}: expected a shape, as in a list of an official checkpoint's keys")
         stored[key] = StoredTensor(path, "F32", tuple(shape), 0)
-    return _official_contents(path, stored, None)
+    return official_contents(path, stored, None)
 
 
-def _official_contents(path: Path, stored: Mapping[str, StoredTensor], config: SV3DConfig | None) -> Contents:
+def official_contents(path: Path, stored: Mapping[str, StoredTensor], config: SV3DConfig | None) -> Contents:
+    """The same of the tensors of an official file, however they came to have the official keys."""
     sizes_from = "the sizes asked for"
     if config is None:
         beside = read_config_beside(path)

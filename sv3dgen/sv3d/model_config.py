@@ -1,5 +1,6 @@
 """The config.json that may lie beside a checkpoint and tell its sizes, in the official form or in ours."""
 
+from collections.abc import Mapping
 from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -27,11 +28,19 @@ def read_config_beside(path: Path) -> tuple[SV3DConfig, str] | None:
         except (AttributeError, IndexError, TypeError, ValueError) as error:
             raise InputError(f"{file}: not the official configuration ({error})") from error
     if "unet" in document or "image_encoder" in document:
-        return _read(SV3DConfig, document, file), str(file)
+        return config_from_fields(document, str(file)), str(file)
     return None
 
 
-def _read(kind: Any, document: Any, file: Path, where: str = "") -> Any:
+def config_from_fields(document: Mapping[str, Any], source: str) -> SV3DConfig:
+    """The sizes in our form, as the members of a JSON file or a node of a run's config; `source` is for messages.
+
+    Whichever fields are left out are SV3D_p's. Raises InputError for an unknown field or a value of another type.
+    """
+    return _read(SV3DConfig, dict(document), source)
+
+
+def _read(kind: Any, document: Any, file: str, where: str = "") -> Any:
     """A value of a field's type: a dataclass of an object's members, a tuple of a list, or a number as it is."""
     if isinstance(kind, type) and is_dataclass(kind) and isinstance(document, dict):
         types = get_type_hints(kind)
