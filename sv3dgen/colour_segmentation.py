@@ -6,9 +6,9 @@ random walker in place of the cut. Colours are sRGB levels, 0 to 255.
 
 import numpy as np
 from jaxtyping import Float
-from scipy import ndimage
 
 from sv3dgen.background import border_mask, mahalanobis, positions
+from sv3dgen.masks import with_holes_filled
 from sv3dgen.random_walker import random_walker
 
 
@@ -72,4 +72,4 @@ def segment_by_colours(
         probability = random_walker(rgb, prior, sureness)
         if not 0.002 < (probability > 0.5).mean() < 0.98:
             break
-    return np.maximum(probability, ndimage.binary_fill_holes(probability > 0.5)).astype(np.float32)
+    return np.maximum(probability, with_holes_filled(probability > 0.5)).astype(np.float32)

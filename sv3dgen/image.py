@@ -77,7 +77,8 @@ def precheck_photo(path: str | Path) -> None:
     image = read_photo(path)
     if has_cutout(image, path):
         return
-    if all(highest - lowest < 255 - WHITE_LEVEL for lowest, highest in image.convert("RGB").getextrema()):
+    present = [_present_levels(channel) for channel in image.convert("RGB").split()]
+    if all(levels[-1] - levels[0] < 255 - WHITE_LEVEL for levels in present):
         raise InputError(f"{path}: one plain colour, there is no object in it")
 
 
@@ -86,7 +87,8 @@ def has_cutout(image: Image.Image, path: str | Path) -> bool:
 
     Raises InputError where all is transparent.
     """
-    lowest, highest = image.getchannel("A").getextrema()
+    present = _present_levels(image.getchannel("A"))
+    lowest, highest = present[0], present[-1]
     if highest < OBJECT_ALPHA:
         raise InputError(f"{path}: fully transparent, there is no object in it")
     return lowest <= 255 - OBJECT_ALPHA
@@ -142,7 +144,7 @@ def with_alpha(image: Image.Image, path: Path) -> Image.Image:
     keyed out: on white, a pixel is object if any channel is <= 0.97 (docs/method.md); on another colour, if any channel
     differs by more than 0.03.
     """
-    present = [level for level, count in enumerate(image.getchannel("A").histogram()) if count]
+    present = _present_levels(image.getchannel("A"))
     lowest, highest = present[0], present[-1]
     if highest < OBJECT_ALPHA:
         raise InputError(f"{path}: fully transparent, there is no object in it")
@@ -185,6 +187,11 @@ def object_mask(image: Image.Image, background: tuple[int, int, int]) -> Image.I
 def one_line(error: BaseException) -> str:
     """An exception's message without line breaks."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def _present_levels(channel: Image.Image) -> list[int]:
+    """Levels, 0 to 255, that occur, in order."""
+    return [level for level, count in enumerate(channel.histogram()) if count]
 
 
 def _check_checksums(image: Image.Image, path: Path) -> None:

@@ -18,6 +18,7 @@ from sv3dgen.background import Background, border_band, border_mask, fit_backgro
 from sv3dgen.colour_segmentation import segment_by_colours
 from sv3dgen.errors import InputError
 from sv3dgen.image import has_cutout
+from sv3dgen.masks import grown, nearest_outside, part_sizes, parts, shrunk
 from sv3dgen.segmentation import segment_plain, sharp_edges
 from sv3dgen.soft_edges import soft_cutout
 
@@ -65,7 +66,7 @@ def cut_out(image: Image.Image, name: str, *, method: Method = "auto") -> Cutout
 def _by_rembg(rgb: Image.Image, name: str, *, required: bool) -> Cutout | None:
     """By U2-Net and closed-form matting, as in the official script; None, and a warning, where that can't be had."""
     try:
-        from rembg import new_session, remove
+        from rembg import new_session, remove  # pyright: ignore[reportMissingImports]  (an extra)
     except ImportError as error:
         if required:
             raise InputError(f"matting=rembg: {error}; pip install 'rembg[cpu]'") from None
@@ -100,7 +101,7 @@ def _by_background(photo: Image.Image, name: str) -> Cutout:
     closer = min(1.0, _MAX_PX * scale / max(right - left, bottom - top))
     if found.doubt is not None or closer < 1.5 * scale:
         return found
-    part = photo.crop(tuple(round(edge / scale) for edge in (left, top, right, bottom)))
+    part = photo.crop((round(left / scale), round(top / scale), round(right / scale), round(bottom / scale)))
     try:
         close_up = _classical(_scaled(part, closer), name)
     except InputError:
@@ -159,11 +160,12 @@ def _why_unsure(rgb: Float[np.ndarray, "height width 3"], probability: Float[np.
     share = float(solid.mean())
     if not 0.001 < share < 0.9:
         return f"the object would be {share:.1%} of the picture"
-    on_border = float(solid[border_mask(*solid.shape, border_band(*solid.shape))].mean())
+    height, width = solid.shape
+    on_border = float(solid[border_mask(height, width, border_band(height, width))].mean())
     if on_border > 0.4:
         return f"the object would take {on_border:.0%} of the border"
-    outline = solid & ~ndimage.binary_erosion(solid, border_value=1)
-    blurred = float((~ndimage.binary_dilation(sharp_edges(rgb), iterations=3))[outline].mean())
+    outline = solid & ~shrunk(solid, 1)
+    blurred = float((~grown(sharp_edges(rgb), 3))[outline].mean())
     if blurred > 0.05:
         return f"{blurred:.0%} of the object's outline fades into the background"
     return None
@@ -175,8 +177,7 @@ def _backdrop(
     """The background as it would be without the object: each pixel shows the sheet that is nearest in the picture."""
     points = positions(*probability.shape)
     best = np.stack([sheet.distance(rgb, points) for sheet in background.sheets]).argmin(0)
-    nearest = ndimage.distance_transform_edt(probability > 0.5, return_distances=False, return_indices=True)
-    shown = best[tuple(nearest)]
+    shown = best[nearest_outside(probability > 0.5)]
     colours = np.stack([sheet.colour(points) for sheet in background.sheets])
     return np.take_along_axis(colours, shown[None, ..., None], axis=0)[0]
 
@@ -185,15 +186,14 @@ def _without_specks(
     probability: Float[np.ndarray, "height width"], distance: Float[np.ndarray, "height width"] | None = None
 ) -> Float[np.ndarray, "height width"]:
     """Parts far smaller than the largest are dropped, as dust is; more readily where they are faint."""
-    labels, count = ndimage.label(probability > 0.5, np.ones((3, 3)))
-    if count < 2:
+    labels = parts(probability > 0.5, diagonals=True)
+    area = part_sizes(labels)
+    if len(area) < 3:
         return probability
-    index = np.arange(count + 1)
-    area = ndimage.sum_labels(np.ones_like(labels), labels, index)
-    faint = np.zeros(count + 1, dtype=bool)
+    faint = np.zeros(len(area), dtype=bool)
     if distance is not None:
-        faint = ndimage.median(distance, labels, index) < 12
+        faint = np.asarray(ndimage.median(distance, labels, np.arange(len(area)))) < 12
     largest = area[1:].max()
     dropped: Bool[np.ndarray, " parts"] = (area < 0.002 * largest) | faint & (area < 0.05 * largest)
     dropped[0] = False
-    return np.where(dropped[labels], 0, probability).astype(np.float32)
+    return np.where(np.take(dropped, labels), 0, probability).astype(np.float32)

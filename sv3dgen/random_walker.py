@@ -27,9 +27,8 @@ def random_walker(
     degree[width:] += down[:-width]
     degree[1:] += right[:-1]
     diagonal = degree + sureness.ravel()
-    matrix = sparse.diags(
-        [diagonal, -right[:-1], -right[:-1], -down[:-width], -down[:-width]], [0, 1, -1, width, -width], format="csr"
-    )
+    upper = sparse.diags(-right[:-1], 1) + sparse.diags(-down[:-width], width)
+    matrix = (sparse.diags(diagonal) + upper + upper.T).tocsr()
     target = (sureness * prior).ravel()
     start = prior.ravel().astype(np.float64)
     solution, _ = cg(matrix, target, x0=start, rtol=1e-4, maxiter=400, M=sparse.diags(1 / diagonal))

@@ -7,10 +7,10 @@ simple_video_sample.py), where that script works; differences are said at `objec
 import numpy as np
 from jaxtyping import Bool
 from PIL import Image
-from scipy import ndimage
 
 from sv3dgen.errors import InputError
 from sv3dgen.image import OBJECT_ALPHA
+from sv3dgen.masks import grown, part_sizes, parts
 
 SV3D_SIZE_PX = 576
 
@@ -113,9 +113,6 @@ def _cut_sides(opaque: Bool[np.ndarray, "height width"]) -> list[str]:
 def _separate_objects(opaque: Bool[np.ndarray, "height width"]) -> int:
     """Number of parts of a size that matters; gaps of some pixels, as thin links leave them, don't separate."""
     step = max(1, max(opaque.shape) // 256)
-    small = ndimage.binary_dilation(opaque[::step, ::step], iterations=2)
-    labels, count = ndimage.label(small)
-    if count < 2:
-        return count
-    areas = np.sort(ndimage.sum_labels(opaque[::step, ::step], labels, np.arange(1, count + 1)))
-    return int((areas >= _SECOND_OBJECT_SHARE * areas[-1]).sum())
+    small = opaque[::step, ::step]
+    areas = part_sizes(parts(grown(small, 2)) * small)[1:]
+    return int((areas >= _SECOND_OBJECT_SHARE * areas.max(initial=1)).sum())

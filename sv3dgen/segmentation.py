@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 from scipy import ndimage
 
 from sv3dgen.background import LEVEL_NOISE, Background, border_mask, mahalanobis, positions
+from sv3dgen.masks import distance_inside, grown, part_boxes, parts, shrunk, touching_border
 from sv3dgen.random_walker import random_walker
 
 _OBJECT_DISTANCE = 4.5  # standard deviations from the background at which a pixel is as likely object
@@ -71,8 +72,7 @@ def _sheet_grounds(
     best = per_sheet.argmin(0)
     grounds = np.full(sharp.shape, -1)
     for index in range(len(per_sheet)):
-        opened = _grown(ndimage.binary_erosion(alike & (best == index), iterations=3, border_value=1), 3)
-        labels, _ = ndimage.label(opened)
+        labels = parts(grown(shrunk(alike & (best == index), 3), 3))
         grounds[np.isin(labels, touching_border(labels))] = index
     return grounds
 
@@ -98,7 +98,7 @@ def _last_seen(grounds: Int[np.ndarray, "rows columns"]) -> Int[np.ndarray, "row
 
 def _seams(grounds: Int[np.ndarray, "height width"], sheets: int) -> Bool[np.ndarray, "height width"]:
     """Where one sheet meets another, as a table a wall: within a few pixels of both."""
-    return np.sum([_grown(grounds == index, 6) for index in range(sheets)], axis=0) > 1
+    return np.sum([grown(grounds == index, 6) for index in range(sheets)], axis=0) > 1
 
 
 def _shading(
@@ -108,7 +108,7 @@ def _shading(
     grounds: Int[np.ndarray, "height width"],
 ) -> Float[np.ndarray, "height width"]:
     """Distance of the colours' mean over some pixels, that noise averages out of; what surely is object aside."""
-    calm = (~_grown(distance > 10, 2)).astype(np.float32)
+    calm = (~grown(distance > 10, 2)).astype(np.float32)
     weight = ndimage.gaussian_filter(calm, 3.0)
     mean = np.stack([ndimage.gaussian_filter(rgb[..., k] * calm, 3.0) for k in range(3)], axis=-1)
     mean = mean / weight.clip(0.02)[..., None]
@@ -124,9 +124,9 @@ def compression_noise(
     The proportion is measured beside what surely is object; it is 0 for a picture that was never compressed.
     """
     strong = distance > 20
-    around = _grown(strong, 8)
+    around = grown(strong, 8)
     strongest = ndimage.maximum_filter(off, 17)
-    beside = around & ~_grown(strong, 2) & (off < 0.15 * strongest)
+    beside = around & ~grown(strong, 2) & (off < 0.15 * strongest)
     calm = ~around & (distance < _OBJECT_DISTANCE)
     if beside.sum() < 50 or calm.sum() < 50:
         return np.zeros_like(off)
@@ -143,19 +143,18 @@ def sharp_edges(rgb: Float[np.ndarray, "height width 3"]) -> Bool[np.ndarray, "h
         np.max([ndimage.gaussian_gradient_magnitude(rgb[..., k], sigma) for k in range(3)], axis=0)
         for sigma in (1.0, 3.0)
     )
-    noise = 4 * float(np.median(fine[border_mask(*fine.shape, 2)]))
+    noise = 4 * float(np.median(fine[border_mask(fine.shape[0], fine.shape[1], 2)]))
     return (fine > max(4.0, noise)) & (fine > 1.55 * coarse)
 
 
 def open_ground(passable: Bool[np.ndarray, "height width"]) -> Bool[np.ndarray, "height width"]:
     """What a disc of 2 % of the picture reaches from the border without touching what isn't passable."""
     radius = max(2, round(0.015 * max(passable.shape)))
-    room = ndimage.distance_transform_edt(np.pad(passable, radius, mode="edge"))[radius:-radius, radius:-radius]
-    labels, _ = ndimage.label(room > radius)
+    labels = parts(distance_inside(passable) > radius)
     reached = np.isin(labels, touching_border(labels))
     if not reached.any():
         return reached
-    return (ndimage.distance_transform_edt(~reached) <= radius) & passable
+    return (distance_inside(~reached) <= radius) & passable
 
 
 def _without_seams(
@@ -164,10 +163,10 @@ def _without_seams(
     """Drop thin lines that run to the border or prolong a seam, as the joint of a wall and a table."""
     solid = probability > 0.5
     radius = max(2, round(0.006 * max(solid.shape)))
-    thin = solid & ~_grown(ndimage.binary_erosion(solid, iterations=radius, border_value=1), radius)
-    labels, _ = ndimage.label(thin, np.ones((3, 3)))
-    boxes = ndimage.find_objects(labels)
-    ends = np.union1d(touching_border(labels), labels[_grown(seam, 2 * radius) & thin])
+    thin = solid & ~grown(shrunk(solid, radius), radius)
+    labels = parts(thin, diagonals=True)
+    boxes = part_boxes(labels)
+    ends = np.union1d(touching_border(labels), labels[grown(seam, 2 * radius) & thin])
     long = [k for k in ends if max(side.stop - side.start for side in boxes[k - 1]) > 8 * radius]
     return np.where(np.isin(labels, long), 0, probability).astype(np.float32)
 
@@ -186,34 +185,24 @@ def _with_sorted_gaps(
     background = probability <= 0.5
     small = _PINHOLE_SHARE * (~background).sum()
     reach = 3
-    ground = _grown(open_ground(background & smooth), reach)
-    cut_off, _ = ndimage.label(background & ~ground)
-    near_sharp = _grown(~smooth, 2)
+    ground = grown(open_ground(background & smooth), reach)
+    cut_off = parts(background & ~ground)
+    near_sharp = grown(~smooth, 2)
     ringed = (probability > 0.9) | ~background & smooth  # sharp and unsure: the narrowing end of a gap
     sorted_ = probability.copy()
-    for index, box in enumerate(ndimage.find_objects(cut_off), start=1):
-        grown = tuple(slice(max(0, side.start - reach - 1), side.stop + reach + 1) for side in box)
-        patch = cut_off[grown] == index
-        around = _grown(patch, reach) & ~_grown(patch, reach - 1)
-        ring = around & ringed[grown]
-        contrast = np.abs(rgb[grown][ring] - rgb[grown][patch].mean(0)).max(-1)
-        soft = (contrast < _GAP_CONTRAST) | ~near_sharp[grown][ring]
+    for index, box in enumerate(part_boxes(cut_off), start=1):
+        window = tuple(slice(max(0, side.start - reach - 1), side.stop + reach + 1) for side in box)
+        patch = cut_off[window] == index
+        around = grown(patch, reach) & ~grown(patch, reach - 1)
+        ring = around & ringed[window]
+        contrast = np.abs(rgb[window][ring] - rgb[window][patch].mean(0)).max(-1)
+        soft = (contrast < _GAP_CONTRAST) | ~near_sharp[window][ring]
         fades = len(soft) > 0.3 * around.sum() and soft.mean() > 0.25
-        beside = (_grown(patch, 1) & ground[grown]).any()
+        beside = (grown(patch, 1) & ground[window]).any()
         if beside and patch.sum() < 5 * reach**2:
             continue  # a corner that the ground's disc doesn't reach into
         pinhole = not beside and patch.sum() < small
         noise = not beside and patch.sum() < reach**2
-        if fades or noise or pinhole and np.median(distance[grown][patch]) > _PINHOLE_DISTANCE:
-            sorted_[grown][patch] = 1.0
+        if fades or noise or pinhole and np.median(distance[window][patch]) > _PINHOLE_DISTANCE:
+            sorted_[window][patch] = 1.0
     return sorted_
-
-
-def touching_border(labels: Int[np.ndarray, "height width"]) -> Int[np.ndarray, " touching"]:
-    """Labels, other than 0, that occur on the outermost pixels."""
-    edge = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
-    return edge[edge > 0]
-
-
-def _grown(mask: Bool[np.ndarray, "height width"], pixels: int) -> Bool[np.ndarray, "height width"]:
-    return ndimage.binary_dilation(mask, iterations=pixels)

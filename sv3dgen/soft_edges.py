@@ -9,6 +9,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import ndimage
 
+from sv3dgen.masks import grown, shrunk
+
 _NOISE_LEVELS = 5.0  # a pixel that differs from the background by less shows nothing of the object
 
 
@@ -25,11 +27,10 @@ def soft_cutout(
     nearest background pixels stand in.
     """
     solid = probability > 0.5
-    ball = ndimage.generate_binary_structure(2, 1)
-    surely_object = ndimage.binary_erosion(solid, ball, iterations=band_px, border_value=1)
+    surely_object = shrunk(solid, band_px)
     # Narrow gaps end in pixels that are hardly decided; deep inside, the same is only noise.
-    surely_object &= (probability > 0.75) | ndimage.binary_erosion(solid, ball, iterations=2 * band_px, border_value=1)
-    surely_background = ~ndimage.binary_dilation(solid, ball, iterations=band_px)
+    surely_object &= (probability > 0.75) | shrunk(solid, 2 * band_px)
+    surely_background = ~grown(solid, band_px)
     if not surely_background.any():
         surely_background = ~solid
     if backdrop is None:
