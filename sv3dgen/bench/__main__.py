@@ -1,7 +1,8 @@
 """Measure speed and quality.
 
 kernels: each kernel beside its plain-torch reference. stages: a whole run by part, and what plain torch would need.
-objects: a folder of objects from views to mesh, each against its ground truth.
+objects: a folder of objects from views to mesh, each against its ground truth. memory: what SV3D takes at full size.
+elevation: how well silhouettes tell the elevation of a photo.
 """
 
 import argparse
@@ -64,9 +65,23 @@ def _objects(options: argparse.Namespace) -> tuple[dict[str, Any], str | None]:
     return report, f"{options.out}"
 
 
+def _memory(options: argparse.Namespace) -> tuple[dict[str, Any], str | None]:
+    from sv3dgen.bench import memory
+
+    report = memory.measure(options.device, options.only, run=not options.computed)
+    return report, memory.markdown(report)
+
+
+def _elevation(options: argparse.Namespace) -> tuple[dict[str, Any], str | None]:
+    from sv3dgen.bench import elevation
+
+    report = elevation.measure(options.meshes, only=options.only)
+    return report, elevation.markdown(report)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m sv3dgen.bench", description=(__doc__ or "").partition("\n")[0])
-    commands = parser.add_subparsers(required=True, metavar="kernels|stages|objects")
+    commands = parser.add_subparsers(required=True, metavar="kernels|stages|objects|memory|elevation")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="JSON instead of a table")
 
@@ -88,6 +103,17 @@ def _parser() -> argparse.ArgumentParser:
     objects.add_argument("--only", nargs="*", default=[], help="words: objects whose names hold one of them")
     objects.add_argument("--set", dest="settings", nargs="*", default=[], help="settings for launch.py, key=value")
     objects.set_defaults(measure=_objects)
+
+    memory = commands.add_parser("memory", parents=[common], help="what SV3D's parts and plans take at full size")
+    memory.add_argument("--device", default="cpu", help="cpu (minutes) or cuda; calls run there with random weights")
+    memory.add_argument("--only", nargs="*", default=[], help="words: stages whose names hold one, such as unet")
+    memory.add_argument("--computed", action="store_true", help="no calls: the computed peaks alone (seconds)")
+    memory.set_defaults(measure=_memory)
+
+    elevation = commands.add_parser("elevation", parents=[common], help="estimated elevations of known objects' orbits")
+    elevation.add_argument("--meshes", type=Path, required=True, help="folder with GLB files, also in its folders")
+    elevation.add_argument("--only", nargs="*", default=[], help="words: objects whose names hold one of them")
+    elevation.set_defaults(measure=_elevation)
     return parser
 
 

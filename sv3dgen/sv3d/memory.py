@@ -5,7 +5,7 @@ None of it but the precision changes a result by more than rounding.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,11 +13,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from sv3dgen.devices import find_device
 from sv3dgen.errors import InputError
 from sv3dgen.sv3d.denoiser import Network
 
 Precision = Literal["float32", "bfloat16", "float16"]
-_DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+PRECISIONS: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,43 +38,68 @@ class MemoryPlan:
     def __post_init__(self) -> None:
         for key in ("unet", "image_encoder", "vae", "autocast"):
             name = getattr(self, key)
-            if name not in _DTYPES and not (key == "autocast" and name is None):
-                raise InputError(f"memory.{key}={name}: expected one of {', '.join(_DTYPES)}")
+            if name not in PRECISIONS and not (key == "autocast" and name is None):
+                raise InputError(f"memory.{key}={name}: expected one of {', '.join(PRECISIONS)}")
         for key in ("encode_chunk", "decode_chunk", "clips_together"):
             if getattr(self, key) < 1:
                 raise InputError(f"memory.{key}={getattr(self, key)}: expected at least 1")
 
     @property
     def unet_dtype(self) -> torch.dtype:
-        return _DTYPES[self.unet]
+        return PRECISIONS[self.unet]
 
     @property
     def image_encoder_dtype(self) -> torch.dtype:
-        return _DTYPES[self.image_encoder]
+        return PRECISIONS[self.image_encoder]
 
     @property
     def vae_dtype(self) -> torch.dtype:
-        return _DTYPES[self.vae]
+        return PRECISIONS[self.vae]
 
     def computing(self, device: torch.device) -> torch.autocast:
         """The context in which the UNet and the image encoder are called."""
         if self.autocast is None or self.autocast == "float32":
             return torch.autocast(device.type, enabled=False)
-        return torch.autocast(device.type, dtype=_DTYPES[self.autocast])
+        return torch.autocast(device.type, dtype=PRECISIONS[self.autocast])
+
+
+PLANS: dict[str, MemoryPlan] = {
+    "8gb": MemoryPlan(
+        unet="float16",
+        image_encoder="float16",
+        autocast="float16",
+        decode_chunk=3,
+        offload=True,
+        halves_together=False,
+    ),
+    "12gb": MemoryPlan(unet="float16", image_encoder="float16", autocast="float16", decode_chunk=3),
+    "16gb": MemoryPlan(unet="float16", image_encoder="float16", autocast="float16", decode_chunk=5),
+    "24gb": MemoryPlan(autocast="float16", decode_chunk=7),  # float32 weights under autocast, as the official script
+    "cpu": MemoryPlan(decode_chunk=1, halves_together=False),  # exact; nothing is faster there in larger calls
+}
+"""By the memory of a card; `conf/memory/` holds the same, docs/memory.md the peak of each (`footprint.plan_peak`)."""
 
 
 def plan_for(device: torch.device | str) -> MemoryPlan:
     """The fast plan of a device: half precision where it computes in it natively, else float32.
 
-    bfloat16 before float16, whose range the UNet's activations can leave.
+    bfloat16 before float16, whose range the UNet's activations can leave. A GPU gets the largest plan that it holds.
     """
-    device = torch.device(device)
+    device = find_device(device)
     if device.type == "cuda":
         half = "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
-        return MemoryPlan(unet=half, image_encoder=half, autocast=half)
+        return plan_for_gpu(torch.cuda.get_device_properties(device).total_memory, half)
     if device.type == "cpu" and cpu_computes_bfloat16():
-        return MemoryPlan(unet="bfloat16", image_encoder="bfloat16", autocast="bfloat16", halves_together=False)
-    return MemoryPlan()
+        return replace(PLANS["cpu"], unet="bfloat16", image_encoder="bfloat16", autocast="bfloat16")
+    return PLANS["cpu"] if device.type == "cpu" else MemoryPlan()
+
+
+def plan_for_gpu(memory_bytes: int, half: Precision) -> MemoryPlan:
+    """The fastest plan in half precision for a card of some size; below 8 GB it is that of 8 GB, which may fit."""
+    if memory_bytes >= 23e9:  # what cards sold as 24 GB have, or a little more
+        return MemoryPlan(unet=half, image_encoder=half, autocast=half, decode_chunk=7)
+    name = "16gb" if memory_bytes >= 15e9 else "12gb" if memory_bytes >= 11.5e9 else "8gb"
+    return replace(PLANS[name], unet=half, image_encoder=half, autocast=half)
 
 
 def cpu_computes_bfloat16(cpuinfo: str | Path = "/proc/cpuinfo") -> bool:
