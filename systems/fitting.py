@@ -50,8 +50,9 @@ class LastCheckpoint(lightning.Callback):
 class Interrupt(lightning.Callback):
     """Ends every stage early once the user has pressed Ctrl+C; a second Ctrl+C quits at once."""
 
-    def __init__(self) -> None:
-        self.requested = False
+    def __init__(self, outcome: str = "finishing with the mesh there is") -> None:
+        """`outcome` tells the user what becomes of the run."""
+        self.requested, self.outcome = False, outcome
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -69,7 +70,7 @@ class Interrupt(lightning.Callback):
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
-        print("Stopping: finishing with the mesh there is. Press Ctrl+C again to quit at once.", flush=True)
+        print(f"Stopping: {self.outcome}. Press Ctrl+C again to quit at once.", flush=True)
 
 
 def saved_stage(checkpoint: Path) -> str:

@@ -1,0 +1,114 @@
+"""What a model in training makes of held-back objects, every so often."""
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from sv3dgen.atomic import atomic_write
+from sv3dgen.data.orbit_dataset import OrbitSample
+from sv3dgen.evaluate_nvs import spread
+from sv3dgen.lpips import load_lpips
+from sv3dgen.nvs_evaluation import (
+    COPY,
+    MEAN,
+    MODEL,
+    SHUFFLED,
+    Evaluation,
+    evaluate_orbits,
+    markdown,
+    mean_of_images,
+    report,
+)
+from sv3dgen.orbit_pictures import write_orbits
+from systems.training_batches import TrainingBatches
+from systems.training_callbacks import at_step
+
+log = logging.getLogger(__name__)
+
+PICTURED_ORBITS = 8
+
+
+class OrbitValidation(lightning.Callback):
+    """Samples `orbits` orbits of each kind with the averaged weights every `every_steps` steps (0: only at the end).
+
+    Leaves RUN/validation/STEP.json with all scores, STEP_KIND.png and .mp4, the means in the loggers, and a table.
+    `steps` of the sampler are fewer than a user's. Always the same orbits and noise, so that steps compare.
+    """
+
+    def __init__(
+        self,
+        *,
+        every_steps: int = 1000,
+        orbits: int = 8,
+        kinds: Sequence[Literal["static", "dynamic"]] | None = None,
+        steps: int = 15,
+        lpips: bool = False,
+        seed: int = 0,
+    ):
+        """`kinds` defaults to those trained on."""
+        self.every_steps, self.orbits, self.kinds, self.steps, self.seed = every_steps, orbits, kinds, steps, seed
+        self.with_lpips = lpips
+        self._validated = -1
+
+    def use(self, batches: TrainingBatches, folder: Path) -> None:
+        """Take the data, of which the test split is drawn, and the run's folder."""
+        self.batches, self.folder = batches, folder / "validation"
+        kinds = batches.kinds if self.kinds is None else self.kinds
+        self.samples: dict[str, list[OrbitSample]] = {}
+        for kind in kinds:
+            dataset = batches.dataset("test", kind=kind)
+            self.samples[kind] = [dataset[index] for index in spread(len(dataset), self.orbits)]
+
+    def on_train_start(self, trainer: lightning.Trainer, module: Any) -> None:
+        self.mean_image = mean_of_images(self.batches.dataset("train"))
+        self.lpips = load_lpips("vgg") if self.with_lpips else None
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, module: Any, outputs: Any, batch: Any, index: int) -> None:
+        if self.every_steps and at_step(trainer, index, self.every_steps):
+            self._validate(trainer, module)
+
+    def on_train_end(self, trainer: lightning.Trainer, module: Any) -> None:
+        if self._validated != trainer.global_step:
+            self._validate(trainer, module)
+
+    def _validate(self, trainer: lightning.Trainer, module: Any) -> None:
+        """The first process works, the others wait."""
+        self._validated = trainer.global_step
+        if trainer.is_global_zero:
+            with module.averaged() as model:
+                evaluations = {
+                    kind: evaluate_orbits(
+                        model,
+                        samples,
+                        self.mean_image,
+                        steps=self.steps,
+                        seed=self.seed,
+                        controls=kind == "dynamic",
+                        lpips=self.lpips,
+                    )
+                    for kind, samples in self.samples.items()
+                }
+            self._tell(trainer, evaluations)
+        trainer.strategy.barrier("validation")
+
+    def _tell(self, trainer: lightning.Trainer, evaluations: dict[str, Evaluation]) -> None:
+        step, numbers = trainer.global_step, report(evaluations)
+        log.info(f"step {step}\n{markdown(evaluations)}")
+        with atomic_write(self.folder / f"{step:07d}.json") as temporary:
+            temporary.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
+        for kind, evaluation in evaluations.items():
+            some = slice(0, PICTURED_ORBITS)
+            sheet = write_orbits(self.folder / f"{step:07d}_{kind}", evaluation.truth[some], evaluation.drawn[some])
+            scores = {name: value for name, value in numbers[kind][MODEL].items() if value is not None}
+            scores |= {f"psnr_of_{name.split()[0]}": numbers[kind][name]["psnr"] for name in (COPY, MEAN)}
+            if SHUFFLED in numbers[kind]:
+                scores["psnr_of_shuffled"] = numbers[kind][SHUFFLED]["psnr"]
+            for logger in trainer.loggers:
+                logger.log_metrics({f"validation/{kind}/{name}": value for name, value in scores.items()}, step)
+                if isinstance(logger, TensorBoardLogger):
+                    logger.experiment.add_image(f"validation/{kind}", sheet, step)

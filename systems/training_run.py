@@ -1,0 +1,114 @@
+"""One training run from composed config to weights, in the run's folder."""
+
+import logging
+import warnings
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from sv3dgen.errors import InputError
+from sv3dgen.progress import ProgressLine
+from sv3dgen.run_folder import RunCard
+from systems.fitting import Interrupt
+from systems.orbit_validation import OrbitValidation
+from systems.reporting import Losses
+from systems.training_batches import TimedLoader, TrainingBatch, TrainingBatches
+from systems.training_callbacks import Throughput, TrainingCheckpoint, Weights
+
+log = logging.getLogger(__name__)
+
+STAGE = "train"
+
+
+def train(config: DictConfig) -> None:
+    """Train `config.train` on `config.batches`. Raises InputError for what only the user can mend."""
+    TrainingRun(config, Path(HydraConfig.get().runtime.output_dir)).execute()
+
+
+class TrainingRun:
+    """A module, its data, and what watches over it; every process of a distributed run has one."""
+
+    def __init__(self, config: DictConfig, folder: Path):
+        self.config, self.folder = config, folder
+        self.batches: TrainingBatches = instantiate(config.batches, _convert_="all")
+        self.batches.dataset("train")  # a folder that is no good is refused before weights are read
+        self.module: lightning.LightningModule = instantiate(config.train, _convert_="all")
+        self.validation: OrbitValidation | None = instantiate(config.validation, _convert_="all")
+        self.checkpoint, self.weights = folder / "checkpoints" / "last.ckpt", folder / "weights" / "model.safetensors"
+        self.throughput, self.interrupt = Throughput(), Interrupt("finishing with the weights there are")
+        settings: dict[str, Any] = instantiate(config.trainer, _target_="builtins.dict", _convert_="all")
+        self.trainer = lightning.Trainer(
+            **settings, max_steps=config.train.steps, callbacks=self._callbacks(settings), use_distributed_sampler=False
+        )
+
+    def execute(self) -> None:
+        """All steps, or those up to an interruption; then the weights are there."""
+        resumed = self.config.resume is not None
+        orbits = Orbits(self.batches, saved_step(self.checkpoint) if resumed else 0)
+        # The row of orbits has no end at which to save.
+        warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before")
+        warnings.filterwarnings("ignore", ".*does not have many workers")  # one is as fast as the training wants it
+        with self._card_stage(), self.interrupt.listening():
+            checkpoint = self.checkpoint if resumed else None
+            self.trainer.fit(self.module, datamodule=orbits, ckpt_path=checkpoint, weights_only=True)
+        log.info(f"weights: {self.weights}")
+
+    def _callbacks(self, trainer: dict[str, Any]) -> list[lightning.Callback]:
+        config, batches_a_step = self.config, trainer.get("accumulate_grad_batches", 1)
+        callbacks = [
+            self.throughput,
+            ProgressLine(STAGE, total_steps=config.train.steps * batches_a_step),
+            self.interrupt,
+            Losses(STAGE, config.losses_every_steps),
+            Weights(self.weights, config.weights_every_steps),
+            TrainingCheckpoint(self.checkpoint, STAGE, config.checkpoint_every_steps),
+        ]
+        if self.validation is not None:
+            self.validation.use(self.batches, self.folder)
+            callbacks.append(self.validation)
+        return callbacks
+
+    def _card_stage(self) -> AbstractContextManager[Any]:
+        """The run's card is the first process's affair."""
+        if not self.trainer.is_global_zero:
+            return nullcontext()
+        plain = OmegaConf.to_container(self.config, resolve=False)
+        assert isinstance(plain, dict)
+        config = {str(key): value for key, value in plain.items()}
+        card = RunCard(self.folder, config=config, seed=self.config.seed, device=str(self.trainer.strategy.root_device))
+        return card.stage(STAGE)
+
+
+class Orbits(lightning.LightningDataModule):
+    """The loader of each process, made once the process knows which one it is."""
+
+    def __init__(self, batches: TrainingBatches, first_step: int):
+        super().__init__()
+        self.batches, self.first_step = batches, first_step
+
+    def train_dataloader(self) -> TimedLoader:
+        trainer = self.trainer
+        assert trainer is not None
+        first = self.first_step * trainer.accumulate_grad_batches
+        return self.batches.loader(first, rank=trainer.global_rank, world=trainer.world_size)
+
+    def transfer_batch_to_device(
+        self, batch: TrainingBatch, device: torch.device, dataloader_idx: int
+    ) -> TrainingBatch:
+        return batch.to(device)
+
+
+def saved_step(checkpoint: Path) -> int:
+    """How many steps a run had done when it saved. Raises InputError where there is nothing to go on with."""
+    if not checkpoint.is_file():
+        raise InputError(f"{checkpoint}: expected the checkpoint of an unfinished run")
+    saved = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)
+    if saved.get("stage") != STAGE:
+        raise InputError(f"{checkpoint}: of stage {saved.get('stage')}, expected the checkpoint of a training run")
+    return saved["global_step"]
