@@ -26,6 +26,7 @@ from sv3dgen.resume import resumed_run
 from sv3dgen.sv3d.safetensors_header import read_header
 from sv3dgen.transforms_json import read_transforms
 
+MATTING = ("auto", "rembg", "classical")  # the methods of matting.py, which imports too much to ask it
 LEAST_FREE_BYTES = 50 * 2**20  # a run's folder holds tens of megabytes
 
 
@@ -191,6 +192,8 @@ def _check_inputs(config: DictConfig) -> None:
 def _check_photo(config: DictConfig) -> None:
     """Raise InputError for a photo, or for weights on this machine, that can't be used."""
     precheck_photo(config.image)
+    if config.matting not in MATTING:
+        raise InputError(f"matting={shown(config.matting)}: expected one of {', '.join(MATTING)}")
     if not 0 < config.foreground_ratio <= 1:
         raise InputError(f"foreground_ratio={shown(config.foreground_ratio)}: expected more than 0, at most 1")
     if config.weights is None:

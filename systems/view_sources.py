@@ -47,7 +47,9 @@ def generate_views(config: DictConfig, nvs: Sv3dNvs, folder: Path, card: RunCard
     if (folder / "transforms.json").is_file():
         return
     size_px = nvs.model.abilities.size_px
-    photo = prepare_photo(config.image, foreground_ratio=config.foreground_ratio, size_px=size_px)
+    photo = prepare_photo(
+        config.image, foreground_ratio=config.foreground_ratio, size_px=size_px, matting=config.matting
+    )
     with atomic_write(folder / "input.png") as temporary:
         photo.image.save(temporary)
     recipe = instantiate(config.orbit) if config.get("orbit") else None

@@ -3,6 +3,7 @@
 import sys
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image, ImageFilter
 from scipy import sparse
 from scipy.sparse.linalg import spsolve
 
+from sv3dgen import command_line, matting
 from sv3dgen.background import fit_background, polynomial_terms, positions
 from sv3dgen.errors import InputError
 from sv3dgen.matting import REMBG_LICENCE, REMBG_MODEL, cut_out
@@ -276,3 +278,7 @@ def test_true_masks_of_rendered_objects(shared, name):
         composite = as_image(rgba[..., :3] * alpha + BACKGROUNDS[background](x, y) * (1 - alpha))
         cutout = cut_out(composite, "a", method="classical")
         assert cutout.doubt is None and overlap(cutout, alpha) > 0.975, background
+
+
+def test_the_command_line_knows_the_methods():
+    assert command_line.MATTING == get_args(matting.Method)
