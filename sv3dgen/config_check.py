@@ -28,6 +28,7 @@ _SCALARS: dict[str, Callable[[Any], bool]] = {
     "Path": lambda value: isinstance(value, str),
     "None": lambda value: value is None,
 }
+MAY_BE_AUTO = {"elevation_deg"}  # numbers that a run can find out for itself
 _MAPPINGS = {"dict", "Mapping", "MutableMapping"}
 _SEQUENCES = {"list", "Sequence", "Iterable"}
 
@@ -100,6 +101,8 @@ def _compare(values: dict, defaults: dict, path: str) -> None:
             continue
         else:
             kind = type(default).__name__
+            if name in MAY_BE_AUTO and value == "auto":
+                continue
             if kind in _SCALARS and not _SCALARS[kind](value):
                 raise InputError(f"{name}={shown(value)}: expected {kind}, such as {shown(default)}")
 

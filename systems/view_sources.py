@@ -7,6 +7,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from sv3dgen.atomic import atomic_write
+from sv3dgen.elevation import estimate_elevation
 from sv3dgen.metrics.image import over_white
 from sv3dgen.photo import prepare_photo
 from sv3dgen.pose_check import check_poses
@@ -52,9 +53,13 @@ def generate_views(config: DictConfig, nvs: Sv3dNvs, folder: Path, card: RunCard
     )
     with atomic_write(folder / "input.png") as temporary:
         photo.image.save(temporary)
+    picture = conditioning_picture(photo.image, size_px)
+    elevation_deg = config.elevation_deg
+    if elevation_deg == "auto":
+        elevation_deg = estimate_elevation(nvs.model, picture, seed=config.seed).elevation_deg
+        card.add_metrics(elevation_deg=elevation_deg)
     recipe = instantiate(config.orbit) if config.get("orbit") else None
-    orbit = nvs.orbit(recipe, config.elevation_deg, config.seed)
-    views = nvs.views(conditioning_picture(photo.image, size_px), orbit, seed=config.seed)
+    views = nvs.views(picture, nvs.orbit(recipe, elevation_deg, config.seed), seed=config.seed)
     card.add_licence("nvs weights", nvs.model.abilities.licence)
     _write_film(views, folder)
     write_views(views, folder)  # last: it is what tells that the views are whole

@@ -13,9 +13,11 @@ from PIL import Image, ImageDraw
 from tiny_checkpoint import TINY, TINY_U, tensors, write_checkpoint
 
 from sv3dgen.command_line import register_resolvers
+from sv3dgen.elevation import ElevationEstimate
 from sv3dgen.errors import InputError
 from sv3dgen.orbits import DynamicOrbit
 from sv3dgen.views import read_views
+from systems import view_sources
 from systems.run import Run
 from systems.sv3d_nvs import Sv3dNvs
 
@@ -137,3 +139,11 @@ def test_settings_that_cannot_be(settings, told):
 
 def test_generated_views_have_a_hull_with_votes(photo, weights, tmp_path):
     assert Run(composed(photo, weights, "system=sv3d_nerf"), tmp_path).coarse.hull_miss_votes == 2
+
+
+def test_the_elevation_is_estimated_where_it_is_asked_for(photo, weights, tmp_path, monkeypatch):
+    found = ElevationEstimate(23.0, True, "", 1.0, 1.0)
+    monkeypatch.setattr(view_sources, "estimate_elevation", lambda model, picture, seed: found)
+    Run(composed(photo, weights, "elevation_deg=auto"), tmp_path).execute()
+    assert float(read_views(tmp_path / "views").elevation_deg[-1]) == pytest.approx(23, abs=1e-4)
+    assert json.loads((tmp_path / "run.json").read_text())["metrics"]["elevation_deg"] == 23.0
