@@ -1,0 +1,1 @@
+"""Endless textured objects made of nothing but a seed."""
