@@ -4,12 +4,14 @@ Masks and cameras of an orbit agree with one visual hull only where the cameras 
 the hull loses parts that the masks show. A body of revolution about the vertical axis looks the same from all around,
 so that every elevation explains its silhouettes; such an object is told by a flat score and gets the fixed elevation.
 
-Scale and height of the object in the pictures don't matter: the hull is carved wherever the silhouettes put it.
+Scale and height of the object in the pictures don't matter: the hull is carved wherever the silhouettes put it. The
+axis that it turns about may be beside the middle, as in recentred pictures: it is where all silhouettes together are
+centred, as what reaches farthest from the axis reaches as far to either side in the course of a turn.
 """
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Protocol, runtime_checkable
 
@@ -33,8 +35,8 @@ FEW_STEPS = 10  # enough for silhouettes
 _SIZE_PX = 80  # of the masks, which `silhouettes.agreement` is made for
 _FIRST_STEP_DEG, _LAST_STEP_DEG = 8.0, 1.0
 _FAR_DEG = 12.0  # from the best elevation: where a score that tells elevations apart has fallen ..
-_FALL = 0.012  # .. by this much of the masks' area
-_CONSISTENT = 0.6  # agreement of views that show one object at all
+_FALL = 0.006  # .. by this much of the masks' area
+_CONSISTENT = 0.4  # agreement of views that show one object at all
 
 Walk = Callable[[Orbit], Bool[Tensor, "views height width"]]  # the masks of an orbit
 
@@ -138,7 +140,11 @@ def _climb(score: Callable[[float], float], lowest_deg: float, highest_deg: floa
 
 def _agreement_at(masks: Bool[Tensor, "views height width"], elevation_deg: float) -> float:
     orbit = orbit_by_name("static", elevation_deg=elevation_deg, frames=len(masks))
-    return agreement(Silhouettes(masks, orbit.cameras(size_px=masks.shape[-1])))
+    cameras = orbit.cameras(size_px=masks.shape[-1])
+    columns = masks.any(0).any(0).nonzero()[:, 0]
+    center_px = cameras.center_px.clone()
+    center_px[:, 0] = (columns[0] + columns[-1] + 1) / 2
+    return agreement(Silhouettes(masks, replace(cameras, center_px=center_px)))
 
 
 def _small(masks: Bool[Tensor, "views height width"]) -> Bool[Tensor, "views small_height small_width"]:

@@ -58,6 +58,10 @@ def test_size_and_height_in_the_picture_do_not_matter():
     assert abs(elevation_of_orbit(masks(20, smaller)).elevation_deg - 20) <= 2
 
 
+def test_the_axis_may_be_beside_the_middle():
+    assert abs(elevation_of_orbit(masks(20).roll(5, dims=2)).elevation_deg - 20) <= 2
+
+
 @pytest.mark.parametrize("parts", [VASE, (((0.0, 0.0, 0.0), (0.4, 0.4, 0.4)),)], ids=["vase", "sphere"])
 def test_bodies_of_revolution_get_the_fixed_elevation(parts):
     estimate = elevation_of_orbit(masks(25, parts))

@@ -47,9 +47,8 @@ class Degradation:
 _RECENTRED = Degradation(orbit_scale=0.1, orbit_shift_px=20.0)
 DEGRADATIONS = {
     "none": Degradation(),
-    "recentred: scale 10 %, shift 20 px": _RECENTRED,
-    ".. and each frame shifted 2 px": replace(_RECENTRED, frame_shift_px=2.0),
-    ".. and each frame shifted 8 px, scaled 2 %": replace(_RECENTRED, frame_shift_px=8.0, frame_scale=0.02),
+    "recentred, each frame shifted by up to 2 px": replace(_RECENTRED, frame_shift_px=2.0),
+    "recentred, each by up to 8 px, scaled by up to 2 %": replace(_RECENTRED, frame_shift_px=8.0, frame_scale=0.02),
 }
 
 
