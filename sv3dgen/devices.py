@@ -13,7 +13,8 @@ def find_device(name: torch.device | str) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise InputError(f"device={name}: expected auto, cpu, cuda or mps") from None
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    present = (device.index or 0) < torch.cuda.device_count()
+    there = {"cpu": True, "cuda": present, "mps": torch.backends.mps.is_available()}
     if not there.get(device.type, False):
         raise InputError(f"device={name}: there is no such device here, see python -m sv3dgen.doctor")
     return device

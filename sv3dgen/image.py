@@ -44,7 +44,7 @@ def read_rgba(path: str | Path) -> Image.Image:
     path = Path(path)
     with open_image(path) as image:
         _check_checksums(image, path)
-        return _to_rgba(image, path)
+        return to_rgba(image, path)
 
 
 def read_photo(path: str | Path) -> Image.Image:
@@ -63,7 +63,7 @@ def read_photo(path: str | Path) -> Image.Image:
             log.info("%s: holds %d pictures; the first is taken", path, pictures)
         _check_checksums(image, path)
         turn = _UPRIGHT.get(_orientation(image))
-        upright = _to_rgba(image, path)
+        upright = to_rgba(image, path)
         return upright if turn is None else upright.transpose(turn)
 
 
@@ -201,7 +201,8 @@ def _check_checksums(image: Image.Image, path: Path) -> None:
             unread.verify()
 
 
-def _to_rgba(image: Image.Image, path: Path) -> Image.Image:
+def to_rgba(image: Image.Image, path: str | Path) -> Image.Image:
+    """An image of any mode as 8-bit RGBA; `path` is for messages."""
     if image.mode.startswith("I;16") or image.mode == "I":
         # PIL's own conversion clips at 255. Mode "I" is what some versions call a 16-bit PNG.
         scaled = image.convert("I").point(lambda level: level * (255 / 65535) + 0.5)

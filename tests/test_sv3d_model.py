@@ -196,6 +196,37 @@ def test_transparent_pictures_and_files_are_recentred(model, tmp_path, as_file):
     torch.testing.assert_close(where, torch.full((2,), (SIZE_PX - 1) / 2), atol=1.0, rtol=0)
 
 
+def test_a_file_is_read_as_a_photo(model, tmp_path):
+    bar = Image.new("RGB", (80, 60), "white")
+    bar.paste((200, 30, 30), (10, 25, 70, 35))
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    bar.save(tmp_path / "bar.jpg", exif=turned, quality=95)
+    shown = model(tmp_path / "bar.jpg", orbit(), steps=1).images[-1, 3] > 0
+    assert shown.any(1).sum() > 3 * shown.any(0).sum()  # upright
+
+
+@pytest.mark.parametrize("mode", ["LA", "P"])
+def test_transparency_of_any_mode_counts(model, mode):
+    square = Image.new("RGBA", (60, 60))
+    square.paste((90, 90, 90, 255), (5, 5, 25, 25))
+    expected = model(square, orbit(), steps=1).images[-1]
+    assert (model(square.convert(mode), orbit(), steps=1).images[-1].int() - expected.int()).abs().max() <= 2
+
+
+def test_sixteen_bit_pictures_are_scaled(model):
+    grey = Image.fromarray(np.full((SIZE_PX, SIZE_PX), 257 * 100, dtype=np.uint16))
+    assert model(grey, orbit(), steps=1).images[-1, :3].unique().tolist() == [100]
+
+
+@pytest.mark.parametrize("value", [255.0, -1.0, float("nan")])
+def test_tensors_of_another_range_are_refused(model, value):
+    picture = disc()
+    picture[0, 3, 4] = value
+    with pytest.raises(InputError, match="expected sRGB in"):
+        model(picture, orbit())
+
+
 def test_weights_that_are_none_are_refused(tmp_path):
     with pytest.raises(InputError, match="nothing.safetensors"):
         SV3D.from_pretrained(tmp_path / "nothing.safetensors")
@@ -208,6 +239,14 @@ def test_published_tiny_weights_load(shared):
     assert len(views) == 21
 
 
+def test_a_device_that_is_not_here_is_refused(shared):
+    weights = shared / "parity" / "dev" / "model.safetensors"
+    assert SV3D.from_pretrained(weights, device="auto", memory=MemoryPlan()).device.type in ("cpu", "cuda")
+    for device in ("mars", "cuda:99"):
+        with pytest.raises(InputError, match=f"device={device}"):
+            SV3D.from_pretrained(weights, device=device, memory=MemoryPlan())
+
+
 def test_offloaded_parts_go_home_without_a_copy():
     part = torch.nn.BatchNorm1d(3)
     before = [tensor.data_ptr() for tensor in (*part.parameters(), *part.buffers())]
@@ -216,12 +255,13 @@ def test_offloaded_parts_go_home_without_a_copy():
     assert [tensor.data_ptr() for tensor in (*part.parameters(), *part.buffers())] == before
 
 
-def test_plans():
+def test_plans(monkeypatch):
     with pytest.raises(InputError, match="decode_chunk=0"):
         MemoryPlan(decode_chunk=0)
     assert MemoryPlan().unet_dtype == MemoryPlan().vae_dtype == MemoryPlan().image_encoder_dtype == torch.float32
     assert plan_for("cpu").unet == ("bfloat16" if cpu_computes_bfloat16() else "float32")
-    assert plan_for("meta") == MemoryPlan()
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert plan_for("mps") == MemoryPlan()
 
 
 @pytest.mark.parametrize(

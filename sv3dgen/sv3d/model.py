@@ -10,10 +10,11 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
+from sv3dgen.devices import find_device
 from sv3dgen.errors import InputError
 from sv3dgen.interfaces import NVSAbilities, NVSModel
 from sv3dgen.orbits import Orbit
-from sv3dgen.sv3d.checkpoint import load_parts
+from sv3dgen.sv3d.checkpoint import filled_parts
 from sv3dgen.sv3d.checkpoint_contents import read_contents, variant_of
 from sv3dgen.sv3d.conditioning import Condition, frame_vector
 from sv3dgen.sv3d.config import SV3DConfig, sv3d_p, sv3d_u
@@ -50,7 +51,7 @@ class SV3D(NVSModel):
         device: torch.device | str = "cpu",
         memory: MemoryPlan | None = None,
         licence: str = "unknown",
-    ):
+    ) -> None:
         """Takes the parts as they are, in the dtypes of `memory` (default: exact, in float32)."""
         self.config, self.device, self.memory = config, torch.device(device), memory or MemoryPlan()
         self.unet = unet.eval().requires_grad_(False).to(self.memory.unet_dtype)
@@ -78,13 +79,14 @@ class SV3D(NVSModel):
 
         `variant` chooses where both lie together. `memory` defaults to the device's fast plan, in half precision where
         the device computes in it; `MemoryPlan()` is exact. Sizes are those of `config`, else of a config.json beside
-        the file, else the released ones. Raises InputError, naming file and key, where the weights are no good.
+        the file, else the released ones. `device` may be auto. Raises InputError, naming file and key, where the
+        weights are no good.
         """
+        device = find_device(device)
         path, plan = find_weights(weights, variant), memory or plan_for(device)
         contents = read_contents(path, config)
-        parts = load_parts(
-            path,
-            contents.config,
+        parts = filled_parts(
+            contents,
             dtypes={"unet": plan.unet_dtype, "vae": plan.vae_dtype, "image_encoder": plan.image_encoder_dtype},
             device="cpu" if plan.offload else device,
         )

@@ -9,13 +9,14 @@ from PIL import Image
 from torch import Tensor
 
 from sv3dgen.errors import InputError
-from sv3dgen.image import object_mask, read_rgba, with_alpha
+from sv3dgen.image import has_cutout, object_mask, to_rgba
 from sv3dgen.orbits import Orbit
+from sv3dgen.photo import prepare_photo
 from sv3dgen.recentre import recentred
 from sv3dgen.views import PosedViews
 
 _WHITE = (255, 255, 255)
-
+_OVERSHOOT = 0.1  # beyond [0, 1], as resizing leaves it: cut off; what is farther out is of another range
 
 Picture = Float[Tensor, "3 height width"] | Image.Image | str | Path
 
@@ -23,15 +24,20 @@ Picture = Float[Tensor, "3 height width"] | Image.Image | str | Path
 def conditioning_picture(picture: Picture, size_px: int) -> Float[Tensor, "3 size size"]:
     """The picture as [3, size_px, size_px], sRGB in [0, 1], float32, on the CPU.
 
-    A file is read and its object recentred on white, as is a PIL image with transparency. A PIL image without is taken
-    as it is, on white, and scaled. A tensor must have the shape and lie on white already. Raises InputError on any
-    other shape, and on files that are no good.
+    A file is read as a photo: turned upright, its object cut out and recentred on white as officially
+    (`photo.prepare_photo` has the choices). A PIL image with transparency is recentred too; one without is taken as it
+    is, on white, and scaled. A tensor must have the shape and lie on white already. Raises InputError on any other
+    shape or range, and on files that are no good.
     """
     if isinstance(picture, Tensor):
         if picture.shape != (3, size_px, size_px):
             shape = "x".join(str(size) for size in picture.shape)
             raise InputError(f"image: a tensor of {shape}, expected 3x{size_px}x{size_px}, recentred on white")
-        return picture.detach().float().cpu().clamp(0, 1)
+        values = picture.detach().float().cpu()
+        if not ((values >= -_OVERSHOOT) & (values <= 1 + _OVERSHOOT)).all():  # nor is NaN
+            low, high = float(values.min()), float(values.max())
+            raise InputError(f"image: a tensor of values from {low:g} to {high:g}, expected sRGB in [0, 1]")
+        return values.clamp(0, 1)
     image = _recentred(picture, size_px)
     if image.width != image.height:
         raise InputError(f"image: {image.width}x{image.height} pixels, expected a square or a transparent background")
@@ -40,12 +46,11 @@ def conditioning_picture(picture: Picture, size_px: int) -> Float[Tensor, "3 siz
 
 
 def _recentred(picture: Image.Image | str | Path, size_px: int) -> Image.Image:
-    """On white and square, where there is anything that tells the object from its background."""
+    """On white and square, but for a PIL image that is opaque."""
     if not isinstance(picture, Image.Image):
-        picture = with_alpha(read_rgba(picture), Path(picture))
-    if picture.mode != "RGBA" or picture.getchannel("A").getextrema()[0] == 255:
-        return picture
-    return recentred(picture, foreground_ratio=None, size_px=size_px)
+        return prepare_photo(picture, size_px=size_px).image
+    image = to_rgba(picture, "image")
+    return recentred(image, foreground_ratio=None, size_px=size_px) if has_cutout(image, "image") else image
 
 
 def posed_views(frames: Float[Tensor, "frames 3 height width"], orbit: Orbit) -> PosedViews:
