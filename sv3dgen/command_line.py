@@ -23,7 +23,8 @@ from sv3dgen.kernels.backend import IMPLEMENTATIONS
 from sv3dgen.overrides import commands, first_line, parse, quoted, with_schedules_replaced
 from sv3dgen.precheck import precheck_views
 from sv3dgen.resume import resumed_run
-from sv3dgen.sv3d.safetensors_header import read_header
+from sv3dgen.sv3d.checkpoint_contents import read_contents
+from sv3dgen.sv3d.weights import find_weights
 from sv3dgen.transforms_json import read_transforms
 
 MATTING = ("auto", "rembg", "classical")  # the methods of matting.py, which imports too much to ask it
@@ -41,7 +42,9 @@ def checked_arguments(arguments: list[str], root: Path) -> list[str]:
     flags = parser.parse_args(arguments)
     if flags.hydra_help or flags.shell_completion or flags.config_name or flags.config_path or flags.config_dir:
         return arguments  # Hydra's own affairs, or somebody else's config
-    settings = [quoted(text) for text in flags.overrides]
+    # `data` is a group of the 3D stages; in training it names the folder to train on.
+    given = [re.sub(r"^data=", "dataset=", text) for text in flags.overrides]
+    settings = [quoted(text) for text in given]
     others = [text for text in arguments if text not in flags.overrides]
     resumed = resumed_run(settings, sweeping=flags.multirun)
     settings = with_schedules_replaced(settings if resumed is None else resumed.settings)
@@ -173,6 +176,9 @@ def _check_choices(config: DictConfig) -> None:
 
 
 def _check_inputs(config: DictConfig) -> None:
+    if "train" in (OmegaConf.select(config, "system.stages") or ()):
+        _check_dataset(config.dataset)
+        return
     if config.views is not None and config.image is not None:
         raise InputError(f"views={config.views} and image={config.image}: expected one of them")
     if config.image is not None:
@@ -191,6 +197,14 @@ def _check_inputs(config: DictConfig) -> None:
         )
 
 
+def _check_dataset(folder: str | None) -> None:
+    """Raise InputError where there are no rendered orbits to train on; what is in them is looked at later."""
+    if folder is None:
+        raise InputError("nothing to train on: expected data=FOLDER, made by python -m sv3dgen.render_dataset")
+    if not (Path(folder) / "dataset.json").is_file():
+        raise InputError(f"data={folder}: no dataset.json there; expected a folder of python -m sv3dgen.render_dataset")
+
+
 def _check_photo(config: DictConfig) -> None:
     """Raise InputError for a photo, or for weights on this machine, that can't be used."""
     precheck_photo(config.image)
@@ -204,8 +218,8 @@ def _check_photo(config: DictConfig) -> None:
             f"weights=stabilityai/sv3d after accepting the licence at https://huggingface.co/stabilityai/sv3d"
         )
     weights = Path(config.weights).expanduser()
-    if weights.is_file() and weights.suffix != ".json":
-        read_header(weights)
+    if weights.exists():
+        read_contents(find_weights(weights))
 
 
 def _check_folder(folder: Path) -> None:

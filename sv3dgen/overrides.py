@@ -10,7 +10,7 @@ from hydra.errors import HydraException
 
 from sv3dgen.errors import InputError
 
-PATH_KEYS = ("views", "image", "resume")
+PATH_KEYS = ("views", "image", "weights", "dataset", "resume", "name", "hydra.run.dir", "hydra.sweep.dir")
 MAX_CHOICES = 64  # of one swept key: looked at before the first run starts
 
 

@@ -34,6 +34,11 @@ def run(config: DictConfig) -> None:
     """A photo or posed views to a mesh, or to views, in the run's folder. InputError for a user's mistake."""
     for operation, backend in config.kernels.items():
         set_backend(str(operation), backend)
+    if "train" in config.system.stages:
+        from systems.training_run import train  # what only training needs
+
+        train(config)
+        return
     Run(config, Path(HydraConfig.get().runtime.output_dir)).execute()
 
 

@@ -120,6 +120,7 @@ def here(tmp_path: Path, views_folder: Path, monkeypatch: pytest.MonkeyPatch) ->
         ("image=a.png", "a.png: no such file"),
         ("image=toy/000.png", "image=toy/000.png: no model to make its views; expected weights=FILE"),
         ("image=toy/000.png weights=toy/000.png", "toy/000.png: "),
+        ("system=sv3d_nerf image=toy/000.png weights=orbit.mp4", "orbit.mp4: "),
         ("image=toy/000.png weights=w foreground_ratio=1.5", "foreground_ratio=1.5: expected more than 0"),
         ("image=toy/000.png weights=w matting=magic", "matting=magic: expected one of auto, rembg"),
         ("views=toy elevation_deg=auto", "elevation_deg=auto: estimated of a photo only"),

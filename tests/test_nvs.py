@@ -15,7 +15,8 @@ from tiny_checkpoint import TINY, TINY_U, tensors, write_checkpoint
 from sv3dgen.command_line import register_resolvers
 from sv3dgen.elevation import ElevationEstimate
 from sv3dgen.errors import InputError
-from sv3dgen.orbits import DynamicOrbit
+from sv3dgen.orbits import SV3D_FRAMES, DynamicOrbit
+from sv3dgen.sv3d.config import SV3DConfig
 from sv3dgen.views import read_views
 from systems import view_sources
 from systems.run import Run
@@ -147,3 +148,7 @@ def test_the_elevation_is_estimated_where_it_is_asked_for(photo, weights, tmp_pa
     Run(composed(photo, weights, "elevation_deg=auto"), tmp_path).execute()
     assert float(read_views(tmp_path / "views").elevation_deg[-1]) == pytest.approx(23, abs=1e-4)
     assert json.loads((tmp_path / "run.json").read_text())["metrics"]["elevation_deg"] == 23.0
+
+
+def test_the_sizes_agree_with_the_orbits():
+    assert SV3DConfig().frames == SV3D_FRAMES

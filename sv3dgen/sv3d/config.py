@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sv3dgen.errors import InputError
-from sv3dgen.orbits import SV3D_FRAMES
 
 COND_AUG_DIM = 256  # width of the conditioning noise's embedding, in every variant
+_EDM_SIGMA_MAX = 80.0  # generative-models' own, where a YAML leaves it out; SV3D's has 700
 POSE_DIM = 512  # width of the embedding of each angle, in variants that take poses
 
 
@@ -94,7 +94,7 @@ class SV3DConfig:
     vae: VAEConfig = field(default_factory=VAEConfig)
     image_encoder: ImageEncoderConfig = field(default_factory=ImageEncoderConfig)
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
-    frames: int = SV3D_FRAMES
+    frames: int = 21  # as in orbits.py, which imports torch: sizes are checked before that
     size_px: int = 576
     cond_aug: float = 1e-5  # standard deviation of the noise on the picture that the VAE encodes
 
@@ -134,7 +134,7 @@ def read_official(document: Mapping[str, Any]) -> SV3DConfig:
                 res_blocks=unet["num_res_blocks"],
                 attention_factors=tuple(unet["attention_resolutions"]),
                 head_channels=unet["num_head_channels"],
-                transformer_depth=unet["transformer_depth"],
+                transformer_depth=unet.get("transformer_depth", 1),
                 context_dim=unet["context_dim"],
                 vector_dims=_vector_dims(document["vector_embedders"], unet["adm_in_channels"]),
             ),
@@ -161,7 +161,7 @@ def read_official(document: Mapping[str, Any]) -> SV3DConfig:
             sampler=SamplerConfig(
                 steps=sampler["num_steps"],
                 sigma_min=noise.get("sigma_min", SamplerConfig.sigma_min),
-                sigma_max=noise.get("sigma_max", SamplerConfig.sigma_max),
+                sigma_max=noise.get("sigma_max", _EDM_SIGMA_MAX),
                 rho=noise.get("rho", SamplerConfig.rho),
                 guidance_min=guider.get("min_scale", SamplerConfig.guidance_min),
                 guidance_max=guider.get("max_scale", SamplerConfig.guidance_max),
