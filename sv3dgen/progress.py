@@ -26,9 +26,9 @@ class StageLine:
     The clock is looked at in each step, the loss is read (which waits for a GPU) only when the line is refreshed.
     """
 
-    def __init__(self, stage: str, *, stream: TextIOBase | None = None):
-        """`stream` defaults to stdout."""
-        self.stage = stage
+    def __init__(self, stage: str, *, stream: TextIOBase | None = None, note: Callable[[], str] | None = None):
+        """`stream` defaults to stdout. `note` is asked for what else there is to say, whenever the line is shown."""
+        self.stage, self.note = stage, note
         self.stream = sys.stdout if stream is None else stream
         self.live = self.stream.isatty()
         self._bar: Progress | None = None
@@ -84,6 +84,8 @@ class StageLine:
         since, first = self._marks[0] if self._marks and self._step < self._total else (self._started, self._first)
         rate = (self._step - first) / (now - since) if self._step > first else 0.0
         rest = status(self._step, self._total, elapsed_s, rate, self._loss)
+        note = "" if self.note is None else self.note()
+        rest += f", {note}" if note else ""
         if self._bar is not None:
             self._bar.update(self._task, completed=self._step, rest=rest, refresh=True)
         else:
@@ -94,9 +96,16 @@ class StageLine:
 class ProgressLine(lightning.Callback):
     """The line of a stage that Lightning trains."""
 
-    def __init__(self, stage: str, *, total_steps: int | None = None, stream: TextIOBase | None = None):
-        """`total_steps` defaults to the trainer's max_steps; `stream` to stdout."""
-        self.line, self.total_steps = StageLine(stage, stream=stream), total_steps
+    def __init__(
+        self,
+        stage: str,
+        *,
+        total_steps: int | None = None,
+        stream: TextIOBase | None = None,
+        note: Callable[[], str] | None = None,
+    ):
+        """`total_steps` defaults to the trainer's max_steps; `stream` and `note` are the line's."""
+        self.line, self.total_steps = StageLine(stage, stream=stream, note=note), total_steps
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         self.line.start(_steps_done(trainer), self.total_steps or max(trainer.max_steps, 0))

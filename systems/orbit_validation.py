@@ -77,24 +77,23 @@ class OrbitValidation(lightning.Callback):
             self._validate(trainer, module)
 
     def _validate(self, trainer: lightning.Trainer, module: Any) -> None:
-        """The first process works, the others wait."""
+        """All processes do the same, as sharded weights ask for, and the first one tells."""
         self._validated = trainer.global_step
+        with module.averaged() as model:
+            evaluations = {
+                kind: evaluate_orbits(
+                    model,
+                    samples,
+                    self.mean_image,
+                    steps=self.steps,
+                    seed=self.seed,
+                    controls=kind == "dynamic",
+                    lpips=self.lpips,
+                )
+                for kind, samples in self.samples.items()
+            }
         if trainer.is_global_zero:
-            with module.averaged() as model:
-                evaluations = {
-                    kind: evaluate_orbits(
-                        model,
-                        samples,
-                        self.mean_image,
-                        steps=self.steps,
-                        seed=self.seed,
-                        controls=kind == "dynamic",
-                        lpips=self.lpips,
-                    )
-                    for kind, samples in self.samples.items()
-                }
             self._tell(trainer, evaluations)
-        trainer.strategy.barrier("validation")
 
     def _tell(self, trainer: lightning.Trainer, evaluations: dict[str, Evaluation]) -> None:
         step, numbers = trainer.global_step, report(evaluations)

@@ -11,6 +11,7 @@ import lightning
 import torch
 from einops import rearrange
 from jaxtyping import Float
+from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor
 
 from sv3dgen.data.orbit_dataset import OrbitBatch
@@ -25,7 +26,9 @@ from sv3dgen.sv3d.memory import MemoryPlan
 from sv3dgen.sv3d.model import SV3D
 from sv3dgen.sv3d.model_config import config_from_fields
 from sv3dgen.sv3d.save_checkpoint import save_official
+from sv3dgen.sv3d.sharding import shard, whole
 from sv3dgen.sv3d.start_weights import load_vae, starting_parts
+from sv3dgen.sv3d.training_attention import prepare_for_training
 from sv3dgen.sv3d.training_draws import Draws, DropRates, draw, frame_weights
 from systems.training_batches import TrainingBatch
 from systems.weighing import check_steps
@@ -94,10 +97,13 @@ class Sv3dFinetune(lightning.LightningModule):
         self.encode_chunk = encode_chunk
         self.unet.checkpointing = checkpointing
         if channels_last:
-            self.unet.to(memory_format=torch.channels_last)
+            for layer in self.unet.modules():
+                if isinstance(layer, torch.nn.Conv2d):
+                    layer.to(memory_format=torch.channels_last)
         self._choose_trained(trains, lora_rank, lora_scale, generator)
         self.ema = Ema(self.trained_parameters(), ema_decay)
         self.last_losses: dict[str, Tensor] = {}
+        self._sharded = False
         self.strict_loading = False  # frozen weights are not in a run's checkpoints
         self.train()  # though nothing in it tells training from using it; Lightning warns where it is not
 
@@ -107,6 +113,7 @@ class Sv3dFinetune(lightning.LightningModule):
         """Thaw what is trained. Adapters stand for the UNet, but its camera branch, which is small, learns itself."""
         for part in trains:
             getattr(self, part).requires_grad_(True)
+        prepare_for_training(self.unet)
         if lora_rank is not None and "unet" in trains:
             add_adapters(self.unet, lora_rank, generator, scale=lora_scale)
             self.unet.add_embedding.requires_grad_(True)
@@ -136,14 +143,22 @@ class Sv3dFinetune(lightning.LightningModule):
     def save_weights(self, path: Path) -> None:
         """Write the averaged weights as an official file in half precision, and their sizes beside it."""
         with self.ema.applied():
-            save_official(self.parts, self.config, path)
+            save_official(self.parts, self.config, path, write=self.global_rank == 0)
 
     def _in_bfloat16(self) -> bool:
         return self._trainer is not None and str(self.trainer.precision).startswith("bf16")
 
+    def configure_model(self) -> None:
+        """Shard what is trained, where the trainer has been told to (trainer=sharded)."""
+        if isinstance(self.trainer.strategy, ModelParallelStrategy) and not self._sharded:
+            self._sharded = True
+            shard((self.unet, self.image_encoder), self.device_mesh["data_parallel"])  # type: ignore[index]
+            self.ema = Ema(self.trained_parameters(), self.ema.decay)
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         parameters = [parameter for _, parameter in self.trained_parameters()]
-        return torch.optim.AdamW(parameters, lr=self.learning_rate_at(0), weight_decay=self.weight_decay)
+        fused = self.trainer.precision != "16-mixed"  # whose gradients have to be unscaled before they are clipped
+        return torch.optim.AdamW(parameters, lr=self.learning_rate_at(0), weight_decay=self.weight_decay, fused=fused)
 
     def learning_rate_at(self, step: int) -> float:
         """Linear warm-up, then constant, or a cosine down to 0 at the last step."""
@@ -157,7 +172,7 @@ class Sv3dFinetune(lightning.LightningModule):
         for group in self.optimizers().param_groups:  # type: ignore[union-attr]
             group["lr"] = self.learning_rate_at(self.global_step)
         per_frame = self.frame_losses(batch)
-        azimuth_deg = batch.orbits.azimuth_deg
+        azimuth_deg = batch.orbits.azimuth_deg.to(per_frame.device)
         loss = (frame_weights(azimuth_deg, self.front_weight) * per_frame).mean()
         if not loss.isfinite():
             names = ", ".join(batch.orbits.names)
@@ -220,7 +235,7 @@ class Sv3dFinetune(lightning.LightningModule):
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Stop before weights are spoilt by gradients that are not finite."""
         gradients = [parameter.grad for _, parameter in self.trained_parameters() if parameter.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
+        norm = whole(torch.nn.utils.get_total_norm(gradients))
         self.last_losses["gradient_norm"] = norm
         scaled = self.trainer.precision == "16-mixed"  # whose scaler skips such steps itself
         if not scaled and not norm.isfinite():

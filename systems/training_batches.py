@@ -36,6 +36,7 @@ class TrainingBatches:
         batch: int = 1,
         kinds: Sequence[Literal["static", "dynamic"]] = ("static", "dynamic"),
         background: Literal["white", "random"] = "white",
+        mirror: bool = False,
         frames: int = 21,
         workers: int = 1,
         prefetch: int = 4,
@@ -47,6 +48,7 @@ class TrainingBatches:
         if batch < 1 or workers < 0 or prefetch < 1:
             raise InputError(f"batches: batch={batch}, workers={workers}, prefetch={prefetch} can't be")
         self.batch, self.workers, self.prefetch, self.seed = batch, workers, prefetch, seed
+        self.mirror = mirror
         self.folder, self.kinds, self.background, self.frames = Path(folder), tuple(kinds), background, frames
 
     def dataset(
@@ -59,6 +61,7 @@ class TrainingBatches:
             kinds=self.kinds if kind is None else (kind,),
             frames=self.frames,
             background=self.background if split == "train" else "white",
+            mirror=self.mirror and split == "train",
             seed=self.seed,
         )
 

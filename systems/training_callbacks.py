@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from sv3dgen.atomic import flush_to_disk
 from sv3dgen.errors import InputError
 from sv3dgen.matrix_speed import matrix_flops
+from sv3dgen.sv3d.sharding import whole
 from systems.fitting import LastCheckpoint
 from systems.training_batches import TimedLoader
 
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 
 @runtime_checkable
 class Exportable(Protocol):
-    """A module that can write what it has learned as a model file."""
+    """A module that can write what it has learned as a model file. All processes ask it to, the first one writes."""
 
     def save_weights(self, path: Path) -> None: ...
 
@@ -37,8 +38,8 @@ class TrainingCheckpoint(LastCheckpoint):
             self.save(trainer)
 
     def save(self, trainer: lightning.Trainer) -> None:
-        module = trainer.lightning_module
-        if not all(parameter.isfinite().all() for parameter in module.parameters() if parameter.requires_grad):
+        trained = [parameter for parameter in trainer.lightning_module.parameters() if parameter.requires_grad]
+        if not all(whole(parameter.detach()).isfinite().all() for parameter in trained):
             raise InputError(f"step {trainer.global_step}: weights are no longer finite; {self.path} is from before")
         partial = self.path.with_name(f".{self.path.name}.partial")  # of the same name in all processes
         trainer.save_checkpoint(partial)
@@ -64,7 +65,7 @@ class Weights(lightning.Callback):
 
     def _write(self, trainer: lightning.Trainer, module: Any) -> None:
         self._written = trainer.global_step
-        if trainer.is_global_zero and isinstance(module, Exportable):
+        if isinstance(module, Exportable):
             module.save_weights(self.path)
 
 

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,8 @@ class TrainingRun:
         self.checkpoint, self.weights = folder / "checkpoints" / "last.ckpt", folder / "weights" / "model.safetensors"
         self.throughput, self.interrupt = Throughput(), Interrupt("finishing with the weights there are")
         settings: dict[str, Any] = instantiate(config.trainer, _target_="builtins.dict", _convert_="all")
+        if isinstance(settings.get("strategy"), str) and settings["strategy"].startswith("fsdp"):
+            raise InputError(f"trainer.strategy={settings['strategy']}: expected trainer=sharded, FSDP's second form")
         self.trainer = lightning.Trainer(
             **settings, max_steps=config.train.steps, callbacks=self._callbacks(settings), use_distributed_sampler=False
         )
@@ -53,17 +55,22 @@ class TrainingRun:
         orbits = Orbits(self.batches, saved_step(self.checkpoint) if resumed else 0)
         # The row of orbits has no end at which to save.
         warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before")
+        warnings.filterwarnings("ignore", ".*returned a view tensor")  # of sharded blocks: nothing is added in place
         warnings.filterwarnings("ignore", ".*does not have many workers")  # one is as fast as the training wants it
-        with self._card_stage(), self.interrupt.listening():
+        card = self._card() if self.trainer.is_global_zero else None  # the first process's affair
+        with nullcontext() if card is None else card.stage(STAGE), self.interrupt.listening():
             checkpoint = self.checkpoint if resumed else None
             self.trainer.fit(self.module, datamodule=orbits, ckpt_path=checkpoint, weights_only=True)
+        if card is not None:
+            trained = sum(parameter.numel() for parameter in self.module.parameters() if parameter.requires_grad)
+            card.add_metrics(steps=self.trainer.global_step, trained_parameters=trained, **self.throughput.numbers())
         log.info(f"weights: {self.weights}")
 
     def _callbacks(self, trainer: dict[str, Any]) -> list[lightning.Callback]:
         config, batches_a_step = self.config, trainer.get("accumulate_grad_batches", 1)
         callbacks = [
             self.throughput,
-            ProgressLine(STAGE, total_steps=config.train.steps * batches_a_step),
+            ProgressLine(STAGE, total_steps=config.train.steps * batches_a_step, note=lambda: str(self.throughput)),
             self.interrupt,
             Losses(STAGE, config.losses_every_steps),
             Weights(self.weights, config.weights_every_steps),
@@ -74,15 +81,11 @@ class TrainingRun:
             callbacks.append(self.validation)
         return callbacks
 
-    def _card_stage(self) -> AbstractContextManager[Any]:
-        """The run's card is the first process's affair."""
-        if not self.trainer.is_global_zero:
-            return nullcontext()
+    def _card(self) -> RunCard:
         plain = OmegaConf.to_container(self.config, resolve=False)
         assert isinstance(plain, dict)
         config = {str(key): value for key, value in plain.items()}
-        card = RunCard(self.folder, config=config, seed=self.config.seed, device=str(self.trainer.strategy.root_device))
-        return card.stage(STAGE)
+        return RunCard(self.folder, config=config, seed=self.config.seed, device=str(self.trainer.strategy.root_device))
 
 
 class Orbits(lightning.LightningDataModule):

@@ -219,9 +219,10 @@ def test_spoilt_weights_are_not_saved(tmp_path):
     assert not (tmp_path / "last.ckpt").exists()
 
 
-def test_two_processes_do_what_one_does_with_twice_the_batch(tmp_path):
+@pytest.mark.parametrize("way", ["ddp", "sharded"])
+def test_two_processes_do_what_one_does_with_twice_the_batch(tmp_path, way):
     environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
-    script = [sys.executable, "-W", "ignore", str(ROOT / "tests" / "training_case.py"), str(tmp_path)]
+    script = [sys.executable, "-W", "ignore", str(ROOT / "tests" / "training_case.py"), str(tmp_path), way]
     done = subprocess.run(script, env=environment, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr[-2000:]
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
@@ -232,6 +233,12 @@ def test_two_processes_do_what_one_does_with_twice_the_batch(tmp_path):
     assert both == pytest.approx(losses, rel=1e-4)
     for name, parameter in finetune.trained_parameters():
         assert first["weights"][name] == pytest.approx(parameter.detach().double().sum().item(), abs=1e-2), name
+    resumed = module(steps=4)  # by one process, from what two have saved
+    fit(resumed, batches(batch=2), first_step=3, checkpoint=tmp_path / "last.ckpt")
+    assert resumed.ema.updates == 4
+    model = SV3D.from_pretrained(tmp_path, memory=MemoryPlan())
+    with finetune.averaged() as averaged:
+        torch.testing.assert_close(model.unet.conv_in.weight, averaged.unet.conv_in.weight, rtol=1e-2, atol=1e-3)
 
 
 def test_adapters_alone_are_trained_and_merged_when_written(tmp_path):

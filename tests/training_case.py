@@ -8,11 +8,14 @@ from pathlib import Path
 
 import lightning
 import torch
+from lightning.pytorch.strategies import ModelParallelStrategy
 
 from sv3dgen.data.orbit_dataset import OrbitDataset, OrbitSample, collate_orbits
 from sv3dgen.sv3d.config import SV3DConfig
+from sv3dgen.sv3d.sharding import whole
 from systems.sv3d_finetune import Sv3dFinetune
 from systems.training_batches import TrainingBatch, TrainingBatches
+from systems.training_callbacks import TrainingCheckpoint
 from systems.training_run import Orbits
 
 FRAMES, SIZE_PX, ORBITS = 5, 32, 6
@@ -128,15 +131,22 @@ def fit(finetune, data, *callbacks, first_step=0, checkpoint=None, **trainer) ->
     return record.losses
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, way: str) -> None:
     """Two processes, one orbit each; every one writes what it saw and what it ends with."""
     torch.set_num_threads(1)
     finetune = module(steps=3)
-    losses = fit(finetune, batches(batch=1), strategy="ddp", devices=2)
-    weights = {name: parameter.detach().double().sum().item() for name, parameter in finetune.trained_parameters()}
+    strategy = "ddp"
+    if way == "sharded":
+        strategy = ModelParallelStrategy(2, 1, save_distributed_checkpoint=False)
+    keeper = TrainingCheckpoint(folder / "last.ckpt", "train", 3)
+    losses = fit(finetune, batches(batch=1), keeper, strategy=strategy, devices=2)
+    weights = {
+        name: whole(parameter.detach()).double().sum().item() for name, parameter in finetune.trained_parameters()
+    }
+    finetune.save_weights(folder / "model.safetensors")
     rank = finetune.trainer.global_rank
     (folder / f"{rank}.json").write_text(json.dumps({"losses": losses, "weights": weights}))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2])

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from sv3dgen.sv3d.sharding import sharded_like, whole
+
 
 class Ema:
     """Averages of parameters, in float32, on the parameters' devices.
@@ -29,30 +31,38 @@ class Ema:
         self.updates += 1
         decay = min(self.decay, self.updates / (9 + self.updates))
         self._follow_devices()
-        weights = [parameter.detach().float() for parameter in self.parameters]
-        torch._foreach_lerp_(self.averages, weights, 1 - decay)
+        for average, parameter in zip(self.averages, self.parameters, strict=True):
+            average.lerp_(parameter.detach().float(), 1 - decay)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
         """Have the averages in place of the weights."""
         self._follow_devices()
-        weights = [parameter.data for parameter in self.parameters]
-        for parameter, average in zip(self.parameters, self.averages, strict=True):
-            parameter.data = average.to(parameter.dtype)
+        weights = [parameter.detach().clone() for parameter in self.parameters]
+        self._fill(self.averages)
         try:
             yield
         finally:
-            for parameter, weight in zip(self.parameters, weights, strict=True):
-                parameter.data = weight
+            self._fill(weights)
+
+    @torch.no_grad()
+    def _fill(self, values: list[Tensor]) -> None:
+        """Write into the parameters; in place, because sharded ones must stay where they are."""
+        for parameter, value in zip(self.parameters, values, strict=True):
+            parameter.copy_(value)
 
     def state_dict(self) -> dict[str, int | dict[str, Tensor]]:
-        return {"updates": self.updates, "averages": dict(zip(self.names, self.averages, strict=True))}
+        """Whole averages; of sharded ones, all processes have to ask."""
+        averages = {name: whole(average) for name, average in zip(self.names, self.averages, strict=True)}
+        return {"updates": self.updates, "averages": averages}
 
     def load_state_dict(self, state: dict) -> None:
         """Go on from a saved state, of the same parameters."""
-        averages = state["averages"]
-        assert list(averages) == self.names
-        self.updates, self.averages = state["updates"], [averages[name].float().clone() for name in self.names]
+        saved = state["averages"]
+        assert list(saved) == self.names
+        self.updates = state["updates"]
+        for name, average in zip(self.names, self.averages, strict=True):
+            average.copy_(sharded_like(saved[name].float(), average))
 
     def _follow_devices(self) -> None:
         self.averages = [

@@ -14,18 +14,24 @@ from sv3dgen.errors import InputError
 from sv3dgen.sv3d.checkpoint import Parts
 from sv3dgen.sv3d.config import SV3DConfig
 from sv3dgen.sv3d.keys import Entry, key_table
+from sv3dgen.sv3d.sharding import whole
 
 
-def save_official(parts: Parts, config: SV3DConfig, path: Path, *, dtype: torch.dtype = torch.float16) -> None:
+def save_official(
+    parts: Parts, config: SV3DConfig, path: Path, *, dtype: torch.dtype = torch.float16, write: bool = True
+) -> None:
     """Write the weights to `path` (.safetensors) in the official layout, and their sizes to config.json beside it.
 
     Both appear whole or not at all. Keys that no inference needs (OpenCLIP's text side, the decoder half of the
-    conditioner's autoencoder) are not written. Adapters are merged. Raises InputError for a weight that is not finite,
+    conditioner's autoencoder) are not written. Adapters are merged. Of sharded weights all processes have to call this,
+    and one has to `write`. Raises InputError for a weight that is not finite,
     or too large for the dtype.
     """
     if path.suffix != ".safetensors":
         raise InputError(f"{path}: expected a name that ends in .safetensors")
     values = official_values(parts, config, dtype)
+    if not write:
+        return
     with atomic_write(path.with_name("config.json")) as temporary:
         temporary.write_text(json.dumps(asdict(config), indent=2) + "\n", encoding="utf-8")
     with atomic_write(path) as temporary:
@@ -39,7 +45,7 @@ def official_values(parts: Parts, config: SV3DConfig, dtype: torch.dtype) -> dic
     for key, entry in key_table(config).items():
         if not entry.names:
             continue
-        pieces = [attrgetter(name)(getattr(parts, entry.part)).detach() for name in entry.names]
+        pieces = [whole(attrgetter(name)(getattr(parts, entry.part)).detach()) for name in entry.names]
         value = _turned_back(entry, pieces).to("cpu", dtype).contiguous()
         if not value.isfinite().all():
             raise InputError(f"{key} has values that are not finite in {dtype}, expected trained weights")
