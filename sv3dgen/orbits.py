@@ -61,6 +61,10 @@ class StaticOrbit(OrbitRecipe):
         elevation_deg = _checked_elevation(elevation_deg)
         return Orbit(torch.full((frames,), elevation_deg, dtype=torch.float64), _even_azimuths(frames))
 
+    def samples(self, elevation_deg: float, frames: int, generator: torch.Generator) -> Orbit:
+        """A loop of four times as many views, from azimuth 0 on, of which any start and every fourth is an orbit."""
+        return _from_first(self(elevation_deg, _SAMPLES_PER_FRAME * frames, generator))
+
 
 @dataclass(frozen=True, kw_only=True)
 class SineOrbit(OrbitRecipe):
@@ -78,6 +82,10 @@ class SineOrbit(OrbitRecipe):
         phase_rad = asin(elevation_deg / self.amplitude_deg)
         return Orbit(self.amplitude_deg * torch.sin(torch.deg2rad(azimuth_deg) + phase_rad), azimuth_deg)
 
+    def samples(self, elevation_deg: float, frames: int, generator: torch.Generator) -> Orbit:
+        """A loop of four times as many views, from azimuth 0 on, of which any start and every fourth is an orbit."""
+        return _from_first(self(elevation_deg, _SAMPLES_PER_FRAME * frames, generator))
+
 
 @dataclass(frozen=True, kw_only=True)
 class DynamicOrbit(OrbitRecipe):
@@ -92,6 +100,23 @@ class DynamicOrbit(OrbitRecipe):
     azimuth_noise_steps: float = 0.25  # below 0.5, so that azimuths stay in order
 
     def __call__(self, elevation_deg: float, frames: int, generator: torch.Generator) -> Orbit:
+        path = self._elevations(elevation_deg, frames, generator)
+        noise = _uniform(frames, -self.azimuth_noise_steps, self.azimuth_noise_steps, generator) * 360 / frames
+        noise[-1] = 0.0
+        azimuth_deg = _even_azimuths(frames) + noise
+        return Orbit(_every_fourth(path), azimuth_deg)
+
+    def samples(self, elevation_deg: float, frames: int, generator: torch.Generator) -> Orbit:
+        """A loop of four times as many views, from azimuth 0 on, of which any start and every fourth is an orbit.
+
+        What training renders (appendix B). Every view's azimuth has noise of its own, as wide as an orbit's.
+        """
+        path = self._elevations(elevation_deg, frames, generator)
+        noise = _uniform(len(path), -self.azimuth_noise_steps, self.azimuth_noise_steps, generator) * 360 / frames
+        noise[0] = 0.0
+        return Orbit(path, (_even_azimuths(len(path)).roll(1) + noise) % 360)
+
+    def _elevations(self, elevation_deg: float, frames: int, generator: torch.Generator) -> Float[Tensor, " samples"]:
         elevation_deg = _checked_elevation(elevation_deg)
         periods = torch.arange(1, 6, dtype=torch.float64)
         amplitudes_deg = _uniform(5, 0.5, 10.0, generator)
@@ -100,10 +125,7 @@ class DynamicOrbit(OrbitRecipe):
         path = elevation_deg + offsets - offsets[0]
         path = path.clamp(-self.max_elevation_deg, self.max_elevation_deg)
         path[0] = elevation_deg  # exactly, also where it lies beyond the limit
-        noise = _uniform(frames, -self.azimuth_noise_steps, self.azimuth_noise_steps, generator) * 360 / frames
-        noise[-1] = 0.0
-        azimuth_deg = _even_azimuths(frames) + noise
-        return Orbit(_every_fourth(path), azimuth_deg)
+        return path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,6 +225,11 @@ def _smooth(path: Float[Tensor, " samples"]) -> Float[Tensor, " samples"]:
     """Circular box filter."""
     reach = _SMOOTHING_WIDTH // 2
     return torch.stack([path.roll(shift) for shift in range(-reach, reach + 1)]).mean(0)
+
+
+def _from_first(loop: Orbit) -> Orbit:
+    """The conditioning view moved to the front, as training renders it."""
+    return Orbit(loop.elevation_deg.roll(1), loop.azimuth_deg.roll(1))
 
 
 def _every_fourth(path: Float[Tensor, " samples"]) -> Float[Tensor, " views"]:

@@ -9,9 +9,9 @@ from scipy.spatial.transform import Rotation
 
 from sv3dgen.procedural.patterns import Pattern
 from sv3dgen.procedural.pictures import Picture
-from sv3dgen.procedural.surfaces import Surface
+from sv3dgen.procedural.surfaces import Number, Surface
 
-Vector = Sequence[float] | Float[np.ndarray, " 3"]
+Vector = Sequence[Number] | Float[np.ndarray, " 3"]
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class Decal:
     centre: Float[np.ndarray, " 3"]
     facing: Float[np.ndarray, " 3"]  # unit, out of the surface
     up: Float[np.ndarray, " 3"]  # unit, at right angles
-    half_width: float
-    half_height: float
-    reach: float  # how far along `facing` from the centre the surface may lie
+    half_width: Number
+    half_height: Number
+    reach: Number  # how far along `facing` from the centre the surface may lie
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Assembly:
     decals: list[Decal] = field(default_factory=list)
     pose: Float[np.ndarray, "3 3"] = field(default_factory=lambda: np.eye(3))
 
-    def lay(self, axis: str, degrees: float) -> None:
+    def lay(self, axis: str, degrees: Number) -> None:
         """Turn the finished object around x, y or z."""
         self.pose = Rotation.from_euler(axis, degrees, degrees=True).as_matrix() @ self.pose
 
@@ -51,9 +51,9 @@ class Assembly:
         self,
         picture: Picture,
         centre: Vector,
-        size: tuple[float, float],
+        size: tuple[Number, Number],
         facing: Vector = (0.0, 0.0, 1.0),
-        reach: float = 0.3,
+        reach: Number = 0.3,
     ) -> None:
         """Stick a picture of (width, height) onto whatever is near `centre` and looks towards `facing`."""
         facing = np.asarray(facing, dtype=np.float64) / np.linalg.norm(facing)
@@ -74,7 +74,7 @@ def scaled(surface: Surface, factors: Vector) -> Surface:
     return [grid * np.asarray(factors, dtype=np.float64) for grid in surface]
 
 
-def turned(surface: Surface, axis: str, degrees: float) -> Surface:
+def turned(surface: Surface, axis: str, degrees: Number) -> Surface:
     """The surface turned about the origin, counter-clockwise around x, y or z."""
     matrix = Rotation.from_euler(axis, degrees, degrees=True).as_matrix()
     return [grid @ matrix.T for grid in surface]
@@ -85,7 +85,7 @@ def mirrored(surface: Surface) -> Surface:
     return [grid[:, ::-1] * np.array([-1.0, 1.0, 1.0]) for grid in surface]
 
 
-def tapered(surface: Surface, top: float, low: float, high: float) -> Surface:
+def tapered(surface: Surface, top: Number, low: Number, high: Number) -> Surface:
     """Narrower (or wider) towards the top: x and z are scaled from 1 at height `low` to `top` at `high`."""
     done = []
     for grid in surface:

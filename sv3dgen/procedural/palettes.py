@@ -24,12 +24,12 @@ class Palette:
         return (self.main, self.second, self.accent, self.light, self.dark)[rng.integers(5)]
 
 
-def from_hsv(hue: float, saturation: float, value: float) -> Color:
+def from_hsv(hue: float | int, saturation: float | int, value: float | int) -> Color:
     """The hue in turns, any number; the others are clipped to [0, 1]."""
     return np.array(colorsys.hsv_to_rgb(hue % 1.0, float(np.clip(saturation, 0, 1)), float(np.clip(value, 0, 1))))
 
 
-def random_palette(rng: np.random.Generator, natural: float = 0.25) -> Palette:
+def random_palette(rng: np.random.Generator, natural: float | int = 0.25) -> Palette:
     """A palette; with probability `natural` of earthy, furry or leathery colours instead of toy-like ones."""
     hue, jitter = rng.random(), rng.uniform(-0.03, 0.03, 3)
     if rng.random() < natural:
@@ -63,6 +63,6 @@ def wood(rng: np.random.Generator) -> Color:
     return from_hsv(rng.uniform(0.05, 0.1), rng.uniform(0.35, 0.75), rng.uniform(0.25, 0.85))
 
 
-def shade(color: Color, factor: float) -> Color:
+def shade(color: Color, factor: float | int) -> Color:
     """Darker below 1, lighter (towards white) above."""
     return color * factor if factor <= 1 else 1 - (1 - color) / factor

@@ -28,12 +28,12 @@ def blend(share: Values, low: Color, high: Color) -> Points:
     return low + share[:, None] * (high - low)
 
 
-def step(values: Values, width: float = 0.02) -> Values:
+def step(values: Values, width: float | int = 0.02) -> Values:
     """0 below 0, 1 above, with a soft edge that keeps texels from stairs."""
     return np.clip(values / width + 0.5, 0, 1)
 
 
-def value_noise(points: Points, frequency: float, rng: np.random.Generator, octaves: int = 1) -> Values:
+def value_noise(points: Points, frequency: float | int, rng: np.random.Generator, octaves: int = 1) -> Values:
     """Random values on a lattice of `frequency` cells per unit, linear in between; in [0, 1]."""
     total = np.zeros(len(points))
     for octave in range(octaves):
@@ -43,12 +43,14 @@ def value_noise(points: Points, frequency: float, rng: np.random.Generator, octa
     return total / (2 - 0.5 ** (octaves - 1))
 
 
-def gradient(axis: Float[np.ndarray, " 3"], low: Color, high: Color, reach: float = 0.5) -> Pattern:
+def gradient(axis: Float[np.ndarray, " 3"], low: Color, high: Color, reach: float | int = 0.5) -> Pattern:
     """Linear along an axis from -reach to reach."""
     return lambda points, normals: blend(np.clip(points @ axis / (2 * reach) + 0.5, 0, 1), low, high)
 
 
-def stripes(axis: Float[np.ndarray, " 3"], period: float, duty: float, first: Color, second: Color) -> Pattern:
+def stripes(
+    axis: Float[np.ndarray, " 3"], period: float | int, duty: float | int, first: Color, second: Color
+) -> Pattern:
     """Bands at right angles to an axis."""
 
     def paint(points: Points, normals: Points) -> Points:
@@ -71,7 +73,7 @@ def bands(heights: list[float], colors: list[Color], axis: int = 1) -> Pattern:
     return paint
 
 
-def checks(period: float, first: Color, second: Color, axes: tuple[int, ...] = (0, 1, 2)) -> Pattern:
+def checks(period: float | int, first: Color, second: Color, axes: tuple[int, ...] = (0, 1, 2)) -> Pattern:
     """A chequer of cubes, or of columns where an axis is left out."""
 
     def paint(points: Points, normals: Points) -> Points:
@@ -81,7 +83,7 @@ def checks(period: float, first: Color, second: Color, axes: tuple[int, ...] = (
     return paint
 
 
-def noise(seed: int, frequency: float, low: Color, high: Color, sharp: bool, octaves: int = 2) -> Pattern:
+def noise(seed: int, frequency: float | int, low: Color, high: Color, sharp: bool, octaves: int = 2) -> Pattern:
     """Clouds, or with `sharp` patches as of a cow or of camouflage."""
 
     def paint(points: Points, normals: Points) -> Points:
@@ -92,7 +94,7 @@ def noise(seed: int, frequency: float, low: Color, high: Color, sharp: bool, oct
     return paint
 
 
-def dots(seed: int, period: float, size: float, ground: Color, dot: Color) -> Pattern:
+def dots(seed: int, period: float | int, size: float | int, ground: Color, dot: Color) -> Pattern:
     """Balls on a jittered lattice, cut by the surface; `size` is their radius in periods."""
 
     def paint(points: Points, normals: Points) -> Points:
@@ -123,7 +125,7 @@ def grain(seed: int, color: Color, axis: int = 1) -> Pattern:
     return paint
 
 
-def countershaded(pattern: Pattern, belly: Color, soft: float = 0.5) -> Pattern:
+def countershaded(pattern: Pattern, belly: Color, soft: float | int = 0.5) -> Pattern:
     """The pattern, going over to `belly` where the surface looks down."""
 
     def paint(points: Points, normals: Points) -> Points:
@@ -133,7 +135,9 @@ def countershaded(pattern: Pattern, belly: Color, soft: float = 0.5) -> Pattern:
     return paint
 
 
-def lined(pattern: Pattern, period: float, color: Color, axes: tuple[int, ...] = (1,), width: float = 0.12) -> Pattern:
+def lined(
+    pattern: Pattern, period: float | int, color: Color, axes: tuple[int, ...] = (1,), width: float | int = 0.12
+) -> Pattern:
     """The pattern with joints every `period` along the axes: bricks, planks, panels."""
 
     def paint(points: Points, normals: Points) -> Points:
@@ -152,7 +156,9 @@ def random_axis(rng: np.random.Generator) -> Float[np.ndarray, " 3"]:
     return axis / np.linalg.norm(axis)
 
 
-def make_pattern(rng: np.random.Generator, palette: Palette, first: Color | None = None, busy: float = 0.6) -> Pattern:
+def make_pattern(
+    rng: np.random.Generator, palette: Palette, first: Color | None = None, busy: float | int = 0.6
+) -> Pattern:
     """A pattern on `first` (the palette's main colour); plain with probability 1 - busy."""
     first = palette.main if first is None else first
     if rng.random() > busy:

@@ -1,17 +1,25 @@
 """Surfaces made of cross sections: lofts along +Z, and extruded outlines with a bevel and perhaps a hole."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float
 from scipy.interpolate import PchipInterpolator
 
-from sv3dgen.procedural.surfaces import EDGE, Grid, Surface, segments_around, signed_power, split_at_corners
+from sv3dgen.procedural.surfaces import (
+    EDGE,
+    Knots,
+    Number,
+    Surface,
+    segments_around,
+    signed_power,
+    split_at_corners,
+)
 
 Outline = Float[np.ndarray, "corners 2"]  # counter-clockwise, not repeating its first point, star-shaped around 0
 
 
-def loft(stations: Sequence[tuple[float, float, float, float, float]], rows: int = 18, power: float = 1.0) -> Surface:
+def loft(stations: Knots, rows: int = 18, power: Number = 1.0) -> Surface:
     """A body along +Z through stations (z, centre height, half width, half height, superellipse exponent).
 
     Exponent 1 is an ellipse, 0.3 a rounded box. Ends are closed flat. `power` above 1 puts more rows near the ends.
@@ -32,7 +40,9 @@ def loft(stations: Sequence[tuple[float, float, float, float, float]], rows: int
     return [side, back, front]
 
 
-def extrude(outline: Outline, depth: float, bevel: float = 0.0, hole: Outline | None = None) -> Surface:
+def extrude(
+    outline: Outline, depth: Number, bevel: Number = 0.0, hole: Float[np.ndarray, "_ 2"] | None = None
+) -> Surface:
     """An outline in the x-y plane given a thickness along z, centred; `hole` is an outline inside it, around 0 too."""
     bevel = min(bevel, 0.45 * depth)
     surface = _walls(outline, depth, bevel)
@@ -49,7 +59,7 @@ def extrude(outline: Outline, depth: float, bevel: float = 0.0, hole: Outline | 
     return [*surface, front, back]
 
 
-def _walls(outline: Outline, depth: float, bevel: float) -> list[Grid]:
+def _walls(outline: Outline, depth: Number, bevel: Number) -> Surface:
     line = np.concatenate([outline, outline[:1]])
     low, high = -depth / 2, depth / 2
     if bevel == 0:
@@ -68,11 +78,11 @@ def _walls(outline: Outline, depth: float, bevel: float) -> list[Grid]:
     return grids
 
 
-def _at(line: Float[np.ndarray, "points 2"], z: float) -> Float[np.ndarray, "points 3"]:
+def _at(line: Float[np.ndarray, "points 2"], z: Number) -> Float[np.ndarray, "points 3"]:
     return np.concatenate([line, np.full((len(line), 1), z)], axis=1)
 
 
-def _inset(line: Float[np.ndarray, "points 2"], distance: float) -> Float[np.ndarray, "points 2"]:
+def _inset(line: Float[np.ndarray, "points 2"], distance: Number) -> Float[np.ndarray, "points 2"]:
     """A closed line (first point repeated) pulled inwards along its normals."""
     step = np.diff(np.concatenate([line[-2:-1], line, line[1:2]]), axis=0)
     step /= np.maximum(np.linalg.norm(step, axis=1, keepdims=True), 1e-12)
@@ -83,7 +93,9 @@ def _inset(line: Float[np.ndarray, "points 2"], distance: float) -> Float[np.nda
     return line + distance * stretch * np.stack([-along[:, 1], along[:, 0]], -1)
 
 
-def _along_angles(closed: Float[np.ndarray, "points 2"], like: Float[np.ndarray, "others 2"]):
+def _along_angles(
+    closed: Float[np.ndarray, "points 2"], like: Float[np.ndarray, "others 2"]
+) -> Float[np.ndarray, "others 2"]:
     """The points of one star-shaped closed line in the directions of another's points."""
     angle = np.unwrap(np.arctan2(closed[:, 1], closed[:, 0]))
     radius = np.linalg.norm(closed, axis=1)
@@ -92,7 +104,7 @@ def _along_angles(closed: Float[np.ndarray, "points 2"], like: Float[np.ndarray,
     return found[:, None] * np.stack([np.cos(wished), np.sin(wished)], -1)
 
 
-def rounded_rectangle(width: float, height: float, radius: float, corner_points: int = 4) -> Outline:
+def rounded_rectangle(width: Number, height: Number, radius: Number, corner_points: int = 4) -> Outline:
     """Counter-clockwise, centred."""
     radius = min(radius, 0.499 * width, 0.499 * height)
     centres = np.array([[1, -1], [1, 1], [-1, 1], [-1, -1]]) * [width / 2 - radius, height / 2 - radius]
@@ -104,13 +116,13 @@ def rounded_rectangle(width: float, height: float, radius: float, corner_points:
     return np.concatenate(arcs)
 
 
-def polar_outline(radius_at, points: int = 48) -> Outline:
+def polar_outline(radius_at: Callable[[np.ndarray], np.ndarray], points: int = 48) -> Outline:
     """An outline from its radius at every angle (radians, from +X towards +Y)."""
     angle = np.arange(points) * 2 * np.pi / points
     return np.asarray(radius_at(angle))[:, None] * np.stack([np.cos(angle), np.sin(angle)], -1)
 
 
-def box(width: float, height: float, depth: float, rounding: float = 0.0, bevel: float | None = None) -> Surface:
+def box(width: Number, height: Number, depth: Number, rounding: Number = 0.0, bevel: Number | None = None) -> Surface:
     """A box around the origin, its four edges along z rounded, the others bevelled; sharp where both are 0."""
     bevel = 0.5 * rounding if bevel is None else bevel
     if rounding <= 0:

@@ -12,14 +12,16 @@ import numpy as np
 from jaxtyping import Float
 from scipy.interpolate import CubicSpline, PchipInterpolator
 
+Number = float | int
+Knots = Sequence[Sequence[Number] | np.ndarray] | np.ndarray  # points, one after the other
 Grid = Float[np.ndarray, "rows columns 3"]
-Surface = list[Grid]
+Surface = list[Float[np.ndarray, "_ _ 3"]]  # each grid has a shape of its own
 
 EDGE = 0.045  # wished length of a triangle's side along curved directions
 SHARP_COS = 0.8  # cosine of the turn (37 degrees) from which a corner of a polyline is an edge
 
 
-def segments_around(radius: float) -> int:
+def segments_around(radius: Number) -> int:
     """Into how many pieces a circle of this radius is cut."""
     return int(np.clip(np.ceil(2 * np.pi * radius / EDGE), 8, 40))
 
@@ -34,9 +36,7 @@ def split_at_corners(line: Float[np.ndarray, "points dimensions"]) -> list[Float
     return [line[first : last + 1] for first, last in pairwise(cuts)]
 
 
-def revolve(
-    profile: Sequence[tuple[float, float]] | Float[np.ndarray, "points 2"], squash: tuple[float, float] = (1.0, 1.0)
-) -> Surface:
+def revolve(profile: Knots, squash: tuple[Number, Number] = (1.0, 1.0)) -> Surface:
     """A profile of (radius, height) turned around +Y; outside where the profile goes up, x and z times `squash`."""
     profile = np.asarray(profile, dtype=np.float64)
     angle = np.linspace(0, 2 * np.pi, segments_around(float(profile[:, 0].max()) * max(squash)) + 1)
@@ -49,14 +49,14 @@ def revolve(
     return grids
 
 
-def smooth_profile(knots: Sequence[tuple[float, float]], points: int = 16) -> Float[np.ndarray, "points 2"]:
+def smooth_profile(knots: Knots, points: int = 16) -> Float[np.ndarray, "points 2"]:
     """A smooth line through the knots, in even steps along them, that does not overshoot."""
     at = np.asarray(knots, dtype=np.float64)
     along = np.r_[0.0, np.cumsum(np.linalg.norm(np.diff(at, axis=0), axis=1) + 1e-9)]
     return PchipInterpolator(along, at)(np.linspace(0, along[-1], points))
 
 
-def smooth_path(knots: Sequence[Sequence[float]], points: int = 14) -> Float[np.ndarray, "points 3"]:
+def smooth_path(knots: Knots, points: int = 14) -> Float[np.ndarray, "points 3"]:
     """A curve through the knots in space."""
     at = np.asarray(knots, dtype=np.float64)
     along = np.r_[0.0, np.cumsum(np.linalg.norm(np.diff(at, axis=0), axis=1) + 1e-9)]
@@ -66,7 +66,7 @@ def smooth_path(knots: Sequence[Sequence[float]], points: int = 14) -> Float[np.
 
 
 def superellipsoid(
-    radii: tuple[float, float, float], exponents: tuple[float, float] = (1.0, 1.0), rows: int | None = None
+    radii: tuple[Number, Number, Number], exponents: tuple[Number, Number] = (1.0, 1.0), rows: int | None = None
 ) -> Surface:
     """Barr's superellipsoid around the origin; exponents (up, around): 1 is round, 0.2 boxy, 2 an octahedron."""
     around = segments_around(max(radii[0], radii[2]))
@@ -80,25 +80,25 @@ def superellipsoid(
     return [points]
 
 
-def signed_power(values: Float[np.ndarray, " points"], exponent: float) -> Float[np.ndarray, " points"]:
+def signed_power(values: Float[np.ndarray, " points"], exponent: Number) -> Float[np.ndarray, " points"]:
     """|values| to a power, with the sign of the values; rounding errors around 0 count as 0."""
     return np.sign(values) * np.where(np.abs(values) < 1e-9, 0.0, np.abs(values)) ** exponent
 
 
-def ball(radius: float) -> Surface:
+def ball(radius: Number) -> Surface:
     """A sphere around the origin."""
     return superellipsoid((radius, radius, radius))
 
 
 def tube(
     path: Float[np.ndarray, "points 3"],
-    radius: float | Sequence[float] | Float[np.ndarray, " _"],
+    radius: Number | Sequence[Number] | np.ndarray,
     *,
-    flat: float = 1.0,
+    flat: Number = 1.0,
     round_ends: bool = True,
     closed: bool = False,
 ) -> Surface:
-    """A pipe along a path, `flat` times as thick across the plane of its first bend; a list of radii is spread along it.
+    """A pipe along a path, `flat` times as thick across the plane of its first bend; radii are spread along it.
 
     A closed path repeats its first point at the end.
     """
@@ -150,7 +150,7 @@ def _with_round_ends(path, radii, tangents, sides):
     return path, radii, tangents, np.concatenate([spread[2], sides, spread[3]])
 
 
-def torus(radius: float, thickness: float, flat: float = 1.0) -> Surface:
+def torus(radius: Number, thickness: Number, flat: Number = 1.0) -> Surface:
     """A ring around +Y."""
     angle = np.linspace(0, 2 * np.pi, segments_around(radius) + 1)
     path = radius * np.stack([np.sin(angle), np.zeros_like(angle), np.cos(angle)], -1)

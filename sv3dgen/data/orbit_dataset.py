@@ -1,0 +1,181 @@
+"""Orbits of 21 frames out of rendered loops of 84: the training data of SV3D (appendix B).
+
+Any start frame and every fourth one after it make a sample; the start frame is the conditioning view and comes last,
+azimuths are told from it. What is drawn follows from the seed, the epoch and the index alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from sv3dgen.data.orbit_files import SAMPLES, Angles, OrbitRecord, Split, read_index, read_orbit
+from sv3dgen.errors import InputError
+
+WHITE_SHARE = 0.5  # of random backgrounds: the paper renders every orbit on white and on a random colour
+_OPEN_FILES = 128  # each holds a file descriptor
+
+
+@dataclass(frozen=True)
+class OrbitSample:
+    """One orbit; the conditioning view is the last frame."""
+
+    frames: UInt8[Tensor, "frames 3 height width"]  # sRGB, on a background
+    elevation_deg: Float[Tensor, " frames"]
+    azimuth_deg: Float[Tensor, " frames"]  # in [0, 360), growing, of the last frame 0
+    name: str
+    latents: Float[Tensor, "frames channels rows columns"] | None = None  # unscaled means of the VAE
+
+
+@dataclass(frozen=True)
+class OrbitBatch:
+    """Several orbits of the same length and size."""
+
+    frames: UInt8[Tensor, "clips frames 3 height width"]
+    elevation_deg: Float[Tensor, "clips frames"]
+    azimuth_deg: Float[Tensor, "clips frames"]
+    names: tuple[str, ...]
+    latents: Float[Tensor, "clips frames channels rows columns"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def to(self, device: torch.device | str) -> "OrbitBatch":
+        """The same on another device; angles stay where they are, they are used on the CPU in float64."""
+        latents = None if self.latents is None else self.latents.to(device)
+        return replace(self, frames=self.frames.to(device), latents=latents)
+
+
+class OrbitDataset(Dataset):
+    """The orbits of one split of a folder that `sv3dgen.render_dataset` made; an item for each rendered loop."""
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        split: Split = "train",
+        kinds: Sequence[str] = ("static", "dynamic"),
+        frames: int = 21,
+        background: Literal["white", "random"] = "white",
+        mirror: bool = False,
+        seed: int = 0,
+    ):
+        """`background="random"` takes white for half of the draws and one random colour for the rest.
+
+        `mirror` flips half of the draws left to right, their paths too. Latents that were cached (of loops on white)
+        come along unless either is asked for. Raises InputError, in one line, for a folder that is missing, empty, not
+        rendered to the end, or without orbits of this split and these kinds.
+        """
+        self.folder, self.frames, self.background, self.mirror = Path(folder), frames, background, mirror
+        self.seed, self.epoch = seed, 0
+        records = read_index(self.folder)
+        self.records = [record for record in records if record.split == split and record.kind in kinds]
+        if not self.records:
+            found = ", ".join(sorted({f"{record.kind} {record.split}" for record in records}))
+            raise InputError(f"{folder}: no {' or '.join(kinds)} orbits to {split} with, found {found} ones")
+        if SAMPLES % frames:
+            raise InputError(f"frames={frames}: expected a number that divides the {SAMPLES} views of a rendered loop")
+        self.with_latents = background == "white" and not mirror and all(map(self._has_latents, self.records))
+        # Opened where they are needed: neither maps nor their cache need to travel to the loader's processes.
+        self._open = lru_cache(_OPEN_FILES)(_open_loop)
+
+    def __getstate__(self) -> dict:
+        return {name: value for name, value in self.__dict__.items() if name != "_open"}
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state)
+        self._open = lru_cache(_OPEN_FILES)(_open_loop)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw other start frames and backgrounds from now on, in this process."""
+        self.epoch = epoch
+
+    @property
+    def size_px(self) -> int:
+        """Side of the square frames."""
+        return self.records[0].size_px
+
+    def __getitem__(self, index: int) -> OrbitSample:
+        """The orbit of a rendered loop as drawn in this epoch."""
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"orbit {index} of {len(self)}")
+        index %= len(self)
+        rng = np.random.default_rng(np.random.SeedSequence([self.seed, self.epoch, index]))
+        start, flipped = int(rng.integers(SAMPLES)), bool(rng.random() < 0.5) and self.mirror
+        color = rng.integers(0, 256, 3) if rng.random() >= WHITE_SHARE else np.full(3, 255)
+        return self.orbit(index, start, flipped, color if self.background == "random" else np.full(3, 255))
+
+    def orbit(self, index: int, start: int, flipped: bool, color: np.ndarray) -> OrbitSample:
+        """The orbit of loop `index` whose conditioning view is view `start`, on a background of 8-bit RGB."""
+        record = self.records[index]
+        loop, angles = self._open(record.stem(self.folder))
+        step = SAMPLES // self.frames
+        # Of the mirrored object the path runs the other way, so it is walked backwards to let azimuths grow.
+        picked = (start + np.arange(1, self.frames + 1) * (-step if flipped else step)) % SAMPLES
+        pictures = on_color(np.asarray(loop[picked]), color)
+        azimuth = np.asarray(angles.azimuth_deg)[picked] - angles.azimuth_deg[start]
+        azimuth = (-azimuth if flipped else azimuth) % 360
+        pictures = np.flip(pictures, axis=2) if flipped else pictures
+        return OrbitSample(
+            frames=torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2))),
+            elevation_deg=torch.from_numpy(np.asarray(angles.elevation_deg)[picked]),
+            azimuth_deg=torch.from_numpy(azimuth),
+            name=record.name,
+            latents=self._latents(record, picked) if self.with_latents else None,
+        )
+
+    def _has_latents(self, record: OrbitRecord) -> bool:
+        return _latents_path(record, self.folder).is_file()
+
+    def _latents(self, record: OrbitRecord, picked: np.ndarray) -> Tensor:
+        cached = np.load(_latents_path(record, self.folder), mmap_mode="r")
+        return torch.from_numpy(np.asarray(cached[picked], dtype=np.float32))
+
+
+def on_color(
+    rgba: UInt8[np.ndarray, "frames height width 4"], color: np.ndarray
+) -> UInt8[np.ndarray, "frames height width 3"]:
+    """Straight-alpha pictures before a background of one colour, rounded."""
+    alpha = rgba[..., 3:].astype(np.uint16)
+    mixed = rgba[..., :3] * alpha + color.astype(np.uint16) * (255 - alpha)
+    return ((mixed + 127) // 255).astype(np.uint8)
+
+
+def collate_orbits(samples: Sequence[OrbitSample]) -> OrbitBatch:
+    """Stack samples; latents only where all have them."""
+    latents = [sample.latents for sample in samples if sample.latents is not None]
+    return OrbitBatch(
+        frames=torch.stack([sample.frames for sample in samples]),
+        elevation_deg=torch.stack([sample.elevation_deg for sample in samples]),
+        azimuth_deg=torch.stack([sample.azimuth_deg for sample in samples]),
+        names=tuple(sample.name for sample in samples),
+        latents=torch.stack(latents) if len(latents) == len(samples) else None,
+    )
+
+
+def _open_loop(stem: Path) -> tuple[np.ndarray, Angles]:
+    """A rendered loop, mapped into memory, and where its views look from."""
+    pictures = stem.with_suffix(".npy")
+    angles = read_orbit(stem.with_suffix(".json"))[1]
+    try:
+        loop = np.load(pictures, mmap_mode="r")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{pictures}: cannot be read as an array; delete it and render again") from error
+    if loop.dtype != np.uint8 or loop.ndim != 4 or loop.shape[0] != SAMPLES or loop.shape[3] != 4:
+        raise InputError(f"{pictures}: an array {loop.dtype}{loop.shape}, expected uint8 [{SAMPLES}, height, width, 4]")
+    return loop, angles
+
+
+def _latents_path(record: OrbitRecord, folder: Path) -> Path:
+    stem = record.stem(folder)
+    return stem.with_name(f"{stem.name}.latents.npy")
