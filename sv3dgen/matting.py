@@ -52,12 +52,10 @@ def cut_out(image: Image.Image, name: str, *, method: Method = "auto") -> Cutout
     """
     if has_cutout(image, name):
         return Cutout(image, "alpha")
-    rgb = image.convert("RGB")
+    rgb, found = image.convert("RGB"), None
     if method == "rembg" or method == "auto" and importlib.util.find_spec("rembg") is not None:
         found = _by_rembg(rgb, name, required=method == "rembg")
-        if found is not None:
-            return found
-    found = _by_background(rgb, name)
+    found = found or _by_background(rgb, name)
     if found.doubt is not None:
         log.warning("%s: %s", name, found.doubt)
     return found
@@ -67,10 +65,11 @@ def _by_rembg(rgb: Image.Image, name: str, *, required: bool) -> Cutout | None:
     """By U2-Net and closed-form matting, as in the official script; None, and a warning, where that can't be had."""
     try:
         from rembg import new_session, remove  # pyright: ignore[reportMissingImports]  (an extra)
-    except ImportError as error:
+    except (ImportError, SystemExit) as error:  # without onnxruntime it tells so and exits
+        reason = "it has no onnxruntime" if isinstance(error, SystemExit) else str(error)
         if required:
-            raise InputError(f"matting=rembg: {error}; pip install 'rembg[cpu]'") from None
-        log.warning("rembg is installed but can't be imported (%s); the background is cut out without it", error)
+            raise InputError(f"matting=rembg: {reason}; pip install 'rembg[cpu]'") from None
+        log.warning("rembg is installed but can't be imported (%s); the background is cut out without it", reason)
         return None
     small = rgb.copy()
     small.thumbnail((_REMBG_MAX_PX, _REMBG_MAX_PX), Image.Resampling.LANCZOS)

@@ -192,6 +192,28 @@ def test_without_the_weights_rembg_is_left_out_or_refused(monkeypatch, caplog):
         cut_out(photo(ring(), "white"), "a", method="rembg")
 
 
+def test_rembg_without_its_runtime_exits_and_is_left_out(monkeypatch, caplog):
+    class Exiting(ModuleType):
+        def __getattr__(self, name):
+            if name == "new_session":
+                sys.exit(1)
+            raise AttributeError(name)
+
+    module = Exiting("rembg")
+    module.__spec__ = ModuleSpec("rembg", None)
+    monkeypatch.setitem(sys.modules, "rembg", module)
+    assert cut_out(photo(ring(), "white"), "a").method == "classical"
+    assert "no onnxruntime" in caplog.messages[0]
+    with pytest.raises(InputError, match="no onnxruntime"):
+        cut_out(photo(ring(), "white"), "a", method="rembg")
+
+
+def test_rembg_that_finds_no_background_says_so(monkeypatch, caplog):
+    fake_rembg(monkeypatch, new_session=str, remove=lambda image, **_: image.convert("RGBA"))
+    assert cut_out(photo(ring(), "white"), "a").doubt is not None
+    assert caplog.messages[-1].startswith("a: rembg found no background")
+
+
 def test_rembg_that_is_not_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "rembg", None)
     with pytest.raises(InputError, match="pip install"):
