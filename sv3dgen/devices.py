@@ -6,7 +6,7 @@ from sv3dgen.errors import InputError
 
 
 def find_device(name: torch.device | str) -> torch.device:
-    """The device of a name; `auto` is a GPU of torch's where there is one, else the CPU. InputError if it isn't here."""
+    """The device of a name; `auto` is a CUDA GPU where there is one, else the CPU. InputError if it isn't here."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

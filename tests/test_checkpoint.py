@@ -14,8 +14,9 @@ from torch import Tensor
 from sv3dgen.errors import InputError
 from sv3dgen.sv3d.checkpoint import Parts, load_parts
 from sv3dgen.sv3d.checkpoint_contents import read_contents, read_key_list
-from sv3dgen.sv3d.config import sv3d_p, sv3d_u
+from sv3dgen.sv3d.config import SV3DConfig, sv3d_p, sv3d_u
 from sv3dgen.sv3d.keys import CLIP_PREFIX, DECODER_PREFIX, ENCODER_PREFIX, LABEL_EMBEDDING, UNET_PREFIX, key_table
+from sv3dgen.sv3d.model_config import read_config_beside
 from sv3dgen.sv3d.stored_values import finite_tensors
 
 CONV_IN = f"{UNET_PREFIX}input_blocks.0.0.weight"
@@ -241,6 +242,26 @@ def test_config_beside_the_file(values: Values, tmp_path: Path) -> None:
     beside.write_text(json.dumps({"model_type": "something else"}))
     assert "by the released sizes" in refusal(file)
     assert_equal(parameters(load_parts(file, TINY)), expected(values))
+
+
+def test_official_configuration(shared: Path, tmp_path: Path) -> None:
+    document = json.loads((shared / "parity" / "dev" / "config.json").read_text())
+    unet = document["official_config"]["model"]["params"]["network_config"]["params"]
+    noise = document["official_config"]["model"]["params"]["sampler_config"]["params"]["discretization_config"]
+    file = tmp_path / "model.safetensors"
+
+    def read() -> SV3DConfig:
+        (tmp_path / "config.json").write_text(json.dumps(document))
+        found = read_config_beside(file)
+        assert found is not None and found[1] == str(tmp_path / "config.json")
+        return found[0]
+
+    assert read().sampler.sigma_max == 700 and read().unet.transformer_depth == 1
+    del noise["params"]["sigma_max"], unet["transformer_depth"]  # the official defaults
+    assert read().sampler.sigma_max == 80 and read().unet.transformer_depth == 1
+    unet["transformer_depth"] = [1, 2]
+    with pytest.raises(InputError, match="transformer_depth"):
+        read()
 
 
 def refusal_of(named: Path, file: Path) -> str:

@@ -1,7 +1,8 @@
 """The config.json that may lie beside a checkpoint and tell its sizes, in the official form or in ours."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import is_dataclass
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -22,9 +23,12 @@ def read_config_beside(path: Path) -> tuple[SV3DConfig, str] | None:
     document = read_json(file)
     if "official_config" in document:
         try:
-            return read_official(document), str(file)
+            config = read_official(document)
+            # Through our own form, which tells the types.
+            return config_from_fields(json.loads(json.dumps(asdict(config))), str(file)), str(file)
         except InputError as error:
-            raise InputError(f"{file.parent / str(error)}") from None
+            text = str(error)
+            raise InputError(text if text.startswith(str(file)) else str(file.parent / text)) from None
         except (AttributeError, IndexError, TypeError, ValueError) as error:
             raise InputError(f"{file}: not the official configuration ({error})") from error
     if "unet" in document or "image_encoder" in document:
