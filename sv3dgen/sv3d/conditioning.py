@@ -54,7 +54,7 @@ def sinusoid(values: Float[Tensor, " values"], dim: int) -> Float[Tensor, "value
     """[cos | sin] of each value at `dim / 2` frequencies from 1 down to 1 / 10000, float32; `dim` is even."""
     half = dim // 2
     steps = torch.arange(half, dtype=torch.float32, device=values.device)
-    phases = values.float()[:, None] * torch.exp(-log(_MAX_PERIOD) / half * steps)
+    phases = values.float()[:, None] * torch.exp(-log(_MAX_PERIOD) * steps / half)
     return torch.cat([phases.cos(), phases.sin()], dim=-1)
 
 

@@ -119,7 +119,8 @@ def orbits(case: Case) -> Values:
         steps = torch.from_numpy(draw.uniform(0, 2, samples - 1))
         total_deg = 360 - 360 / samples * draw.uniform(0, 2)
     azimuth_deg = torch.cat([steps.new_zeros(1), steps.cumsum(0) / steps.sum() * total_deg])
-    taken = _evenly_taken(samples, views)
+    step = samples // case.config.frames
+    taken = torch.arange(0, samples, step) if len(range(0, samples, step)) == views else _evenly_taken(samples, views)
     yield "orbit.dynamic.elev_rad", torch.deg2rad(elevation_deg[taken].roll(-1))
     yield "orbit.dynamic.azim_rad", torch.deg2rad(azimuth_deg[taken].roll(-1))
 
@@ -271,12 +272,12 @@ GROUPS: tuple[Callable[[Case], Values], ...] = (
 
 
 def _evenly_taken(frames: int, count: int) -> Tensor:
-    """Which frames are shown: every n-th from the first on."""
+    """Which frames are shown: every n-th from the first on; where that leaves a choice, every 4th as of 21."""
     fitting = [step for step in range(1, frames + 1) if len(range(0, frames, step)) == count]
     ending = [step for step in fitting if (frames - 1) % step == 0]  # with the last among them
     if not fitting:
         return torch.linspace(0, frames - 1, count).round().long()
-    return torch.arange(0, frames, (ending or fitting)[0])
+    return torch.arange(0, frames, 4 if 4 in fitting else (ending or fitting)[0])
 
 
 def _embedding_name(key: str) -> str:
