@@ -1,0 +1,108 @@
+"""Training of SV3D's picture autoencoder from nothing: for models whose sizes no released autoencoder has."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sv3dgen.errors import InputError
+from sv3dgen.sv3d.checkpoint import Parts
+from sv3dgen.sv3d.initialise import fresh_parts
+from sv3dgen.sv3d.model_config import config_from_fields
+from sv3dgen.sv3d.save_checkpoint import save_official
+from systems.training_batches import TrainingBatch
+from systems.weighing import check_steps
+
+_SPREAD_MEMORY = 0.95  # of the running mean that becomes the scale factor
+
+
+class Sv3dAutoencoder(lightning.LightningModule):
+    """Frames through few latents and back: absolute and squared error, edges, and a weak pull to a normal distribution.
+
+    There is neither a perceptual nor an adversarial term, whose networks would have to be downloaded; the error of the
+    differences between neighbouring pixels takes the place of the former. The pull keeps latents smooth and bounded, as
+    in latent diffusion (Rombach et al. 2022, section 3.1). The scale factor that is saved makes their deviation 1.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: Mapping[str, Any],
+        steps: int,
+        frames_per_clip: int = 4,
+        learning_rate: float | int = 1e-3,
+        warmup_steps: int = 200,
+        edge_weight: float | int = 1.0,
+        pull_weight: float | int = 1e-5,
+        seed: int = 0,
+    ):
+        """`model` holds the sizes of a whole model, whose other parts stay as they are made."""
+        super().__init__()
+        check_steps(steps, seed)
+        self.config = config_from_fields(model, "model")
+        self.unet, self.vae, self.image_encoder = fresh_parts(self.config, torch.Generator().manual_seed(seed))
+        self.vae.requires_grad_(True).to(memory_format=torch.channels_last)
+        self.steps, self.seed, self.frames_per_clip = steps, seed, frames_per_clip
+        self.learning_rate, self.warmup_steps = learning_rate, warmup_steps
+        self.edge_weight, self.pull_weight = edge_weight, pull_weight
+        self.register_buffer("spread", torch.ones(()))  # running mean of the latents' mean square
+        self.last_losses: dict[str, Tensor] = {}
+        self.train()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(self.vae.parameters(), lr=self.learning_rate, weight_decay=1e-4)
+
+    def learning_rate_at(self, step: int) -> float:
+        """Linear warm-up, then a straight line down to a hundredth at the last step."""
+        rest = 1 - 0.99 * min(1.0, step / self.steps)
+        return self.learning_rate * rest * min(1.0, (step + 1) / max(1, self.warmup_steps))
+
+    def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
+        step = self.global_step
+        for group in self.optimizers().param_groups:  # type: ignore[union-attr]
+            group["lr"] = self.learning_rate_at(step)
+        generator = torch.Generator().manual_seed((self.seed * 0x9E3779B1 + step) % (1 << 32))
+        pictures = self._pictures(batch, generator)
+        mean, log_variance = self.vae.moments(pictures).float().chunk(2, dim=1)
+        log_variance = log_variance.clamp(-30, 20)
+        noise = torch.randn(mean.shape, generator=generator).to(mean.device)
+        decoded = self.vae.decode((mean + noise * (0.5 * log_variance).exp()) * self.config.vae.scale_factor).float()
+        losses = {
+            "absolute": (decoded - pictures).abs().mean(),
+            "squared": (decoded - pictures).square().mean(),
+            "edges": edge_error(decoded, pictures),
+            "pull": 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean(),
+        }
+        loss = losses["absolute"] + losses["squared"] + self.edge_weight * losses["edges"]
+        loss = loss + self.pull_weight * losses["pull"]
+        if not loss.isfinite():
+            raise InputError(f"step {step}: the loss is {float(loss)}; the batch's objects: {batch.orbits.names}")
+        self.spread.lerp_(mean.detach().square().mean(), 1 - _SPREAD_MEMORY)
+        self.last_losses = {"loss": loss.detach(), **{name: value.detach() for name, value in losses.items()}}
+        return loss
+
+    def _pictures(self, batch: TrainingBatch, generator: torch.Generator) -> Float[Tensor, "images 3 height width"]:
+        """Some frames of each clip, in [-1, 1]."""
+        clips, frames = batch.orbits.frames.shape[:2]
+        chosen = torch.rand(clips, frames, generator=generator).argsort(1)[:, : self.frames_per_clip]
+        pictures = batch.orbits.frames[torch.arange(clips)[:, None], chosen].flatten(0, 1)
+        return (pictures.float() / 127.5 - 1).to(memory_format=torch.channels_last)
+
+    def save_weights(self, path: Path) -> None:
+        """Write a whole model, of which only the autoencoder has learned anything."""
+        scale = 1 / float(self.spread.sqrt())
+        config = replace(self.config, vae=replace(self.config.vae, scale_factor=scale))
+        save_official(Parts(self.unet, self.vae, self.image_encoder), config, path)
+
+
+def edge_error(
+    pictures: Float[Tensor, "images 3 height width"], targets: Float[Tensor, "images 3 height width"]
+) -> Float[Tensor, ""]:
+    """Mean absolute error of the differences between neighbouring pixels."""
+    error = pictures - targets
+    return error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
