@@ -45,7 +45,8 @@ Walk = Callable[[Orbit], Bool[Tensor, "views height width"]]  # the masks of an 
 class SteppedModel(Protocol):
     """A model of novel views that samples in steps: `SV3D`."""
 
-    abilities: NVSAbilities
+    @property
+    def abilities(self) -> NVSAbilities: ...
 
     def __call__(
         self, image: Float[Tensor, "3 height width"], orbit: Orbit, *, seed: int, steps: int
