@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 
 from sv3dgen.command_line import checked_arguments, register_resolvers
 from sv3dgen.errors import InputError
-from sv3dgen.resume import CHECKPOINT
+from sv3dgen.resume import can_go_on
 from sv3dgen.run_folder import discard_unused, is_new
 
 ROOT = Path(__file__).resolve().parent
@@ -65,7 +65,7 @@ def users_part(error: BaseException) -> str | None:
 
 def how_to_go_on(folder: Path) -> str:
     """What to tell who has quit a run."""
-    if not (folder / CHECKPOINT).is_file():
+    if not can_go_on(folder):
         return f"stopped before the first checkpoint: there is nothing to go on with in {folder}"
     return f"stopped; to go on: python launch.py {shlex.quote(f'resume={folder}')}"
 

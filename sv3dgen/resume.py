@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sv3dgen.errors import InputError
 from sv3dgen.overrides import parse
+from sv3dgen.run_folder import holds_made_views
 
 CHECKPOINT = "checkpoints/last.ckpt"  # in a run's folder
 # How long it goes on, what is written and where it is told; all else would make the checkpoint another run's.
@@ -63,12 +64,17 @@ def resumed_run(settings: list[str], *, sweeping: bool) -> ResumedRun | None:
     saved = folder / ".hydra" / "overrides.yaml"
     if not saved.is_file():
         raise InputError(f"resume={folder}: expected the folder of an earlier run, with .hydra/overrides.yaml in it")
-    if not (folder / CHECKPOINT).is_file():
+    if not can_go_on(folder):
         raise InputError(f"resume={folder}: expected the folder of a run that came to its first {CHECKPOINT}")
     texts = yaml.safe_load(saved.read_text(encoding="utf-8"))
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise InputError(f"{saved}: expected a list of settings, as it was written when the run started")
     return ResumedRun(folder, texts, settings)
+
+
+def can_go_on(folder: Path) -> bool:
+    """Whether a run left anything that it need not do again: a checkpoint, or a model's views."""
+    return (folder / CHECKPOINT).is_file() or holds_made_views(folder)
 
 
 def _without(saved: list[str], given: list[str]) -> list[str]:

@@ -178,9 +178,9 @@ def discard_unused(folder: Path, top: Path) -> None:
     """Remove the folder of a refused run where none of its stages but the first, the reading of views, has begun.
 
     Parents below `top` that are empty then go with it. Only for a folder that `is_new` held for when the run began:
-    whatever was there before is the user's.
+    whatever was there before is the user's. Views that a model made stay: they may have taken hours.
     """
-    if not folder.is_dir() or not _names(folder) <= _WITHOUT_WORK:
+    if not folder.is_dir() or not _names(folder) <= _WITHOUT_WORK or holds_made_views(folder):
         return
     card = folder / CARD
     if card.is_file() and not set(json.loads(card.read_text(encoding="utf-8")).get("stages", {})) <= {"views"}:
@@ -193,6 +193,11 @@ def discard_unused(folder: Path, top: Path) -> None:
             parent.rmdir()
         except OSError:
             return  # other runs are in there
+
+
+def holds_made_views(folder: Path) -> bool:
+    """Whether a run's folder holds the whole of the views that a model made of a photo."""
+    return all((folder / "views" / name).is_file() for name in ("input.png", "transforms.json"))
 
 
 def _names(folder: Path) -> set[str]:

@@ -124,12 +124,14 @@ def read_views(
 
 
 def write_views(views: PosedViews, folder: str | Path) -> None:
-    """Write `000.png`.. and `transforms.json`, the latter last, so that a folder that has one is complete.
+    """Write `000.png`.. and `transforms.json`, the latter last, so that a folder that has one is complete; an older one
+    is removed first.
 
     Reading the folder gives the same numbers again, bit by bit.
     """
     folder = Path(folder)
     names = [f"{index:03d}.png" for index in range(len(views))]
+    (folder / "transforms.json").unlink(missing_ok=True)
     for name, image in zip(names, views.images, strict=True):
         with atomic_write(folder / name) as temporary:
             Image.fromarray(image.permute(1, 2, 0).contiguous().numpy()).save(temporary, compress_level=4)

@@ -63,7 +63,8 @@ class Run:
         self.trainer: dict[str, Any] = instantiate(config.trainer, _target_="builtins.dict", _convert_="all")
         self.interrupt = Interrupt()
         self.checkpoint = folder / "checkpoints" / "last.ckpt"
-        self.resumed_stage = saved_stage(self.checkpoint) if config.resume else None
+        # A run that was stopped between its photo's views and its first checkpoint has none.
+        self.resumed_stage = saved_stage(self.checkpoint) if config.resume and self.checkpoint.is_file() else None
         plain = OmegaConf.to_container(config, resolve=False)
         assert isinstance(plain, dict)
         self.card = RunCard(folder, config={str(key): value for key, value in plain.items()}, seed=config.seed)
@@ -76,9 +77,9 @@ class Run:
                 generate_views(self.config, self.nvs, self.folder / "views", self.card)
             log.info(summary("views", self.folder / "views", self.card.stages))
             return
+        with self.card.stage("views"):  # Ctrl+C ends it at once: there is nothing yet to finish with
+            views = self._views()
         with self.interrupt.listening():
-            with self.card.stage("views"):
-                views = self._views()
             with self.card.stage("coarse"):
                 mesh = self._run_coarse(self.coarse, views)
             shape: Sv3dNerf | Sv3dDmtet = self.coarse

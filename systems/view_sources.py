@@ -17,7 +17,7 @@ from sv3dgen.video import write_video
 from sv3dgen.views import PosedViews, read_views, write_views
 from systems.sv3d_nvs import Sv3dNvs
 
-FILM_FRAMES_PER_S = 10
+FILM, FILM_FRAMES_PER_S = "orbit.mp4", 10
 
 
 def given_views(config: DictConfig, folder: Path) -> PosedViews:
@@ -39,14 +39,25 @@ def given_views(config: DictConfig, folder: Path) -> PosedViews:
             declared = declared.mirrored() if config.clockwise else declared
         check_poses(views, declared)
     write_views(views, folder)
-    _write_film(views, folder)
+    _write_film(views, folder / FILM)
     return views
 
 
 def generate_views(config: DictConfig, nvs: Sv3dNvs, folder: Path, card: RunCard) -> None:
-    """Have the folder hold what a model makes of the photo named by `image=`; views that it holds already are kept."""
-    if (folder / "transforms.json").is_file():
+    """Have the folder hold what a model makes of the photo named by `image=`; a resumed run keeps what it has made."""
+    film, document = folder / FILM, folder / "transforms.json"
+    if config.resume and document.is_file():
+        if not film.is_file():
+            _write_film(read_views(folder), film)
         return
+    for stale in (film, document):  # of an earlier run in this folder
+        stale.unlink(missing_ok=True)
+    views = _made_views(config, nvs, folder, card)
+    write_views(views, folder)
+    _write_film(views, film)  # after the views, which it can be made of again
+
+
+def _made_views(config: DictConfig, nvs: Sv3dNvs, folder: Path, card: RunCard) -> PosedViews:
     size_px = nvs.model.abilities.size_px
     photo = prepare_photo(
         config.image, foreground_ratio=config.foreground_ratio, size_px=size_px, matting=config.matting
@@ -61,10 +72,9 @@ def generate_views(config: DictConfig, nvs: Sv3dNvs, folder: Path, card: RunCard
     recipe = instantiate(config.orbit) if config.get("orbit") else None
     views = nvs.views(picture, nvs.orbit(recipe, elevation_deg, config.seed), seed=config.seed)
     card.add_licence("nvs weights", nvs.model.abilities.licence)
-    _write_film(views, folder)
-    write_views(views, folder)  # last: it is what tells that the views are whole
+    return views
 
 
-def _write_film(views: PosedViews, folder: Path) -> None:
+def _write_film(views: PosedViews, film: Path) -> None:
     frames = over_white(views.rgba[:, :3], views.rgba[:, 3:])
-    write_video(folder / "orbit.mp4", (frames * 255).round().byte(), fps=FILM_FRAMES_PER_S)
+    write_video(film, (frames * 255).round().byte(), fps=FILM_FRAMES_PER_S)

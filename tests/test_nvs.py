@@ -1,6 +1,7 @@
 """system=sv3d_nvs and image=: a photo through a model of random weights, in the way a run does it."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from sv3dgen.command_line import register_resolvers
 from sv3dgen.elevation import ElevationEstimate
 from sv3dgen.errors import InputError
 from sv3dgen.orbits import SV3D_FRAMES, DynamicOrbit
+from sv3dgen.resume import can_go_on
+from sv3dgen.run_folder import discard_unused
 from sv3dgen.sv3d.config import SV3DConfig
 from sv3dgen.views import read_views
 from systems import view_sources
@@ -104,11 +107,38 @@ def test_the_orbit_that_is_asked_for(weights):
 
 
 def test_views_that_are_there_are_not_made_again(photo, weights, finished, tmp_path, monkeypatch):
-    config = composed(photo, weights, "system=sv3d_nerf")
+    config = composed(photo, weights, "system=sv3d_nerf", f"resume={tmp_path}")
     monkeypatch.setattr(Sv3dNvs, "model", property(lambda self: pytest.fail("loaded the model")))
     run = Run(config, tmp_path)
     (tmp_path / "views").symlink_to(finished / "views")
     assert torch.equal(run._views().images, read_views(finished / "views").images)
+
+
+def test_another_photo_in_the_same_folder_is_made_anew(photo, weights, finished, tmp_path):
+    shutil.copytree(finished / "views", tmp_path / "views")
+    Run(composed(photo, weights, "seed=1"), tmp_path).execute()
+    assert not torch.equal(read_views(tmp_path / "views").images, read_views(finished / "views").images)
+
+
+def test_a_run_stopped_while_its_views_are_made_can_not_be_taken_for_whole(photo, weights, finished, tmp_path):
+    shutil.copytree(finished / "views", tmp_path / "views")
+    run = Run(composed(photo, weights), tmp_path)
+    run.nvs.views = lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run.execute()
+    assert not can_go_on(tmp_path) and not (tmp_path / "views" / "transforms.json").exists()
+
+
+def test_views_that_a_model_made_are_gone_on_with(photo, weights, finished, tmp_path, monkeypatch):
+    """They may have taken hours: a refusal after them doesn't discard them, and a film that is missing is made."""
+    folder = tmp_path / "run"
+    shutil.copytree(finished / "views", folder / "views")
+    (folder / "views" / "orbit.mp4").unlink()
+    discard_unused(folder, tmp_path)
+    assert can_go_on(folder)
+    monkeypatch.setattr(Sv3dNvs, "model", property(lambda self: pytest.fail("loaded the model")))
+    Run(composed(photo, weights, f"resume={folder}"), folder).execute()
+    assert (folder / "views" / "orbit.mp4").stat().st_size > 0
 
 
 def test_the_same_seed_gives_the_same_views(photo, weights, finished, tmp_path):
