@@ -24,10 +24,11 @@ from sv3dgen.overrides import commands, first_line, parse, quoted, with_schedule
 from sv3dgen.precheck import precheck_views
 from sv3dgen.resume import resumed_run
 from sv3dgen.sv3d.checkpoint_contents import read_contents
-from sv3dgen.sv3d.weights import find_weights
+from sv3dgen.sv3d.weights import find_weights, is_on_hub
 from sv3dgen.transforms_json import read_transforms
 
 MATTING = ("auto", "rembg", "classical")  # the methods of matting.py, which imports too much to ask it
+INPUT_KEYS = ("views", "image", "weights", "dataset", "nvs.variant", "matting", "foreground_ratio", "elevation_deg")
 LEAST_FREE_BYTES = 50 * 2**20  # a run's folder holds tens of megabytes
 
 
@@ -57,8 +58,9 @@ def checked_arguments(arguments: list[str], root: Path) -> list[str]:
             _check_choices(config)
             if resumed is not None:
                 resumed.check_unchanged(lambda saved: _without_hydra(_compose(with_schedules_replaced(saved))))
-            if not only_asks and (config.views, config.image) not in seen:
-                seen.add((config.views, config.image))
+            given = tuple(str(OmegaConf.select(config, key)) for key in INPUT_KEYS)
+            if not only_asks and given not in seen:
+                seen.add(given)
                 _check_inputs(config)
                 folder = Path(config.hydra.sweep.dir if flags.multirun else config.hydra.run.dir)
                 _check_folder(folder)
@@ -166,7 +168,8 @@ def _check_choices(config: DictConfig) -> None:
     for key in ("device", "trainer.accelerator"):
         device = str(OmegaConf.select(config, key, default="auto"))
         if re.fullmatch(r"gpu|mps|cuda(:\d+)?", device):
-            raise InputError(f"{key}={device}: runs on the CPU only for now; expected auto or cpu")
+            of_sv3d = "; where SV3D runs is nvs.device" if key == "device" else ""
+            raise InputError(f"{key}={device}: runs on the CPU only for now; expected auto or cpu{of_sv3d}")
         if device not in ("auto", "cpu"):
             raise InputError(f"{key}={device}: expected auto or cpu")
     for operation, backend in config.get("kernels", {}).items():
@@ -210,16 +213,18 @@ def _check_photo(config: DictConfig) -> None:
     precheck_photo(config.image)
     if config.matting not in MATTING:
         raise InputError(f"matting={shown(config.matting)}: expected one of {', '.join(MATTING)}")
-    if not 0 < config.foreground_ratio <= 1:
-        raise InputError(f"foreground_ratio={shown(config.foreground_ratio)}: expected more than 0, at most 1")
+    if not 0.05 <= config.foreground_ratio <= 1:
+        raise InputError(f"foreground_ratio={shown(config.foreground_ratio)}: expected at least 0.05, at most 1")
+    if config.elevation_deg != "auto" and not abs(config.elevation_deg) < 90:
+        raise InputError(f"elevation_deg={shown(config.elevation_deg)}: expected auto, or more than -90 and below 90")
     if config.weights is None:
         raise InputError(
             f"image={config.image}: no model to make its views; expected weights=FILE (sv3d_p.safetensors), or "
             f"weights=stabilityai/sv3d after accepting the licence at https://huggingface.co/stabilityai/sv3d"
         )
-    weights = Path(config.weights).expanduser()
-    if weights.exists():
-        read_contents(find_weights(weights))
+    if not is_on_hub(config.weights):
+        variant = "sv3d_u" if OmegaConf.select(config, "nvs.variant") == "sv3d_u" else "sv3d_p"
+        read_contents(find_weights(config.weights, variant))
 
 
 def _check_folder(folder: Path) -> None:

@@ -74,7 +74,7 @@ def examine() -> dict[str, Any]:
 
 
 def torch_devices() -> list[dict[str, Any]]:
-    """The devices torch can compute on; the CPU, always the last, is the only one runs use for now."""
+    """The devices torch can compute on; the CPU, always the last, is the only one that the 3D stages use for now."""
     import torch
 
     found = []
@@ -112,7 +112,7 @@ def installed(extra: Extra) -> str | None:
 
 def is_used(extra: Extra) -> bool:
     """Whether any part of this project would call the package if it were installed."""
-    return any(extra.module in names for names in IMPLEMENTATIONS.values())
+    return extra.module == "rembg" or any(extra.module in names for names in IMPLEMENTATIONS.values())
 
 
 def ffmpeg() -> str | None:
@@ -143,7 +143,7 @@ def report(facts: dict[str, Any]) -> str:
     )
     lines += ["", "Devices"]
     for device in facts["devices"]:
-        unused = "" if device["used"] else "; not used: runs are on the CPU only for now"
+        unused = "" if device["used"] else "; for SV3D only: the 3D stages run on the CPU for now"
         lines.append(f"  {device['type']:<8} {device['name']}, {_size(device['memory_gib'])}{unused}")
     for device, operations in facts["operations"].items():
         lines += ["", f"Operations on {device}"]

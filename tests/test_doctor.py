@@ -45,7 +45,7 @@ def test_no_gpu_is_said_to_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
     facts = examine()
     assert [device["used"] for device in facts["devices"]][::-1] == [True] + [False] * (len(facts["devices"]) - 1)
     assert list(facts["operations"]) == ["cpu"]
-    assert "A GPU, 8.0 GiB; not used: runs are on the CPU only for now" in report(facts)
+    assert "A GPU, 8.0 GiB; for SV3D only: the 3D stages run on the CPU for now" in report(facts)
 
 
 def test_examination_changes_nothing() -> None:

@@ -21,18 +21,29 @@ def find_weights(weights: str | Path, variant: Variant = "sv3d_p") -> Path:
     the file is downloaded unless the hub's cache has it. Where both variants are there, `variant` chooses. Raises
     InputError with what to do about it.
     """
-    path = Path(weights).expanduser()
+    path, repository = Path(weights).expanduser(), _repository(weights)
     if path.is_dir():
         return path if is_diffusers_folder(path) else _in_folder(path, variant)
     if path.exists():
         return path
-    repository = _REPOSITORY.fullmatch(str(weights))
-    if repository is None or (repository["file"] is None and path.suffix in _WEIGHT_SUFFIXES):
+    if repository is None:
         raise InputError(
             f"{weights}: no such file or folder, expected a .safetensors file, a diffusers folder, or a hub "
             "repository such as stabilityai/sv3d"
         )
     return _from_hub(repository["id"], repository["file"] or f"{variant}.safetensors")
+
+
+def is_on_hub(weights: str | Path) -> bool:
+    """Whether `find_weights` would look on the hub, or in its cache, rather than in this machine's folders."""
+    return not Path(weights).expanduser().exists() and _repository(weights) is not None
+
+
+def _repository(weights: str | Path) -> re.Match[str] | None:
+    """`id` and `file` of what may be a repository; a name with one slash and a suffix of weights is a missing file."""
+    found = _REPOSITORY.fullmatch(str(weights))
+    missing = found is not None and found["file"] is None and Path(weights).suffix in _WEIGHT_SUFFIXES
+    return None if missing else found
 
 
 def _in_folder(folder: Path, variant: Variant) -> Path:
