@@ -232,14 +232,21 @@ class Sv3dFinetune(lightning.LightningModule):
         ]
         return Condition(context[:, None], image_latents, torch.stack(vectors).to(self.device))
 
-    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Stop before weights are spoilt by gradients that are not finite."""
-        gradients = [parameter.grad for _, parameter in self.trained_parameters() if parameter.grad is not None]
-        norm = whole(torch.nn.utils.get_total_norm(gradients))
-        self.last_losses["gradient_norm"] = norm
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | int | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip by the norm over all gradients; stop before weights are spoilt by ones that are not finite."""
+        trained = [parameter for _, parameter in self.trained_parameters() if parameter.grad is not None]
+        norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in trained])
+        total = self.last_losses["gradient_norm"] = whole(norm)
         scaled = self.trainer.precision == "16-mixed"  # whose scaler skips such steps itself
-        if not scaled and not norm.isfinite():
-            raise InputError(f"step {self.global_step}: the gradient's norm is {float(norm)}, the loss was finite")
+        if not scaled and not total.isfinite():
+            raise InputError(f"step {self.global_step}: the gradient's norm is {total.item()}, the loss was finite")
+        if gradient_clip_val:
+            torch.nn.utils.clip_grads_with_norm_(trained, gradient_clip_val, norm)
 
     def optimizer_step(self, *arguments: Any, **settings: Any) -> None:
         super().optimizer_step(*arguments, **settings)

@@ -10,6 +10,7 @@ import lightning
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from sv3dgen.errors import InputError
@@ -63,14 +64,15 @@ class TrainingRun:
             self.trainer.fit(self.module, datamodule=orbits, ckpt_path=checkpoint, weights_only=True)
         if card is not None:
             trained = sum(parameter.numel() for parameter in self.module.parameters() if parameter.requires_grad)
+            log.info(f"weights: {self.weights}")
             card.add_metrics(steps=self.trainer.global_step, trained_parameters=trained, **self.throughput.numbers())
-        log.info(f"weights: {self.weights}")
 
     def _callbacks(self, trainer: dict[str, Any]) -> list[lightning.Callback]:
         config, batches_a_step = self.config, trainer.get("accumulate_grad_batches", 1)
+        line = ProgressLine(STAGE, total_steps=config.train.steps * batches_a_step, note=lambda: str(self.throughput))
         callbacks = [
             self.throughput,
-            ProgressLine(STAGE, total_steps=config.train.steps * batches_a_step, note=lambda: str(self.throughput)),
+            *([line] if rank_zero_only.rank == 0 else []),
             self.interrupt,
             Losses(STAGE, config.losses_every_steps),
             Weights(self.weights, config.weights_every_steps),

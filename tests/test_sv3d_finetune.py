@@ -219,6 +219,30 @@ def test_spoilt_weights_are_not_saved(tmp_path):
     assert not (tmp_path / "last.ckpt").exists()
 
 
+def test_curriculum_goes_from_orbits_without_poses_to_those_with(tmp_path):
+    without_poses = MICRO | {"unet": MICRO["unet"] | {"vector_dims": [256]}}
+    first = module(model=without_poses, steps=2, seed=1)
+    fit(first, batches())
+    first.save_weights(tmp_path / "model.safetensors")
+    second = module(weights=str(tmp_path), steps=2)
+    assert second.camera_branch == "widened" and second.config.unet.takes_poses
+    before = first.unet.add_embedding.linear_1.weight
+    weight = second.unet.add_embedding.linear_1.weight
+    with first.ema.applied():
+        torch.testing.assert_close(weight[:, :256], before, rtol=1e-2, atol=1e-3)
+    assert weight[:, 256:].abs().max() == 0
+    fit(second, batches(kinds=["dynamic"]))
+    assert weight[:, 256:].abs().max() > 0
+
+
+def test_gradients_are_clipped_by_their_norm():
+    finetune = module(steps=1, trains=["unet"])
+    fit(finetune, batches(), gradient_clip_val=1e-3)
+    gradients = [parameter.grad for _, parameter in finetune.trained_parameters() if parameter.grad is not None]
+    assert finetune.last_losses["gradient_norm"] > 1e-3
+    assert not gradients or torch.nn.utils.get_total_norm(gradients) <= 1.01e-3
+
+
 @pytest.mark.parametrize("way", ["ddp", "sharded"])
 def test_two_processes_do_what_one_does_with_twice_the_batch(tmp_path, way):
     environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
