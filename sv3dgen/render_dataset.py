@@ -101,7 +101,7 @@ def _check(options: argparse.Namespace) -> None:
         raise InputError(f"{options.meshes}: no such folder, expected meshes ({', '.join(SUFFIXES)})")
 
 
-def _number(text: str, name: str, low: float, high: float) -> float:
+def _number(text: str, name: str, low: float | int, high: float | int) -> float:
     try:
         value = float(text)
     except ValueError as error:

@@ -36,7 +36,7 @@ class StudioLight:
 def random_light(generator: torch.Generator) -> StudioLight:
     """A key light, a weaker fill from another side, a sky, and light from everywhere; exposures differ.
 
-    The most brightly lit normal gets 0.8 to 1.2, the darkest about a quarter to all of that.
+    The most brightly lit normal gets 0.9 to 1.3, the darkest about a quarter to all of that.
     """
     azimuth = 2 * math.pi * _uniform(generator, 0, 1)
     key = _direction(azimuth, math.radians(_uniform(generator, 10, 75)))
@@ -49,7 +49,7 @@ def random_light(generator: torch.Generator) -> StudioLight:
         [irradiance_product(a[None], axes, sharpness, o) for a, o in zip(axes, ones.diag(), strict=True)]
     )
     strength = torch.tensor([_uniform(generator, 0.2, 0.8), _uniform(generator, 0, 0.3), _uniform(generator, 0, 0.4)])
-    ambient, exposure = _uniform(generator, 0.25, 0.7), _uniform(generator, 0.8, 1.2)
+    ambient, exposure = _uniform(generator, 0.35, 0.9), _uniform(generator, 0.9, 1.3)
     tint = 1 - 0.12 * torch.rand(3, generator=generator)
     if _uniform(generator, 0, 1) < UNLIT:
         strength, ambient = torch.zeros(3), exposure

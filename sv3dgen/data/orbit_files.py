@@ -32,8 +32,8 @@ class OrbitRecord:
     kind: str  # static or dynamic
     number: int  # among the loops of this kind around this object
     split: Split
-    distance: float  # of the cameras from the origin
-    fov_deg: float
+    distance: float | int  # of the cameras from the origin
+    fov_deg: float | int
     size_px: int
     source: str
     licence: str

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sv3dgen.procedural.assembly import Assembly, mirrored, moved, tapered, turned
+from sv3dgen.procedural.assembly import Assembly, moved, tapered, turned
 from sv3dgen.procedural.palettes import random_palette
 from sv3dgen.procedural.patterns import make_pattern
 from sv3dgen.procedural.pictures import emblem, face, label, lettering
@@ -11,10 +11,10 @@ from sv3dgen.procedural.surfaces import Surface, revolve, smooth_path, superelli
 from sv3dgen.procedural.trinkets import random_outline
 
 
-def random_solid(rng: np.random.Generator, size: float) -> Surface:
-    """A primitive of about this half length, turned and tapered at random."""
+def random_solid(rng: np.random.Generator, size: float, upright: bool = False) -> Surface:
+    """A primitive of about this half length, tapered and, unless upright, turned at random."""
     a, b, c = (float(value) for value in size * rng.uniform(0.35, 1.0, 3))
-    kind = rng.integers(7)
+    kind = rng.choice([0, 1, 4, 5, 6] if upright else 7)
     if kind == 0:
         solid = box(2 * a, 2 * b, 2 * c, 0.3 * min(a, b) * rng.random())
     elif kind == 1:
@@ -30,34 +30,32 @@ def random_solid(rng: np.random.Generator, size: float) -> Surface:
         solid = superellipsoid((a, b, c), tuple(rng.choice([0.25, 0.5, 1.0, 1.0, 1.6], 2).tolist()))
     if rng.random() < 0.3:
         solid = tapered(solid, rng.uniform(0.2, 1.3), -b, b)
-    if rng.random() < 0.5:
+    if not upright and rng.random() < 0.5:
         solid = turned(turned(solid, "x", rng.uniform(0, 180)), "y", rng.uniform(0, 180))
     return solid
 
 
 def composite(rng: np.random.Generator) -> Assembly:
-    """A core and smaller solids on it, single, mirrored or in a ring, each touching what was there."""
+    """A core and smaller solids on it, single, mirrored or in a ring, each stuck into what was there."""
     palette, made = random_palette(rng), Assembly()
-    made.add(random_solid(rng, 0.35), make_pattern(rng, palette))
-    centres = [np.zeros(3)]
+    core = random_solid(rng, 0.35, upright=True)
+    made.add(core, make_pattern(rng, palette))
+    anchors = np.concatenate([grid.reshape(-1, 3) for grid in core])
     for _ in range(rng.integers(1, 6)):
-        size = rng.uniform(0.08, 0.24)
-        way = rng.normal(size=3)
-        place = centres[rng.integers(len(centres))] + way / np.linalg.norm(way) * rng.uniform(0.15, 0.32)
-        solid = random_solid(rng, size)
+        solid = random_solid(rng, rng.uniform(0.1, 0.26), upright=bool(rng.random() < 0.5))
         pattern = make_pattern(rng, palette, palette.any(rng), busy=0.5)
+        place = 0.88 * anchors[rng.integers(len(anchors))]
         kind = rng.random()
         if kind < 0.5:
-            solid = moved(solid, place)
-            made.add(solid, pattern)
-            made.add(mirrored(solid), pattern)
+            made.add_pair(moved(solid, place), pattern)
         elif kind < 0.7:
             count = int(rng.integers(3, 7))
             for turn in range(count):
-                made.add(turned(moved(solid, place), "y", 360 / count * turn), pattern)
+                made.add(turned(moved(solid, place * [0.8, 1.0, 0.8]), "y", 360 / count * turn), pattern)
         else:
-            made.add(moved(solid, place), pattern)
-            centres.append(place)
+            solid = moved(solid, place)
+            made.add(solid, pattern)
+            anchors = np.concatenate([anchors, *(grid.reshape(-1, 3) for grid in solid)])
     for facing in ((0, 0, 1), (0, 0, -1), (1, 0, 0)):
         if rng.random() < 0.5:
             picture = (
