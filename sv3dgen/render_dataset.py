@@ -9,6 +9,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from hashlib import sha256
 from multiprocessing import get_context
 from pathlib import Path
@@ -257,6 +258,10 @@ def _outcomes(
         running = {pool.submit(attempt, job, settings): job for job in jobs}
         for future in as_completed(running):
             yield running[future], future.result()
+    except BrokenProcessPool as error:
+        raise InputError(
+            "a process died, perhaps for want of memory; the same command goes on from here (try fewer --workers)"
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
