@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from sv3dgen.errors import InputError
 
@@ -42,7 +42,7 @@ def evaluate(
     weights: str,
     data: Path,
     *,
-    split: str = "test",
+    split: Literal["train", "test"] = "test",
     kinds: Sequence[str] = ("static", "dynamic"),
     steps: int | None = None,
     limit: int | None = None,

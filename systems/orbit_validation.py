@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import lightning
+import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from sv3dgen.atomic import atomic_write
-from sv3dgen.data.orbit_dataset import OrbitSample
+from sv3dgen.data.orbit_dataset import OrbitSample, collate_orbits
 from sv3dgen.evaluate_nvs import spread
 from sv3dgen.lpips import load_lpips
 from sv3dgen.nvs_evaluation import (
@@ -25,12 +26,13 @@ from sv3dgen.nvs_evaluation import (
     report,
 )
 from sv3dgen.orbit_pictures import write_orbits
-from systems.training_batches import TrainingBatches
+from systems.training_batches import TrainingBatch, TrainingBatches
 from systems.training_callbacks import at_step
 
 log = logging.getLogger(__name__)
 
 PICTURED_ORBITS = 8
+LOSS_DRAWS = 4  # noise levels and noises for each orbit
 
 
 class OrbitValidation(lightning.Callback):
@@ -92,18 +94,32 @@ class OrbitValidation(lightning.Callback):
                 )
                 for kind, samples in self.samples.items()
             }
+            losses = {kind: self._loss(trainer, module, samples) for kind, samples in self.samples.items()}
         if trainer.is_global_zero:
-            self._tell(trainer, evaluations)
+            self._tell(trainer, evaluations, losses)
 
-    def _tell(self, trainer: lightning.Trainer, evaluations: dict[str, Evaluation]) -> None:
+    @torch.no_grad()
+    def _loss(self, trainer: lightning.Trainer, module: Any, samples: list[OrbitSample]) -> float:
+        """The training loss of held-back orbits, always with the same noise: a smoother curve than any score's."""
+        orbits, losses = collate_orbits(samples), []
+        for draw in range(LOSS_DRAWS):
+            positions = torch.arange(len(samples)) + draw * len(samples)
+            with trainer.precision_plugin.val_step_context():
+                losses.append(module.frame_losses(TrainingBatch(orbits, positions).to(module.device)).mean())
+        return float(torch.stack(losses).mean())
+
+    def _tell(self, trainer: lightning.Trainer, evaluations: dict[str, Evaluation], losses: dict[str, float]) -> None:
         step, numbers = trainer.global_step, report(evaluations)
-        log.info(f"step {step}\n{markdown(evaluations)}")
+        told = ", ".join(f"loss of {kind} orbits {loss:.4g}" for kind, loss in losses.items())
+        log.info(f"step {step}, {told}\n{markdown(evaluations)}")
+        for kind, loss in losses.items():
+            numbers[kind][MODEL]["loss"] = loss
         with atomic_write(self.folder / f"{step:07d}.json") as temporary:
             temporary.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
         for kind, evaluation in evaluations.items():
             some = slice(0, PICTURED_ORBITS)
             sheet = write_orbits(self.folder / f"{step:07d}_{kind}", evaluation.truth[some], evaluation.drawn[some])
-            scores = {name: value for name, value in numbers[kind][MODEL].items() if value is not None}
+            scores: dict[str, Any] = {name: value for name, value in numbers[kind][MODEL].items() if value is not None}
             scores |= {f"psnr_of_{name.split()[0]}": numbers[kind][name]["psnr"] for name in (COPY, MEAN)}
             if SHUFFLED in numbers[kind]:
                 scores["psnr_of_shuffled"] = numbers[kind][SHUFFLED]["psnr"]

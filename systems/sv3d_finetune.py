@@ -99,7 +99,7 @@ class Sv3dFinetune(lightning.LightningModule):
         if channels_last:
             for layer in self.unet.modules():
                 if isinstance(layer, torch.nn.Conv2d):
-                    layer.to(memory_format=torch.channels_last)
+                    layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
         self._choose_trained(trains, lora_rank, lora_scale, generator)
         self.ema = Ema(self.trained_parameters(), ema_decay)
         self.last_losses: dict[str, Tensor] = {}
@@ -240,7 +240,7 @@ class Sv3dFinetune(lightning.LightningModule):
     ) -> None:
         """Clip by the norm over all gradients; stop before weights are spoilt by ones that are not finite."""
         trained = [parameter for _, parameter in self.trained_parameters() if parameter.grad is not None]
-        norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in trained])
+        norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in trained if parameter.grad is not None])
         total = self.last_losses["gradient_norm"] = whole(norm)
         scaled = self.trainer.precision == "16-mixed"  # whose scaler skips such steps itself
         if not scaled and not total.isfinite():

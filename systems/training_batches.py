@@ -49,7 +49,8 @@ class TrainingBatches:
             raise InputError(f"batches: batch={batch}, workers={workers}, prefetch={prefetch} can't be")
         self.batch, self.workers, self.prefetch, self.seed = batch, workers, prefetch, seed
         self.mirror = mirror
-        self.folder, self.kinds, self.background, self.frames = Path(folder), tuple(kinds), background, frames
+        self.folder, self.kinds, self.frames = Path(folder), tuple(kinds), frames
+        self.background: Literal["white", "random"] = background
 
     def dataset(
         self, split: Literal["train", "test"], kind: Literal["static", "dynamic"] | None = None

@@ -96,8 +96,8 @@ class Throughput(lightning.Callback):
 
     def on_train_batch_start(self, trainer: lightning.Trainer, module: Any, batch: Any, index: int) -> None:
         if self.batches == 0:
-            self._counter = FlopCounterMode(display=False)
-            self._counter.__enter__()
+            self._counter = counter = FlopCounterMode(display=False)
+            counter.__enter__()
         self._started = perf_counter()
 
     def on_train_batch_end(self, trainer: lightning.Trainer, module: Any, outputs: Any, batch: Any, index: int) -> None:

@@ -51,7 +51,8 @@ def test_scores_are_those_of_the_closed_form():
     summary = scores.summary()
     assert summary["psnr"] == pytest.approx(40.0, abs=1e-2)
     assert (summary["psnr_front"], summary["psnr_back"]) == pytest.approx((20.0, 40.0), abs=1e-2)
-    assert summary["orbits"] == 1 and summary["lpips"] is None and 0 < summary["ssim"] <= 1
+    assert summary["orbits"] == 1 and summary["lpips"] is None
+    assert 0 < scores.ssim.mean().item() <= 1
 
 
 def test_the_conditioning_view_is_not_scored():

@@ -31,7 +31,9 @@ def test_adapters_start_without_effect_and_learn(tmp_path):
     trained = [parameter for parameter in parts.unet.parameters() if parameter.requires_grad]
     assert {id(parameter) for parameter in trained} == {id(parameter) for parameter in adapters}
     assert all(parameter.grad is not None for parameter in trained)
-    assert sum(parameter.grad.abs().max() > 0 for parameter in trained) == len(trained) // 2  # down follows up
+    assert (
+        sum(bool(parameter.grad is not None and parameter.grad.any()) for parameter in trained) == len(trained) // 2
+    )  # down follows up
 
 
 def test_adapters_are_of_the_rank_asked_for(tmp_path):

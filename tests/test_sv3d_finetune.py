@@ -5,23 +5,25 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
 from sv3d_case import read_case
 from training_case import FRAMES, MICRO, DiscBatches, batch_of, batches, fit, module
 
 from sv3dgen.command_line import register_resolvers
 from sv3dgen.config_check import check_components
+from sv3dgen.data.orbit_dataset import OrbitBatch
 from sv3dgen.errors import InputError
 from sv3dgen.sv3d import SV3D, MemoryPlan
 from sv3dgen.sv3d.conditioning import Condition
 from sv3dgen.sv3d.ema import Ema
 from sv3dgen.sv3d.model_config import read_config_beside
 from sv3dgen.sv3d.training_draws import Draws, DropRates, draw, frame_weights
+from systems.training_batches import TrainingBatch
 from systems.training_callbacks import Throughput, TrainingCheckpoint
 from systems.training_run import TrainingRun, saved_step
 
@@ -40,29 +42,21 @@ def drawn(positions, rates=None, shape=(FRAMES, 4, 8, 8)):
 def test_loss_is_the_official_one(shared, monkeypatch):
     """../shared/parity: StandardDiffusionLoss with the v-weighting, one sigma for the clip."""
     case, folder = read_case(shared).io, shared / "parity" / "dev"
-    sizes = OmegaConf.create(json.loads(json.dumps(_fields(read_config_beside(folder / "model.safetensors")[0]))))
-    finetune = module(model=OmegaConf.to_container(sizes), weights=str(folder / "model.safetensors"), front_weight=1.0)
+    sizes = read_config_beside(folder / "model.safetensors")
+    assert sizes is not None
+    model = json.loads(json.dumps(asdict(sizes[0])))
+    finetune = module(model=model, weights=str(folder / "model.safetensors"), front_weight=1.0)
     kept = torch.ones(1, dtype=torch.bool)
     draws = Draws(case["loss.sigma"], case["loss.noise"][None], kept, kept, torch.zeros(1, 3, 64, 64))
     monkeypatch.setattr(finetune, "_latents", lambda batch: (case["loss.latents"][None], case["cond.concat"], draws))
-    frames = ((case["in.image"] + 1) * 127.5).round().byte()[None].expand(1, 21, 3, 64, 64)
-    orbits = batch_of(0).orbits
-    orbits = type(orbits)(
-        **{name: getattr(orbits, name) for name in orbits.__dataclass_fields__}
-        | {
-            "frames": frames,
-            "elevation_deg": case["traj.primary.elevations_deg"][None],
-            "azimuth_deg": case["traj.primary.azimuths_deg"][None],
-        }
+    orbits = OrbitBatch(
+        frames=((case["in.image"] + 1) * 127.5).round().byte()[None].expand(1, 21, 3, 64, 64),
+        elevation_deg=case["traj.primary.elevations_deg"][None],
+        azimuth_deg=case["traj.primary.azimuths_deg"][None],
+        names=("parity",),
     )
-    batch = type(batch_of(0))(orbits, torch.tensor([0]))
-    torch.testing.assert_close(finetune.frame_losses(batch)[0], case["loss.per_frame"], rtol=0, atol=1e-4)
-
-
-def _fields(config):
-    from dataclasses import asdict
-
-    return asdict(config)
+    losses = finetune.frame_losses(TrainingBatch(orbits, torch.tensor([0])))
+    torch.testing.assert_close(losses[0], case["loss.per_frame"], rtol=0, atol=1e-4)
 
 
 def test_frames_near_the_front_count_less():
@@ -201,7 +195,7 @@ def test_loss_that_is_no_number_stops_with_step_and_objects(tmp_path, monkeypatc
 def test_gradient_that_is_infinite_stops_before_the_weights_change(monkeypatch):
     finetune = module(steps=3, trains=["unet"])
     before = finetune.unet.conv_in.weight.detach().clone()
-    finetune.unet.conv_out.bias.register_hook(lambda gradient: gradient * float("inf"))
+    finetune.unet.get_parameter("conv_out.bias").register_hook(lambda gradient: gradient * float("inf"))
     with pytest.raises(InputError, match="step 0: the gradient's norm is"):
         fit(finetune, batches())
     assert torch.equal(finetune.unet.conv_in.weight, before)
@@ -340,13 +334,20 @@ def test_run_leaves_weights_that_make_views(tmp_path, capsys):
     assert model.config == run.module.config
     assert json.loads((tmp_path / "run.json").read_text())["stages"]["train"]["finished"]
     scores = json.loads((tmp_path / "validation" / "0000004.json").read_text())["static"]
-    assert scores["model"]["orbits"] == 2 and {"copy of the picture", "mean training image"} < scores.keys()
+    assert (
+        scores["model"]["orbits"] == 2
+        and scores["model"]["loss"] > 0
+        and {"copy of the picture", "mean training image"} < scores.keys()
+    )
     assert (tmp_path / "validation" / "0000002_static.mp4").is_file()
     assert saved_step(tmp_path / "checkpoints" / "last.ckpt") == 4
     assert "samples/s" in str(run.throughput) and run.throughput.flops > 1e6
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "metrics.csv").write_text("step\n4\n")
     resumed = run_config("train.steps=5")
     resumed.resume = str(tmp_path)
     TrainingRun(resumed, tmp_path).execute()
+    assert (tmp_path / "logs" / "metrics_to_0000004.csv").read_text() == "step\n4\n"
     assert saved_step(tmp_path / "checkpoints" / "last.ckpt") == 5
 
 

@@ -38,7 +38,7 @@ def test_output_and_gradients_are_the_usual_ones():
             torch.testing.assert_close(other.grad, one.grad, rtol=1e-3, atol=1e-4, msg=name)
         else:
             assert any(part in name for part in WITHOUT_EFFECT)
-            assert one.grad.abs().max() == pytest.approx(0.0, abs=1e-7), name
+            assert one.grad is not None and one.grad.abs().max() == pytest.approx(0.0, abs=1e-7), name
 
 
 def test_only_what_has_no_effect_is_frozen():

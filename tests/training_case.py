@@ -5,6 +5,7 @@ import sys
 from dataclasses import replace
 from math import cos, radians, sin
 from pathlib import Path
+from typing import Any
 
 import lightning
 import torch
@@ -19,7 +20,7 @@ from systems.training_callbacks import TrainingCheckpoint
 from systems.training_run import Orbits
 
 FRAMES, SIZE_PX, ORBITS = 5, 32, 6
-MICRO = {
+MICRO: dict[str, Any] = {
     "size_px": SIZE_PX,
     "frames": FRAMES,
     "unet": {
@@ -77,7 +78,8 @@ class DiscBatches(TrainingBatches):
 
 
 def batches(**settings) -> DiscBatches:
-    return DiscBatches(**{"folder": ".", "kinds": ["static"], "frames": FRAMES, "workers": 0, "batch": 2} | settings)
+    defaults: dict[str, Any] = {"folder": ".", "kinds": ["static"], "frames": FRAMES, "workers": 0, "batch": 2}
+    return DiscBatches(**defaults | settings)
 
 
 def batch_of(*indices: int, with_latents=None) -> TrainingBatch:
@@ -88,7 +90,7 @@ def batch_of(*indices: int, with_latents=None) -> TrainingBatch:
 
 
 def module(**settings) -> Sv3dFinetune:
-    defaults = {
+    defaults: dict[str, Any] = {
         "model": MICRO,
         "steps": 6,
         "learning_rate": 1e-3,
@@ -108,14 +110,14 @@ class Record(lightning.Callback):
     def __init__(self):
         self.losses: list[float] = []
 
-    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+    def on_train_batch_end(self, trainer, pl_module, outputs: Any, batch, batch_idx):
         self.losses.append(float(outputs["loss"]) * trainer.accumulate_grad_batches)
 
 
 def fit(finetune, data, *callbacks, first_step=0, checkpoint=None, **trainer) -> list[float]:
     """Train for `finetune.steps` steps in all; the losses."""
     record = Record()
-    quiet = {
+    quiet: dict[str, Any] = {
         "logger": False,
         "enable_checkpointing": False,
         "enable_model_summary": False,
@@ -135,7 +137,7 @@ def main(folder: Path, way: str) -> None:
     """Two processes, one orbit each; every one writes what it saw and what it ends with."""
     torch.set_num_threads(1)
     finetune = module(steps=3)
-    strategy = "ddp"
+    strategy: Any = "ddp"
     if way == "sharded":
         strategy = ModelParallelStrategy(2, 1, save_distributed_checkpoint=False)
     keeper = TrainingCheckpoint(folder / "last.ckpt", "train", 3)

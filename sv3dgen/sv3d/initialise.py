@@ -68,7 +68,7 @@ def _initialise_layer(layer: nn.Module, generator: torch.Generator) -> None:
         case CLIPVisionEmbeddings():
             _normal(layer.class_embedding, generator)
         case AlphaBlender():
-            layer.mix_factor.fill_(_MIX_FACTOR)
+            layer.get_parameter("mix_factor").fill_(_MIX_FACTOR)
         case _:
             raise TypeError(f"{type(layer).__name__}: no initial value is known for its parameters")
 

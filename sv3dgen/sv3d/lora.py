@@ -5,6 +5,7 @@ An adapted weight is W + scale * up @ down, with W frozen, and reads as that sum
 """
 
 import math
+from typing import cast
 
 import torch
 from diffusers.models.attention_processor import Attention
@@ -43,12 +44,12 @@ def add_adapters(
     for name, attention in list(module.named_modules()):
         if not isinstance(attention, Attention):
             continue
-        layers = [attention.to_v, attention.to_out[0]]
+        layers = [attention.to_v, cast(nn.ModuleList, attention.to_out)[0]]
         if not name.endswith("attn2"):
             layers += [attention.to_q, attention.to_k]
         for layer in layers:
             assert isinstance(layer, nn.Linear)
-            low_rank = LowRank(*layer.weight.shape, rank, float(scale), generator)
+            low_rank = LowRank(layer.out_features, layer.in_features, rank, float(scale), generator)
             parametrize.register_parametrization(layer, "weight", low_rank)
             adapters += low_rank.parameters()
     return adapters

@@ -21,6 +21,7 @@ from sv3dgen.sv3d.initialise import fresh_parts, initialise
 from sv3dgen.sv3d.keys import DECODER_PREFIX, ENCODER_PREFIX, LABEL_EMBEDDING
 from sv3dgen.sv3d.model_config import read_config_beside
 from sv3dgen.sv3d.safetensors_header import StoredTensor, read_header
+from sv3dgen.sv3d.vae import ImageVAE
 from sv3dgen.sv3d.weights import find_weights
 
 CameraBranch = Literal["kept", "widened", "new"]
@@ -61,7 +62,7 @@ def starting_parts(weights: str | Path | None, config: SV3DConfig, generator: to
     return Start(parts, config, _fit_camera_branch(path, parts, contents.config, config, generator))
 
 
-def load_vae(weights: str | Path, config: SV3DConfig) -> tuple[nn.Module, float]:
+def load_vae(weights: str | Path, config: SV3DConfig) -> tuple[ImageVAE, float]:
     """The autoencoder of a checkpoint whatever its other parts are, and its scale factor. It is frozen, in float32."""
     path = find_weights(weights)
     contents = read_contents(path)

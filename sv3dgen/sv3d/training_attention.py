@@ -6,7 +6,7 @@ single token of the picture gives its value whatever query and key are: their we
 frozen here rather than computed with.
 """
 
-from typing import cast
+from typing import Any, cast
 
 from diffusers.models.attention import BasicTransformerBlock, TemporalBasicTransformerBlock
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
@@ -67,7 +67,7 @@ def prepare_for_training(unet: nn.Module) -> None:
         if not isinstance(block, BasicTransformerBlock | TemporalBasicTransformerBlock):
             continue
         own, across = cast(Attention, block.attn1), cast(Attention, block.attn2)
-        own.set_processor(ShortAttention())
-        across.set_processor(SingleValueAttention())
+        own.set_processor(cast(Any, ShortAttention()))
+        across.set_processor(cast(Any, SingleValueAttention()))
         for without_effect in (across.to_q, across.to_k, block.norm2):
             cast(nn.Module, without_effect).requires_grad_(False)
