@@ -38,6 +38,8 @@ def checked_arguments(arguments: list[str], root: Path) -> list[str]:
     `root` holds `conf/` and the packages. Of a sweep, every value of every key is checked. `resume=FOLDER` is replaced
     by the settings that FOLDER was started with, followed by the ones given now.
     """
+    if int(os.environ.get("LOCAL_RANK", 0)) > 0:
+        return arguments  # a further process of a distributed run is given what the first one has checked
     parser = get_args_parser()
     parser.error = _refuse_flag  # type: ignore[method-assign]  (argparse would print its usage on several lines)
     flags = parser.parse_args(arguments)
@@ -165,7 +167,8 @@ def _dotted(tree: Mapping[Any, Any], prefix: str = "") -> Iterator[str]:
 
 def _check_choices(config: DictConfig) -> None:
     """Raise InputError for a value at the root that no constructor would refuse before torch is there."""
-    for key in ("device", "trainer.accelerator"):
+    trains = "train" in (OmegaConf.select(config, "system.stages") or ())  # wherever Lightning can
+    for key in ("device",) if trains else ("device", "trainer.accelerator"):
         device = str(OmegaConf.select(config, key, default="auto"))
         if re.fullmatch(r"gpu|mps|cuda(:\d+)?", device):
             of_sv3d = "; where SV3D runs is nvs.device" if key == "device" else ""

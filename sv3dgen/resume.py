@@ -15,7 +15,10 @@ from sv3dgen.run_folder import holds_made_views
 
 CHECKPOINT = "checkpoints/last.ckpt"  # in a run's folder
 # How long it goes on, what is written and where it is told; all else would make the checkpoint another run's.
-_FREE = re.compile(r"resume|(coarse|fine)\.steps|(export|logger|kernels)([./].+)?|device|check_poses|\w+_every_steps")
+_FREE = re.compile(
+    r"resume|(coarse|fine|train)\.steps|(export|logger|kernels|validation)([./].+)?|batches\.(workers|prefetch)"
+    r"|device|check_poses|\w+_every_steps"
+)
 _FOLDERS = re.compile(r"hydra\.(run|sweep|output_subdir)(\..+)?")
 
 
@@ -47,7 +50,8 @@ class ResumedRun:
             if _plain(composed([*_without(self.saved, [text]), text])) != before:
                 raise InputError(
                     f"{text}: differs from the settings of the run; beside resume= expected only coarse.steps, "
-                    "fine.steps, export.*, logger.*, kernels.*, device, check_poses or *_every_steps"
+                    "fine.steps, train.steps, export.*, logger.*, kernels.*, validation.*, device, check_poses or "
+                    "*_every_steps"
                 )
 
 

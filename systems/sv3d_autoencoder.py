@@ -97,7 +97,7 @@ class Sv3dAutoencoder(lightning.LightningModule):
         """Write a whole model, of which only the autoencoder has learned anything."""
         scale = 1 / float(self.spread.sqrt())
         config = replace(self.config, vae=replace(self.config.vae, scale_factor=scale))
-        save_official(Parts(self.unet, self.vae, self.image_encoder), config, path)
+        save_official(Parts(self.unet, self.vae, self.image_encoder), config, path, write=self.global_rank == 0)
 
 
 def edge_error(

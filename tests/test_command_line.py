@@ -272,3 +272,10 @@ def test_run_names_are_safe(paths: tuple[str | None, str | None], name: str) -> 
 def test_a_dot_in_a_folder_is_part_of_its_name(tmp_path: Path) -> None:
     (tmp_path / "orbit.v2").mkdir()
     assert stem(str(tmp_path / "orbit.v2")) == "orbit.v2"
+
+
+def test_processes_that_lightning_starts_take_what_the_first_one_checked(
+    project: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert checked_arguments(["views=nowhere"], project) == ["views=nowhere"]

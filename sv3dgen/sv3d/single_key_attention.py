@@ -27,5 +27,5 @@ class SingleKeyAttention(AttnProcessor2_0):
         if torch.is_grad_enabled() or attention_mask is not None:
             return super().__call__(attn, hidden_states, encoder_hidden_states, attention_mask)
         to_v, to_out = cast(nn.Linear, attn.to_v), cast(nn.ModuleList, attn.to_out)  # None in other attentions
-        # Without the axis of keys: of a context that is shared among frames the product would copy the weights for each.
+        # Without the axis of keys: of a context shared among frames the product would copy the weights for each.
         return to_out[0](to_v(encoder_hidden_states[:, 0]))[:, None].expand(-1, hidden_states.shape[1], -1)
