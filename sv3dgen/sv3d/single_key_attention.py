@@ -26,6 +26,15 @@ class SingleKeyAttention(AttnProcessor2_0):
         """What each query is answered with; diffusers' names of arguments."""
         if torch.is_grad_enabled() or attention_mask is not None:
             return super().__call__(attn, hidden_states, encoder_hidden_states, attention_mask)
-        to_v, to_out = cast(nn.Linear, attn.to_v), cast(nn.ModuleList, attn.to_out)  # None in other attentions
-        # Without the axis of keys: of a context shared among frames the product would copy the weights for each.
-        return to_out[0](to_v(encoder_hidden_states[:, 0]))[:, None].expand(-1, hidden_states.shape[1], -1)
+        return value_of_the_key(attn, hidden_states, encoder_hidden_states)
+
+
+def value_of_the_key(
+    attn: Attention,
+    hidden_states: Float[Tensor, "batch queries width"],
+    encoder_hidden_states: Float[Tensor, "batch 1 context"],
+) -> Float[Tensor, "batch queries width"]:
+    """What every query is answered with where there is one key: its value."""
+    to_v, to_out = cast(nn.Linear, attn.to_v), cast(nn.ModuleList, attn.to_out)  # None in other attentions
+    # Without the axis of keys: of a context shared among frames the product would copy the weights for each.
+    return to_out[0](to_v(encoder_hidden_states[:, 0]))[:, None].expand(-1, hidden_states.shape[1], -1)

@@ -14,6 +14,8 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from sv3dgen.sv3d.single_key_attention import value_of_the_key
+
 SHORT = 256  # tokens
 
 
@@ -57,8 +59,7 @@ class SingleValueAttention(AttnProcessor2_0):
         attention_mask: Tensor | None = None,
     ) -> Float[Tensor, "batch queries width"]:
         """The same for each query."""
-        to_v, to_out = cast(nn.Linear, attn.to_v), cast(nn.ModuleList, attn.to_out)
-        return to_out[0](to_v(encoder_hidden_states)).expand(-1, hidden_states.shape[1], -1)
+        return value_of_the_key(attn, hidden_states, encoder_hidden_states)
 
 
 def prepare_for_training(unet: nn.Module) -> None:
