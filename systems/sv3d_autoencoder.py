@@ -15,6 +15,7 @@ from sv3dgen.sv3d.checkpoint import Parts
 from sv3dgen.sv3d.initialise import fresh_parts
 from sv3dgen.sv3d.model_config import config_from_fields
 from sv3dgen.sv3d.save_checkpoint import save_official
+from sv3dgen.sv3d.training_norm import fast_norms
 from systems.training_batches import TrainingBatch
 from systems.weighing import check_steps
 
@@ -52,6 +53,7 @@ class Sv3dAutoencoder(lightning.LightningModule):
         self.edge_weight, self.pull_weight = edge_weight, pull_weight
         self.register_buffer("spread", torch.ones(()))  # running mean of the latents' mean square
         self.last_losses: dict[str, Tensor] = {}
+        fast_norms(self.vae)
         self.train()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
