@@ -14,6 +14,7 @@ from jaxtyping import Float
 from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor
 
+from sv3dgen.data.latent_cache import LatentCache, fingerprint
 from sv3dgen.data.orbit_dataset import OrbitBatch
 from sv3dgen.errors import InputError
 from sv3dgen.orbits import Orbit
@@ -94,7 +95,7 @@ class Sv3dFinetune(lightning.LightningModule):
         self.learning_rate, self.warmup_steps, self.learning_rate_end = learning_rate, warmup_steps, learning_rate_end
         self.weight_decay, self.p_mean, self.p_std, self.front_weight = weight_decay, p_mean, p_std, front_weight
         self.rates = DropRates(both=drop_both, context=drop_context, image=drop_image)
-        self.encode_chunk = encode_chunk
+        self.encode_chunk, self.trains = encode_chunk, tuple(trains)
         self.unet.checkpointing = checkpointing
         if channels_last:
             for layer in self.unet.modules():
@@ -126,6 +127,15 @@ class Sv3dFinetune(lightning.LightningModule):
     def trained_parameters(self) -> list[tuple[str, torch.nn.Parameter]]:
         """What the optimizer changes, by name."""
         return [(name, parameter) for name, parameter in self.named_parameters() if parameter.requires_grad]
+
+    def check_cache(self, folder: Path, cache: LatentCache) -> None:
+        """Raise InputError where a dataset's latents or embeddings are not what this model's encoders make."""
+        cache.check(
+            folder,
+            encoder_sha256=fingerprint(*self.vae.encoding_modules),
+            scale_factor=self.config.vae.scale_factor,
+            image_encoder_sha256=None if "image_encoder" in self.trains else fingerprint(self.image_encoder),
+        )
 
     @contextmanager
     def averaged(self) -> Iterator[SV3D]:
@@ -223,9 +233,11 @@ class Sv3dFinetune(lightning.LightningModule):
 
     def _condition(self, orbits: OrbitBatch, image_latents: Tensor) -> Condition:
         """The condition of every clip, nothing dropped yet."""
-        pictures = orbits.frames[:, -1].float() / 127.5 - 1
-        with torch.set_grad_enabled(self.image_encoder.visual_projection.weight.requires_grad):
-            context = self.image_encoder(pictures)
+        if orbits.embeddings is not None and "image_encoder" not in self.trains:
+            context = orbits.embeddings
+        else:
+            with torch.set_grad_enabled("image_encoder" in self.trains):
+                context = self.image_encoder(orbits.frames[:, -1].float() / 127.5 - 1)
         vectors = [
             frame_vector(self.config.unet, Orbit(elevation_deg, azimuth_deg), self.config.cond_aug)
             for elevation_deg, azimuth_deg in zip(orbits.elevation_deg.cpu(), orbits.azimuth_deg.cpu(), strict=True)

@@ -19,6 +19,7 @@ from sv3dgen.run_folder import RunCard
 from systems.fitting import Interrupt
 from systems.orbit_validation import OrbitValidation
 from systems.reporting import Losses
+from systems.sv3d_finetune import Sv3dFinetune
 from systems.training_batches import TimedLoader, TrainingBatch, TrainingBatches
 from systems.training_callbacks import Throughput, TrainingCheckpoint, Weights
 
@@ -38,8 +39,10 @@ class TrainingRun:
     def __init__(self, config: DictConfig, folder: Path):
         self.config, self.folder = config, folder
         self.batches: TrainingBatches = instantiate(config.batches, _convert_="all")
-        self.batches.dataset("train")  # a folder that is no good is refused before weights are read
+        cache = self.batches.dataset("train").cache  # a folder that is no good is refused before weights are read
         self.module: lightning.LightningModule = instantiate(config.train, _convert_="all")
+        if cache is not None and isinstance(self.module, Sv3dFinetune):
+            self.module.check_cache(self.batches.folder, cache)
         self.validation: OrbitValidation | None = instantiate(config.validation, _convert_="all")
         self.checkpoint, self.weights = folder / "checkpoints" / "last.ckpt", folder / "weights" / "model.safetensors"
         self.throughput, self.interrupt = Throughput(), Interrupt("finishing with the weights there are")

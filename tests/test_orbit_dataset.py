@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from sv3dgen.data.latent_cache import LatentCache, write_cache
 from sv3dgen.data.orbit_dataset import OrbitDataset, collate_orbits, on_color
 from sv3dgen.data.orbit_files import SAMPLES, Angles, OrbitRecord, write_index, write_orbit
 from sv3dgen.errors import InputError
@@ -128,12 +129,37 @@ def test_cached_latents_come_along(folder):
     latents = np.arange(SAMPLES, dtype=np.float16)[:, None, None, None] * np.ones((1, 4, 2, 2), np.float16)
     for path in list(folder.glob("*/*.npy")):
         np.save(path.with_name(f"{path.stem}.latents.npy"), latents)
+    write_cache(folder, LatentCache(encoder_sha256="a", scale_factor=2.0, every=1))
     sample = OrbitDataset(folder, split="train")[1]
     assert sample.latents is not None and sample.latents.shape == (21, 4, 2, 2)
     assert sample.latents[:, 0, 0, 0].tolist() == shown(sample)
     assert OrbitDataset(folder, split="train", background="random")[1].latents is None
+    assert OrbitDataset(folder, split="train", mirror=True)[1].latents is None
     next(folder.glob("cup/*.latents.npy")).unlink()
     assert OrbitDataset(folder, split="train")[1].latents is None
+
+
+def test_where_only_some_views_are_cached_orbits_are_of_those(folder):
+    latents = np.arange(0, SAMPLES, 4, dtype=np.float16)[:, None, None, None] * np.ones((1, 4, 2, 2), np.float16)
+    for path in list(folder.glob("*/*.npy")):
+        np.save(path.with_name(f"{path.stem}.latents.npy"), latents)
+    write_cache(folder, LatentCache(encoder_sha256="a", scale_factor=2.0, every=4))
+    dataset, starts = OrbitDataset(folder, split="train"), set()
+    for epoch in range(20):
+        dataset.set_epoch(epoch)
+        sample = dataset[0]
+        assert sample.latents is not None and sample.latents[:, 0, 0, 0].tolist() == shown(sample)
+        starts.add(shown(sample)[-1])
+    assert len(starts) > 8 and all(start % 4 == 0 for start in starts)
+    with pytest.raises(InputError, match="every 4th view"):
+        OrbitDataset(folder, split="train", frames=42)
+
+
+@pytest.mark.parametrize("content", ["[]", "{", '{"every": 4}', "null"])
+def test_a_manifest_that_is_none_is_refused(folder, content):
+    (folder / "latents.json").write_text(content)
+    with pytest.raises(InputError, match="latents.json: not what"):
+        OrbitDataset(folder, split="train")
 
 
 def test_batches(folder):

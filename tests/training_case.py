@@ -40,6 +40,8 @@ MICRO: dict[str, Any] = {
 class Discs(OrbitDataset):
     """Discs of one colour each that go round the middle; in memory."""
 
+    cache = None
+
     def __init__(self, *, kind: str = "static", count: int = ORBITS):
         self.kind, self.count, self.epoch = kind, count, 0
 

@@ -16,6 +16,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from sv3dgen.data.latent_cache import embeddings_path, latents_path, read_array, read_cache
 from sv3dgen.data.orbit_files import SAMPLES, Angles, OrbitRecord, Split, read_index, read_orbit
 from sv3dgen.errors import InputError
 
@@ -32,6 +33,7 @@ class OrbitSample:
     azimuth_deg: Float[Tensor, " frames"]  # in [0, 360), growing, of the last frame 0
     name: str
     latents: Float[Tensor, "frames channels rows columns"] | None = None  # unscaled means of the VAE
+    embedding: Float[Tensor, " width"] | None = None  # the image encoder's, of the conditioning view
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class OrbitBatch:
     azimuth_deg: Float[Tensor, "clips frames"]
     names: tuple[str, ...]
     latents: Float[Tensor, "clips frames channels rows columns"] | None = None
+    embeddings: Float[Tensor, "clips width"] | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -50,7 +53,8 @@ class OrbitBatch:
     def to(self, device: torch.device | str) -> "OrbitBatch":
         """The same on another device; angles stay where they are, they are used on the CPU in float64."""
         latents = None if self.latents is None else self.latents.to(device)
-        return replace(self, frames=self.frames.to(device), latents=latents)
+        embeddings = None if self.embeddings is None else self.embeddings.to(device)
+        return replace(self, frames=self.frames.to(device), latents=latents, embeddings=embeddings)
 
 
 class OrbitDataset(Dataset):
@@ -82,7 +86,10 @@ class OrbitDataset(Dataset):
             raise InputError(f"{folder}: no {' or '.join(kinds)} orbits to {split} with, found {found} ones")
         if SAMPLES % frames:
             raise InputError(f"frames={frames}: expected a number that divides the {SAMPLES} views of a rendered loop")
-        self.with_latents = background == "white" and not mirror and all(map(self._has_latents, self.records))
+        on_white = background == "white" and not mirror
+        self.cache = read_cache(self.folder, self.records) if on_white else None
+        if self.cache is not None and (SAMPLES // frames) % self.cache.every:
+            raise InputError(f"{folder}: latents of every {self.cache.every}th view, expected those of {frames} frames")
         # Opened where they are needed: neither maps nor their cache need to travel to the loader's processes.
         self._open = lru_cache(_OPEN_FILES)(_open_loop)
 
@@ -112,6 +119,8 @@ class OrbitDataset(Dataset):
         index %= len(self)
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, self.epoch, index]))
         start, flipped = int(rng.integers(SAMPLES)), bool(rng.random() < 0.5) and self.mirror
+        if self.cache is not None:
+            start -= start % self.cache.every
         color = rng.integers(0, 256, 3) if rng.random() >= WHITE_SHARE else np.full(3, 255)
         return self.orbit(index, start, flipped, color if self.background == "random" else np.full(3, 255))
 
@@ -131,15 +140,21 @@ class OrbitDataset(Dataset):
             elevation_deg=torch.from_numpy(np.asarray(angles.elevation_deg)[picked]),
             azimuth_deg=torch.from_numpy(azimuth),
             name=record.name,
-            latents=self._latents(record, picked) if self.with_latents else None,
+            **({} if flipped else self._cached(record, picked, color)),
         )
 
-    def _has_latents(self, record: OrbitRecord) -> bool:
-        return _latents_path(record, self.folder).is_file()
-
-    def _latents(self, record: OrbitRecord, picked: np.ndarray) -> Tensor:
-        cached = np.load(_latents_path(record, self.folder), mmap_mode="r")
-        return torch.from_numpy(np.asarray(cached[picked], dtype=np.float32))
+    def _cached(self, record: OrbitRecord, picked: np.ndarray, color: np.ndarray) -> dict[str, Tensor]:
+        """Latents of the views, and the embedding of the last, where there are some of these very pictures."""
+        cache = self.cache
+        if cache is None or picked[-1] % cache.every or not (color == 255).all():
+            return {}
+        places = picked // cache.every
+        latents = read_array(latents_path(self.folder, record), cache.every)[places]
+        found = {"latents": torch.from_numpy(latents.astype(np.float32))}
+        if cache.image_encoder_sha256 is not None:
+            embedding = read_array(embeddings_path(self.folder, record), cache.every)[places[-1]]
+            found["embedding"] = torch.from_numpy(embedding.astype(np.float32))
+        return found
 
 
 def on_color(
@@ -152,14 +167,16 @@ def on_color(
 
 
 def collate_orbits(samples: Sequence[OrbitSample]) -> OrbitBatch:
-    """Stack samples; latents only where all have them."""
+    """Stack samples; latents and embeddings only where all have them."""
     latents = [sample.latents for sample in samples if sample.latents is not None]
+    embeddings = [sample.embedding for sample in samples if sample.embedding is not None]
     return OrbitBatch(
         frames=torch.stack([sample.frames for sample in samples]),
         elevation_deg=torch.stack([sample.elevation_deg for sample in samples]),
         azimuth_deg=torch.stack([sample.azimuth_deg for sample in samples]),
         names=tuple(sample.name for sample in samples),
         latents=torch.stack(latents) if len(latents) == len(samples) else None,
+        embeddings=torch.stack(embeddings) if len(embeddings) == len(samples) else None,
     )
 
 
@@ -174,8 +191,3 @@ def _open_loop(stem: Path) -> tuple[np.ndarray, Angles]:
     if loop.dtype != np.uint8 or loop.ndim != 4 or loop.shape[0] != SAMPLES or loop.shape[3] != 4:
         raise InputError(f"{pictures}: an array {loop.dtype}{loop.shape}, expected uint8 [{SAMPLES}, height, width, 4]")
     return loop, angles
-
-
-def _latents_path(record: OrbitRecord, folder: Path) -> Path:
-    stem = record.stem(folder)
-    return stem.with_name(f"{stem.name}.latents.npy")

@@ -25,6 +25,11 @@ class ImageVAE(nn.Module):
         self.quant_conv = nn.Conv2d(2 * config.latent_channels, 2 * config.latent_channels, 1)
         self.decoder = Decoder(config)
 
+    @property
+    def encoding_modules(self) -> tuple[nn.Module, nn.Module]:
+        """What latents depend on; the decoder may change without them."""
+        return self.encoder, self.quant_conv
+
     def moments(
         self, images: Float[Tensor, "images channels height width"]
     ) -> Float[Tensor, "images moments latent_height latent_width"]:
