@@ -160,6 +160,7 @@ class NVSAbilities:
     size_px: int
     takes_poses: bool  # False: only a static orbit, at the elevation of the picture itself
     licence: str  # of the weights, as an SPDX expression or a name and an address
+    note: str = ""  # what users of its views have to be told
 
 
 class NVSModel(ABC):

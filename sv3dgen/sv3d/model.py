@@ -14,6 +14,7 @@ from sv3dgen.devices import find_device
 from sv3dgen.errors import InputError
 from sv3dgen.interfaces import NVSAbilities, NVSModel
 from sv3dgen.orbits import Orbit
+from sv3dgen.sv3d import embedded
 from sv3dgen.sv3d.checkpoint import filled_parts
 from sv3dgen.sv3d.checkpoint_contents import read_contents, variant_of
 from sv3dgen.sv3d.conditioning import Condition, frame_vector
@@ -51,6 +52,7 @@ class SV3D(NVSModel):
         device: torch.device | str = "cpu",
         memory: MemoryPlan | None = None,
         licence: str = "unknown",
+        note: str = "",
     ) -> None:
         """Takes the parts as they are, in the dtypes of `memory` (default: exact, in float32)."""
         self.config, self.device, self.memory = config, torch.device(device), memory or MemoryPlan()
@@ -63,6 +65,7 @@ class SV3D(NVSModel):
             size_px=config.size_px,
             takes_poses=config.unet.takes_poses,
             licence=licence,
+            note=note,
         )
 
     @classmethod
@@ -92,7 +95,8 @@ class SV3D(NVSModel):
         )
         log.info("%s: %s, %s, %s on %s", path, contents.variant, contents.sizes_from, plan.unet, device)
         licence = _licence(path, contents.config)
-        return cls(*parts, contents.config, device=device, memory=plan, licence=licence)
+        note = embedded.NOTE if path == embedded.WEIGHTS else ""
+        return cls(*parts, contents.config, device=device, memory=plan, licence=licence, note=note)
 
     def __call__(
         self,
@@ -182,13 +186,21 @@ class SV3D(NVSModel):
     ) -> Condition:
         """What clips are conditioned on, from pictures in [-1, 1] and unit noise; on the device, float32."""
         pictures, noise = pictures.to(self.device), picture_noise.to(self.device)
-        with self._in_use(self.image_encoder), self.memory.computing(self.device):
-            context = torch.cat([self.image_encoder(picture) for picture in pictures.split(self.memory.encode_chunk)])
-        with self._in_use(self.vae):
-            noisy = (pictures + self.config.cond_aug * noise).split(self.memory.encode_chunk)
-            image_latents = torch.cat([self.vae.encode(chunk) for chunk in noisy])
+        context, image_latents = self.embed(pictures), self.encode(pictures + self.config.cond_aug * noise)
         vector = torch.stack([frame_vector(self.config.unet, orbit, self.config.cond_aug) for orbit in orbits])
         return Condition(context.float()[:, None], image_latents.float(), vector.to(self.device))
+
+    @torch.no_grad()
+    def embed(self, pictures: Float[Tensor, "images 3 height width"]) -> Float[Tensor, "images context"]:
+        """The image encoder's embedding of pictures in [-1, 1] on the device."""
+        with self._in_use(self.image_encoder), self.memory.computing(self.device):
+            return torch.cat([self.image_encoder(chunk) for chunk in pictures.split(self.memory.encode_chunk)])
+
+    @torch.no_grad()
+    def encode(self, pictures: Float[Tensor, "images 3 height width"]) -> Float[Tensor, "images channels _ _"]:
+        """Mean latents, unscaled, of pictures in [-1, 1] on the device."""
+        with self._in_use(self.vae):
+            return torch.cat([self.vae.encode(chunk) for chunk in pictures.split(self.memory.encode_chunk)])
 
     @torch.no_grad()
     def sample(
@@ -231,6 +243,8 @@ class SV3D(NVSModel):
 
 def _licence(path: Path, config: SV3DConfig) -> str:
     """That of the official weights, told by their names and sizes; what else there is may have any other."""
+    if path == embedded.WEIGHTS:
+        return embedded.LICENCE
     official = path.name in ("sv3d_p.safetensors", "sv3d_u.safetensors") and config in (sv3d_p(), sv3d_u())
     return OFFICIAL_LICENCE if official else "unknown"
 

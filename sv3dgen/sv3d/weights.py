@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from sv3dgen.errors import InputError
+from sv3dgen.sv3d import embedded
 from sv3dgen.sv3d.diffusers_folder import is_diffusers_folder
 
 Variant = Literal["sv3d_p", "sv3d_u"]
@@ -16,20 +17,22 @@ _WEIGHT_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".json")
 def find_weights(weights: str | Path, variant: Variant = "sv3d_p") -> Path:
     """The checkpoint that is meant: a safetensors file or a diffusers folder.
 
-    `weights` is such a file or folder; a folder with `sv3d_p.safetensors`, `sv3d_u.safetensors` or
-    `model.safetensors`; or a repository such as `stabilityai/sv3d` or `stabilityai/sv3d/sv3d_u.safetensors`, of which
-    the file is downloaded unless the hub's cache has it. Where both variants are there, `variant` chooses. Raises
-    InputError with what to do about it.
+    `weights` is `sv3d_tiny`, the model that comes with the project; such a file or folder; a folder with
+    `sv3d_p.safetensors`, `sv3d_u.safetensors` or `model.safetensors`; or a repository such as `stabilityai/sv3d` or
+    `stabilityai/sv3d/sv3d_u.safetensors`, of which the file is downloaded unless the hub's cache has it. Where both
+    variants are there, `variant` chooses. Raises InputError with what to do about it.
     """
     path, repository = Path(weights).expanduser(), _repository(weights)
     if path.is_dir():
         return path if is_diffusers_folder(path) else _in_folder(path, variant)
     if path.exists():
         return path
+    if str(weights) == embedded.NAME:
+        return embedded.WEIGHTS
     if repository is None:
         raise InputError(
-            f"{weights}: no such file or folder, expected a .safetensors file, a diffusers folder, or a hub "
-            "repository such as stabilityai/sv3d"
+            f"{weights}: no such file or folder, expected a .safetensors file, a diffusers folder, a hub repository "
+            f"such as stabilityai/sv3d, or {embedded.NAME}"
         )
     return _from_hub(repository["id"], repository["file"] or f"{variant}.safetensors")
 
