@@ -64,6 +64,7 @@ class Sv3dFinetune(lightning.LightningModule):
         weight_decay: float | int = 0.01,
         p_mean: float | int = 1.0,
         p_std: float | int = 1.6,
+        even_noise: bool = False,
         front_weight: float | int = 0.5,
         drop_both: float | int = 0.1,
         drop_context: float | int = 0.05,
@@ -95,7 +96,7 @@ class Sv3dFinetune(lightning.LightningModule):
         self.learning_rate, self.warmup_steps, self.learning_rate_end = learning_rate, warmup_steps, learning_rate_end
         self.weight_decay, self.p_mean, self.p_std, self.front_weight = weight_decay, p_mean, p_std, front_weight
         self.rates = DropRates(both=drop_both, context=drop_context, image=drop_image)
-        self.encode_chunk, self.trains = encode_chunk, tuple(trains)
+        self.encode_chunk, self.trains, self.even_noise = encode_chunk, tuple(trains), even_noise
         self.unet.checkpointing = checkpointing
         if channels_last:
             for layer in self.unet.modules():
@@ -207,7 +208,14 @@ class Sv3dFinetune(lightning.LightningModule):
         height = size // self.config.vae.downsampling
         shape = (orbits.frames.shape[1], self.config.vae.latent_channels, height, height)
         draws = draw(
-            self.seed, batch.positions, shape, size, rates=self.rates, p_mean=self.p_mean, p_std=self.p_std
+            self.seed,
+            batch.positions,
+            shape,
+            size,
+            rates=self.rates,
+            p_mean=self.p_mean,
+            p_std=self.p_std,
+            even_noise=self.even_noise,
         ).to(self.device)
         if orbits.latents is not None:
             if self.config.cond_aug > _MOST_UNSEEN_NOISE:

@@ -35,8 +35,8 @@ pytestmark = [
 ]
 
 
-def drawn(positions, rates=None, shape=(FRAMES, 4, 8, 8)):
-    return draw(0, torch.tensor(positions), shape, 32, rates=rates or DropRates(), p_mean=1.0, p_std=1.6)
+def drawn(positions, rates=None, shape=(FRAMES, 4, 8, 8), **settings):
+    return draw(0, torch.tensor(positions), shape, 32, rates=rates or DropRates(), p_mean=1.0, p_std=1.6, **settings)
 
 
 def test_loss_is_the_official_one(shared, monkeypatch):
@@ -96,6 +96,14 @@ def test_what_is_dropped_is_zero_and_poses_stay():
     assert dropped.context[:, 0, 0].tolist() == keep_context.float().tolist()
     assert dropped.image_latents[:, 0, 0, 0].tolist() == keep_image.float().tolist()
     assert torch.equal(dropped.vector, condition.vector)
+
+
+def test_even_noise_fills_the_distribution_in_few_clips():
+    even = drawn(list(range(400, 421)), shape=(1, 1, 1, 1), even_noise=True).sigma.log()
+    places = torch.special.ndtr((even.double() - 1.0) / 1.6).sort().values
+    expected = (torch.arange(21) + 0.5) / 21
+    assert (places - expected).abs().max() < 1.5 / 21
+    assert torch.equal(even[:4], drawn([400, 401, 402, 403], shape=(1, 1, 1, 1), even_noise=True).sigma.log())
 
 
 def test_draws_follow_from_the_place_in_the_run_alone():

@@ -14,6 +14,10 @@ from sv3dgen.sv3d.conditioning import Condition
 from sv3dgen.sv3d.loss import sigmas_from_normal
 
 
+_GOLDEN_RATIO, _SILVER_RATIO = (5**0.5 - 1) / 2, 2**0.5 - 1  # whose multiples, modulo 1, lie evenly
+_LEAST = 1e-6  # quantile of a noise level
+
+
 @dataclass(frozen=True, kw_only=True)
 class DropRates:
     """How often a clip is trained without a part of its condition, so that guidance has a half without the picture.
@@ -60,8 +64,13 @@ def draw(
     rates: DropRates,
     p_mean: float | int,
     p_std: float | int,
+    even_noise: bool = False,
 ) -> Draws:
-    """The draws of clips whose latents have `shape` [frames, channels, height, width]; on the CPU, float32."""
+    """The draws of clips whose latents have `shape` [frames, channels, height, width]; on the CPU, float32.
+
+    `even_noise` spreads the noise levels of neighbouring clips evenly over their distribution, which takes their chance
+    out of a small batch's gradient (Kingma et al. 2021, appendix I.1, by an additive recurrence of positions).
+    """
     numbers, noises, picture_noises = [], [], []
     for position in positions.tolist():
         # torch's CPU generator reads 32 bits of its seed; mixing keeps neighbouring seeds and positions apart.
@@ -70,6 +79,9 @@ def draw(
         noises.append(torch.randn(shape, generator=generator))
         picture_noises.append(torch.randn((3, size_px, size_px), generator=generator))
     normal, uniform = (torch.stack(column) for column in zip(*numbers, strict=True))
+    if even_noise:
+        places = (positions.cpu().double() * _GOLDEN_RATIO + seed * _SILVER_RATIO) % 1
+        normal = torch.special.ndtri(places.clamp(_LEAST, 1 - _LEAST)).float()
     lone_context = (uniform >= rates.both) & (uniform < rates.both + rates.context)
     lone_image = (uniform >= rates.both + rates.context) & (uniform < rates.both + rates.context + rates.image)
     return Draws(
