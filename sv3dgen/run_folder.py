@@ -93,6 +93,7 @@ class RunCard:
             "stages": earlier.get("stages", {}),
             "metrics": earlier.get("metrics", {}),
             "licences": earlier.get("licences", {}),
+            "notes": earlier.get("notes", {}),
         }
         self.write()
 
@@ -132,6 +133,11 @@ class RunCard:
     def add_licence(self, what: str, licence: str) -> None:
         """Say under which licence weights or data that shaped the result stand, and write the card."""
         self.card["licences"][what] = licence
+        self.write()
+
+    def add_note(self, what: str, note: str) -> None:
+        """Say what whoever reads the result should know of it, and write the card."""
+        self.card["notes"][what] = note
         self.write()
 
     def write(self) -> None:

@@ -16,6 +16,7 @@ from sv3dgen.interfaces import Geometry, Material
 from sv3dgen.kernels.backend import set_backend
 from sv3dgen.mesh import Mesh
 from sv3dgen.progress import ProgressLine, summary
+from sv3dgen.report import write_report
 from sv3dgen.run_folder import RunCard
 from sv3dgen.views import PosedViews, read_views
 from systems.fitting import Interrupt, LastCheckpoint, fit, saved_stage
@@ -75,6 +76,7 @@ class Run:
             assert self.nvs is not None  # the command line is refused without a photo
             with self.card.stage("views"):
                 generate_views(self.config, self.nvs, self.folder / "views", self.card)
+            write_report(self.folder, self.card.card)
             log.info(summary("views", self.folder / "views", self.card.stages))
             return
         with self.card.stage("views"):  # Ctrl+C ends it at once: there is nothing yet to finish with
@@ -90,6 +92,7 @@ class Run:
                     shape, mesh = self.fine, self.fine.surface()
         with self.card.stage("export"):
             self._export(views, mesh, shape.geometry, shape.material)
+        write_report(self.folder, self.card.card)
         log.info(summary("mesh", self.folder / "mesh" / "mesh.glb", self.card.stages))
 
     def _views(self) -> PosedViews:
