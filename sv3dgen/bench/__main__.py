@@ -1,8 +1,8 @@
 """Measure speed and quality.
 
 kernels: each kernel beside its plain-torch reference. stages: a whole run by part, and what plain torch would need.
-objects: a folder of objects from views to mesh, each against its ground truth. memory: what SV3D takes at full size.
-elevation: how well silhouettes tell the elevation of a photo.
+objects: a folder of objects from views to mesh, each against its ground truth. photos: the same from one photo.
+memory: what SV3D takes at full size. elevation: how well silhouettes tell the elevation of a photo.
 """
 
 import argparse
@@ -65,6 +65,15 @@ def _objects(options: argparse.Namespace) -> tuple[dict[str, Any], str | None]:
     return report, f"{options.out}"
 
 
+def _photos(options: argparse.Namespace) -> tuple[dict[str, Any], str | None]:
+    from sv3dgen.bench import photos
+
+    report = photos.measure(
+        options.meshes, size_px=options.size, only=options.only, settings=options.settings, keep=options.keep
+    )
+    return report, photos.markdown(report)
+
+
 def _memory(options: argparse.Namespace) -> tuple[dict[str, Any], str | None]:
     from sv3dgen.bench import memory
 
@@ -81,7 +90,7 @@ def _elevation(options: argparse.Namespace) -> tuple[dict[str, Any], str | None]
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m sv3dgen.bench", description=(__doc__ or "").partition("\n")[0])
-    commands = parser.add_subparsers(required=True, metavar="kernels|stages|objects|memory|elevation")
+    commands = parser.add_subparsers(required=True, metavar="kernels|stages|objects|photos|memory|elevation")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="JSON instead of a table")
 
@@ -103,6 +112,14 @@ def _parser() -> argparse.ArgumentParser:
     objects.add_argument("--only", nargs="*", default=[], help="words: objects whose names hold one of them")
     objects.add_argument("--set", dest="settings", nargs="*", default=[], help="settings for launch.py, key=value")
     objects.set_defaults(measure=_objects)
+
+    photos = commands.add_parser("photos", parents=[common], help="one photo of each mesh to a mesh, against the truth")
+    photos.add_argument("--meshes", type=Path, required=True, help="folder of GLB files, front +Z")
+    photos.add_argument("--size", type=int, default=64, help="of the true views to compare with, px (default: 64)")
+    photos.add_argument("--keep", type=Path, help="folder to keep photos, views and runs in")
+    photos.add_argument("--only", nargs="*", default=[], help="words: meshes whose names hold one of them")
+    photos.add_argument("--set", dest="settings", nargs="*", default=[], help="settings for launch.py, key=value")
+    photos.set_defaults(measure=_photos)
 
     memory = commands.add_parser("memory", parents=[common], help="what SV3D's parts and plans take at full size")
     memory.add_argument("--device", default="cpu", help="cpu (minutes) or cuda; calls run there with random weights")
