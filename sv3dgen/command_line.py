@@ -220,14 +220,16 @@ def _check_photo(config: DictConfig) -> None:
         raise InputError(f"foreground_ratio={shown(config.foreground_ratio)}: expected at least 0.05, at most 1")
     if config.elevation_deg != "auto" and not abs(config.elevation_deg) < 90:
         raise InputError(f"elevation_deg={shown(config.elevation_deg)}: expected auto, or more than -90 and below 90")
-    if config.weights is None:
+    variant, weights = OmegaConf.select(config, "nvs.variant"), OmegaConf.select(config, "nvs.weights")
+    if config.weights is not None and weights != config.weights:
+        raise InputError(f"weights={config.weights}: nvs has {weights} of its own; expected one or the other")
+    if weights is None and variant != "auto":
         raise InputError(
-            f"image={config.image}: no model to make its views; expected weights=FILE (sv3d_p.safetensors), or "
-            f"weights=stabilityai/sv3d after accepting the licence at https://huggingface.co/stabilityai/sv3d"
+            f"nvs={variant}: no weights; expected weights=FILE ({variant}.safetensors), or weights=stabilityai/sv3d "
+            "after accepting the licence at https://huggingface.co/stabilityai/sv3d"
         )
-    if not is_on_hub(config.weights):
-        variant = "sv3d_u" if OmegaConf.select(config, "nvs.variant") == "sv3d_u" else "sv3d_p"
-        read_contents(find_weights(config.weights, variant))
+    if weights is not None and not is_on_hub(weights):
+        read_contents(find_weights(weights, "sv3d_u" if variant == "sv3d_u" else "sv3d_p"))
 
 
 def _check_folder(folder: Path) -> None:

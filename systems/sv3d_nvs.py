@@ -14,6 +14,7 @@ from sv3dgen.progress import StageLine
 from sv3dgen.sv3d.guidance_scale import GuidanceShape
 from sv3dgen.sv3d.memory import MemoryPlan
 from sv3dgen.sv3d.model import SV3D
+from sv3dgen.sv3d.weights import weights_at_hand
 from sv3dgen.views import PosedViews
 
 log = logging.getLogger(__name__)
@@ -36,16 +37,18 @@ class Sv3dNvs:
         guidance: GuidanceShape = "triangular",
         keep_picture: bool = True,
     ):
-        """`variant` auto takes what the weights are, SV3D_p where both lie together; `steps` None is the model's own.
+        """Without weights it is SV3D_p where that is at hand, else SV3D-tiny.
 
+        `variant` auto takes what the weights are, SV3D_p where both lie together; `steps` None is the model's own.
         `memory` None is the fast plan of the device. `keep_picture` puts the photo itself in the last frame's place.
         """
-        if weights is None:
-            raise InputError("weights=null: expected the weights of SV3D: a file, a folder, or stabilityai/sv3d")
+        if weights is None and variant != "auto":
+            raise InputError(f"nvs={variant}: expected its weights: a file, a folder, or stabilityai/sv3d")
         if steps is not None and steps < 1:
             raise InputError(f"nvs.steps={steps}: expected at least 1")
-        self.weights, self.variant, self.steps = weights, variant, steps
         self.device, self.memory = find_device(device), memory
+        self.weights = weights_at_hand(self.device.type == "cuda") if weights is None else weights
+        self.variant, self.steps = variant, steps
         self.guidance: GuidanceShape = guidance
         self.keep_picture = keep_picture
         self._model: SV3D | None = None

@@ -1,5 +1,6 @@
 """Where a run's views come from: given by the user, or made of one photo. Either way they end up in RUN/views."""
 
+import logging
 from pathlib import Path
 
 import torch
@@ -16,6 +17,8 @@ from sv3dgen.sv3d.picture import conditioning_picture
 from sv3dgen.video import write_video
 from sv3dgen.views import PosedViews, read_views, write_views
 from systems.sv3d_nvs import Sv3dNvs
+
+log = logging.getLogger(__name__)
 
 FILM, FILM_FRAMES_PER_S = "orbit.mp4", 10
 
@@ -58,7 +61,11 @@ def generate_views(config: DictConfig, nvs: Sv3dNvs, folder: Path, card: RunCard
 
 
 def _made_views(config: DictConfig, nvs: Sv3dNvs, folder: Path, card: RunCard) -> PosedViews:
-    size_px = nvs.model.abilities.size_px
+    abilities = nvs.model.abilities
+    if abilities.note:
+        log.warning("nvs: %s", abilities.note)
+        card.add_note("nvs", abilities.note)
+    size_px = abilities.size_px
     photo = prepare_photo(
         config.image, foreground_ratio=config.foreground_ratio, size_px=size_px, matting=config.matting
     )
@@ -71,7 +78,7 @@ def _made_views(config: DictConfig, nvs: Sv3dNvs, folder: Path, card: RunCard) -
         card.add_metrics(elevation_deg=elevation_deg)
     recipe = instantiate(config.orbit) if config.get("orbit") else None
     views = nvs.views(picture, nvs.orbit(recipe, elevation_deg, config.seed), seed=config.seed)
-    card.add_licence("nvs weights", nvs.model.abilities.licence)
+    card.add_licence("nvs weights", abilities.licence)
     return views
 
 

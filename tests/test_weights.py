@@ -10,7 +10,7 @@ import pytest
 from huggingface_hub import errors
 
 from sv3dgen.errors import InputError
-from sv3dgen.sv3d.weights import find_weights
+from sv3dgen.sv3d.weights import find_weights, weights_at_hand
 
 REPOSITORY, PAGE = "stabilityai/sv3d", "https://huggingface.co/stabilityai/sv3d"
 
@@ -155,3 +155,12 @@ def test_the_hubs_own_cache_and_offline_mode(tmp_path: Path, monkeypatch: pytest
     snapshot.mkdir(parents=True)
     (snapshot / "sv3d_p.safetensors").touch()
     assert find_weights(REPOSITORY) == snapshot / "sv3d_p.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("on_gpu", "cached", "expected"),
+    [(True, "/hub/f", "stabilityai/sv3d"), (True, None, "sv3d_tiny"), (False, "/hub/f", "sv3d_tiny")],
+)
+def test_without_weights_sv3d_p_is_taken_where_it_can_run(monkeypatch, on_gpu, cached, expected):
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda repository, file: cached)
+    assert weights_at_hand(on_gpu) == expected

@@ -13,7 +13,6 @@ from torch import Tensor
 from sv3dgen.sv3d.conditioning import Condition
 from sv3dgen.sv3d.loss import sigmas_from_normal
 
-
 _GOLDEN_RATIO, _SILVER_RATIO = (5**0.5 - 1) / 2, 2**0.5 - 1  # whose multiples, modulo 1, lie evenly
 _LEAST = 1e-6  # quantile of a noise level
 

@@ -9,6 +9,7 @@ from sv3dgen.sv3d import embedded
 from sv3dgen.sv3d.diffusers_folder import is_diffusers_folder
 
 Variant = Literal["sv3d_p", "sv3d_u"]
+OFFICIAL = "stabilityai/sv3d"
 
 _REPOSITORY = re.compile(r"(?P<id>[\w-][\w.-]*/[\w-][\w.-]*?)(/(?P<file>[\w./-]+\.safetensors))?")
 _WEIGHT_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".json")
@@ -35,6 +36,15 @@ def find_weights(weights: str | Path, variant: Variant = "sv3d_p") -> Path:
             f"such as stabilityai/sv3d, or {embedded.NAME}"
         )
     return _from_hub(repository["id"], repository["file"] or f"{variant}.safetensors")
+
+
+def weights_at_hand(on_gpu: bool) -> str:
+    """What to take where no weights are named: SV3D_p where the hub's cache has it and there is a GPU for it, else
+    the model that comes with the project."""
+    from huggingface_hub import try_to_load_from_cache
+
+    at_hand = on_gpu and isinstance(try_to_load_from_cache(OFFICIAL, "sv3d_p.safetensors"), str)
+    return OFFICIAL if at_hand else embedded.NAME
 
 
 def is_on_hub(weights: str | Path) -> bool:
