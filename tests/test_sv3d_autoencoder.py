@@ -5,7 +5,7 @@ import torch
 from training_case import MICRO, batch_of, batches, fit
 
 from sv3dgen.sv3d.start_weights import load_vae
-from systems.sv3d_autoencoder import Sv3dAutoencoder, edge_error
+from systems.sv3d_autoencoder import Sv3dAutoencoder, edges, in_color
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*train_dataloader' does not have many workers")
 
@@ -57,5 +57,16 @@ def test_edges_of_a_step():
     step = left.clone()
     step[..., 2:] = 1
     # One of three horizontal differences is wrong by 1, no vertical one.
-    assert float(edge_error(step, left)) == pytest.approx(1 / 3)
-    assert float(edge_error(step + 0.3, step)) == pytest.approx(0, abs=1e-6)
+    assert float(edges(step - left)) == pytest.approx(1 / 3)
+    assert float(edges(torch.full_like(step, 0.3))) == 0
+
+
+def test_errors_in_colour_weigh_more_at_first():
+    grey, red = torch.full((1, 3, 2, 2), 0.2), torch.zeros(1, 3, 2, 2)
+    red[:, 0] = 0.3
+    torch.testing.assert_close(in_color(grey, 6.0), grey)
+    expected = torch.tensor([0.1 + 6 * 0.2, 0.1 - 6 * 0.1, 0.1 - 6 * 0.1])
+    torch.testing.assert_close(in_color(red, 6.0)[0, :, 0, 0], expected)
+    torch.testing.assert_close(in_color(red, 1.0), red)
+    module = autoencoder(color_weight=5.0, steps=100)
+    assert [module.color_weight_at(step) for step in (0, 50, 100, 200)] == [5.0, 3.0, 1.0, 1.0]

@@ -183,6 +183,13 @@ def test_group_norms_have_the_official_epsilons(unet: VideoUNet) -> None:
     assert {norm.num_groups for norm in norms.values()} == {32}
 
 
+def test_number_of_groups_may_be_chosen() -> None:
+    unet = VideoUNet(replace(TINY, norm_groups=8))
+    assert {module.num_groups for module in unet.modules() if isinstance(module, nn.GroupNorm)} == {8}
+    with pytest.raises(InputError, match="norm_groups=7: expected a number that divides 32"):
+        VideoUNet(replace(TINY, norm_groups=7))
+
+
 @pytest.mark.parametrize(
     ("changes", "size"),
     [

@@ -87,6 +87,7 @@ def diffusers_vae(config: VAEConfig) -> Any:
         block_out_channels=tuple(config.channels * factor for factor in config.channel_mult),
         layers_per_block=config.res_blocks,
         latent_channels=config.latent_channels,
+        norm_num_groups=config.norm_groups,
         use_post_quant_conv=False,
     ).eval()
 
@@ -107,9 +108,11 @@ def test_first_level_may_be_wider_than_the_first_convolution() -> None:
 # Numbers that need no file
 
 
+@pytest.mark.parametrize("norm_groups", [32, 4])
 @torch.no_grad()
-def test_equals_diffusers() -> None:
-    vae, theirs = tiny_vae(TINY), diffusers_vae(TINY)
+def test_equals_diffusers(norm_groups: int) -> None:
+    config = replace(TINY, norm_groups=norm_groups)
+    vae, theirs = tiny_vae(config), diffusers_vae(config)
     theirs.load_state_dict(vae.state_dict())
     posterior = theirs.encode(images(2)).latent_dist
     torch.testing.assert_close(vae.encode(images(2)), posterior.mode(), rtol=0, atol=1e-5)
