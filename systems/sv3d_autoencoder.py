@@ -19,6 +19,7 @@ from sv3dgen.sv3d.training_norm import fast_norms
 from systems.training_batches import TrainingBatch
 from systems.weighing import check_steps
 
+_FIRST_LOG_VARIANCE = -8.0  # almost no noise: with more, brightness is learned and colours are drowned
 _SPREAD_MEMORY = 0.95  # of the running mean that becomes the scale factor
 
 
@@ -27,7 +28,9 @@ class Sv3dAutoencoder(lightning.LightningModule):
 
     There is neither a perceptual nor an adversarial term, whose networks would have to be downloaded; the error of the
     differences between neighbouring pixels takes the place of the former. The pull keeps latents smooth and bounded, as
-    in latent diffusion (Rombach et al. 2022, section 3.1). The scale factor that is saved makes their deviation 1.
+    in latent diffusion (Rombach et al. 2022, section 3.1). Colour, a twentieth of the pictures' variance, would be
+    learned long after brightness: errors in it weigh more at first. The scale factor that is saved makes the latents'
+    deviation 1.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class Sv3dAutoencoder(lightning.LightningModule):
         learning_rate: float | int = 1e-3,
         warmup_steps: int = 200,
         edge_weight: float | int = 1.0,
+        color_weight: float | int = 6.0,
         pull_weight: float | int = 1e-5,
         seed: int = 0,
     ):
@@ -50,7 +54,9 @@ class Sv3dAutoencoder(lightning.LightningModule):
         self.vae.requires_grad_(True).to(memory_format=torch.channels_last)
         self.steps, self.seed, self.frames_per_clip = steps, seed, frames_per_clip
         self.learning_rate, self.warmup_steps = learning_rate, warmup_steps
-        self.edge_weight, self.pull_weight = edge_weight, pull_weight
+        self.edge_weight, self.color_weight, self.pull_weight = edge_weight, color_weight, pull_weight
+        with torch.no_grad():
+            self.vae.quant_conv.bias[self.config.vae.latent_channels :] = _FIRST_LOG_VARIANCE
         self.register_buffer("spread", torch.ones(()))  # running mean of the latents' mean square
         self.last_losses: dict[str, Tensor] = {}
         fast_norms(self.vae)
@@ -64,6 +70,10 @@ class Sv3dAutoencoder(lightning.LightningModule):
         rest = 1 - 0.99 * min(1.0, step / self.steps)
         return self.learning_rate * rest * min(1.0, (step + 1) / max(1, self.warmup_steps))
 
+    def color_weight_at(self, step: int) -> float:
+        """A straight line down to 1 at the last step."""
+        return 1 + (self.color_weight - 1) * (1 - min(1.0, step / self.steps))
+
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         step = self.global_step
         for group in self.optimizers().param_groups:  # type: ignore[union-attr]
@@ -74,10 +84,12 @@ class Sv3dAutoencoder(lightning.LightningModule):
         log_variance = log_variance.clamp(-30, 20)
         noise = torch.randn(mean.shape, generator=generator).to(mean.device)
         decoded = self.vae.decode((mean + noise * (0.5 * log_variance).exp()) * self.config.vae.scale_factor).float()
+        error = in_color(decoded - pictures, self.color_weight_at(step))
         losses = {
-            "absolute": (decoded - pictures).abs().mean(),
-            "squared": (decoded - pictures).square().mean(),
-            "edges": edge_error(decoded, pictures),
+            "absolute": error.abs().mean(),
+            "squared": error.square().mean(),
+            "edges": edges(error),
+            "plain": (decoded - pictures).detach().square().mean(),
             "pull": 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean(),
         }
         loss = losses["absolute"] + losses["squared"] + self.edge_weight * losses["edges"]
@@ -102,9 +114,11 @@ class Sv3dAutoencoder(lightning.LightningModule):
         save_official(Parts(self.unet, self.vae, self.image_encoder), config, path, write=self.global_rank == 0)
 
 
-def edge_error(
-    pictures: Float[Tensor, "images 3 height width"], targets: Float[Tensor, "images 3 height width"]
-) -> Float[Tensor, ""]:
-    """Mean absolute error of the differences between neighbouring pixels."""
-    error = pictures - targets
+def in_color(error: Float[Tensor, "images 3 height width"], weight: float) -> Float[Tensor, "images 3 height width"]:
+    """An error in RGB with its part that is no grey `weight` times as large."""
+    return error + (weight - 1) * (error - error.mean(dim=1, keepdim=True))
+
+
+def edges(error: Float[Tensor, "images 3 height width"]) -> Float[Tensor, ""]:
+    """Mean absolute difference between neighbouring pixels' errors."""
     return error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()

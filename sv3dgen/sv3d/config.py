@@ -28,6 +28,7 @@ class UNetConfig:
     transformer_depth: int = 1
     context_dim: int = 1024  # of the image encoder's embedding
     vector_dims: tuple[int, ...] = (COND_AUG_DIM, POSE_DIM, POSE_DIM)  # of each number that conditions a frame
+    norm_groups: int = 32  # a level whose width is not many times that loses what a whole channel says
 
     @property
     def time_embed_dim(self) -> int:
@@ -50,6 +51,7 @@ class VAEConfig:
     channel_mult: tuple[int, ...] = (1, 2, 4, 4)
     res_blocks: int = 2
     latent_channels: int = 4
+    norm_groups: int = 32
     scale_factor: float = 0.18215  # of what is diffused; the conditioning latents are not scaled
 
     @property

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from sv3dgen.errors import InputError
 from sv3dgen.sv3d.config import UNetConfig
+from sv3dgen.sv3d.norm_groups import set_norm_groups
 from sv3dgen.sv3d.unet_levels import Conditions, DownLevel, MiddleLevel, UpLevel
 
-_NORM_GROUPS, _NORM_EPS = 32, 1e-5
+_NORM_EPS = 1e-5
 
 
 class VideoUNet(nn.Module):
@@ -50,8 +51,9 @@ class VideoUNet(nn.Module):
             taken = [across.pop() for _ in range(config.res_blocks + 1)]
             self.up_blocks.append(UpLevel(config, below, taken, widths[level], attends=attends[level], last=level == 0))
 
-        self.conv_norm_out = nn.GroupNorm(_NORM_GROUPS, widths[0], eps=_NORM_EPS)
+        self.conv_norm_out = nn.GroupNorm(config.norm_groups, widths[0], eps=_NORM_EPS)
         self.conv_out = nn.Conv2d(widths[0], config.out_channels, 3, padding=1)
+        set_norm_groups(self, config.norm_groups)
 
     def forward(
         self,

@@ -11,8 +11,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sv3dgen.sv3d.config import VAEConfig
+from sv3dgen.sv3d.norm_groups import set_norm_groups
 
-_NORM_GROUPS, _NORM_EPS = 32, 1e-6
+_NORM_EPS = 1e-6
 
 
 class ImageVAE(nn.Module):
@@ -24,6 +25,7 @@ class ImageVAE(nn.Module):
         self.encoder = Encoder(config)
         self.quant_conv = nn.Conv2d(2 * config.latent_channels, 2 * config.latent_channels, 1)
         self.decoder = Decoder(config)
+        set_norm_groups(self, config.norm_groups)
 
     @property
     def encoding_modules(self) -> tuple[nn.Module, nn.Module]:
@@ -70,7 +72,7 @@ class Encoder(nn.Module):
             for level in range(len(config.channel_mult))
         )
         self.mid_block = _middle(widths[-1])
-        self.conv_norm_out = nn.GroupNorm(_NORM_GROUPS, widths[-1], eps=_NORM_EPS)
+        self.conv_norm_out = nn.GroupNorm(config.norm_groups, widths[-1], eps=_NORM_EPS)
         self.conv_out = nn.Conv2d(widths[-1], 2 * config.latent_channels, 3, padding=1)
 
     def forward(
@@ -101,7 +103,7 @@ class Decoder(nn.Module):
             )
             for level, width in enumerate(widths)
         )
-        self.conv_norm_out = nn.GroupNorm(_NORM_GROUPS, widths[-1], eps=_NORM_EPS)
+        self.conv_norm_out = nn.GroupNorm(config.norm_groups, widths[-1], eps=_NORM_EPS)
         self.conv_out = nn.Conv2d(widths[-1], config.out_channels, 3, padding=1)
 
     def forward(
