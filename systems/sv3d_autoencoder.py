@@ -3,19 +3,23 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning
 import torch
+from diffusers.models.attention_processor import Attention
+from diffusers.models.resnet import ResnetBlock2D
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from sv3dgen.errors import InputError
+from sv3dgen.muon import Muon
 from sv3dgen.sv3d.checkpoint import Parts
 from sv3dgen.sv3d.initialise import fresh_parts
 from sv3dgen.sv3d.model_config import config_from_fields
 from sv3dgen.sv3d.save_checkpoint import save_official
 from sv3dgen.sv3d.training_norm import fast_norms
+from sv3dgen.sv3d.vae import ImageVAE
 from systems.training_batches import TrainingBatch
 from systems.weighing import check_steps
 
@@ -24,13 +28,13 @@ _SPREAD_MEMORY = 0.95  # of the running mean that becomes the scale factor
 
 
 class Sv3dAutoencoder(lightning.LightningModule):
-    """Frames through few latents and back: absolute and squared error, edges, and a weak pull to a normal distribution.
+    """Frames through few latents and back: squared error, that of edges, and a weak pull to a normal distribution.
 
-    There is neither a perceptual nor an adversarial term, whose networks would have to be downloaded; the error of the
-    differences between neighbouring pixels takes the place of the former. The pull keeps latents smooth and bounded, as
-    in latent diffusion (Rombach et al. 2022, section 3.1). Colour, a twentieth of the pictures' variance, would be
-    learned long after brightness: errors in it weigh more at first. The scale factor that is saved makes the latents'
-    deviation 1.
+    There is neither a perceptual nor an adversarial term, whose networks would have to be downloaded. Absolute errors
+    are not used: they are smallest for a colour's median, which is grey, and stay there. The pull keeps latents smooth
+    and bounded, as in latent diffusion (Rombach et al. 2022, section 3.1). Colour, a twentieth of the pictures'
+    variance, would be learned long after brightness: errors in it weigh more at first. The scale factor that is saved
+    makes the latents' deviation 1.
     """
 
     def __init__(
@@ -39,10 +43,10 @@ class Sv3dAutoencoder(lightning.LightningModule):
         model: Mapping[str, Any],
         steps: int,
         frames_per_clip: int = 4,
-        learning_rate: float | int = 1e-3,
+        learning_rate: float | int = 3e-3,
         warmup_steps: int = 200,
         edge_weight: float | int = 1.0,
-        color_weight: float | int = 6.0,
+        color_weight: float | int = 3.0,
         pull_weight: float | int = 1e-5,
         seed: int = 0,
     ):
@@ -56,6 +60,7 @@ class Sv3dAutoencoder(lightning.LightningModule):
         self.learning_rate, self.warmup_steps = learning_rate, warmup_steps
         self.edge_weight, self.color_weight, self.pull_weight = edge_weight, color_weight, pull_weight
         with torch.no_grad():
+            _begin_as_identity(self.vae)
             self.vae.quant_conv.bias[self.config.vae.latent_channels :] = _FIRST_LOG_VARIANCE
         self.register_buffer("spread", torch.ones(()))  # running mean of the latents' mean square
         self.last_losses: dict[str, Tensor] = {}
@@ -63,7 +68,7 @@ class Sv3dAutoencoder(lightning.LightningModule):
         self.train()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(self.vae.parameters(), lr=self.learning_rate, weight_decay=1e-4)
+        return Muon(self.vae.named_parameters(prefix="vae"), lr=self.learning_rate)
 
     def learning_rate_at(self, step: int) -> float:
         """Linear warm-up, then a straight line down to a hundredth at the last step."""
@@ -84,16 +89,15 @@ class Sv3dAutoencoder(lightning.LightningModule):
         log_variance = log_variance.clamp(-30, 20)
         noise = torch.randn(mean.shape, generator=generator).to(mean.device)
         decoded = self.vae.decode((mean + noise * (0.5 * log_variance).exp()) * self.config.vae.scale_factor).float()
-        error = in_color(decoded - pictures, self.color_weight_at(step))
+        error = decoded - pictures
+        weighed = in_color(error, self.color_weight_at(step))
         losses = {
-            "absolute": error.abs().mean(),
-            "squared": error.square().mean(),
-            "edges": edges(error),
-            "plain": (decoded - pictures).detach().square().mean(),
+            "color": weighed.square().mean(),
+            "squared": error.detach().square().mean(),
+            "edges": edges(weighed),
             "pull": 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean(),
         }
-        loss = losses["absolute"] + losses["squared"] + self.edge_weight * losses["edges"]
-        loss = loss + self.pull_weight * losses["pull"]
+        loss = losses["color"] + self.edge_weight * losses["edges"] + self.pull_weight * losses["pull"]
         if not loss.isfinite():
             raise InputError(f"step {step}: the loss is {float(loss)}; the batch's objects: {batch.orbits.names}")
         self.spread.lerp_(mean.detach().square().mean(), 1 - _SPREAD_MEMORY)
@@ -114,11 +118,21 @@ class Sv3dAutoencoder(lightning.LightningModule):
         save_official(Parts(self.unet, self.vae, self.image_encoder), config, path, write=self.global_rank == 0)
 
 
+def _begin_as_identity(vae: ImageVAE) -> None:
+    """Have every residual block and the attention add nothing at first: what is seen gets through to the latents."""
+    for layer in vae.modules():
+        last = layer.conv2 if isinstance(layer, ResnetBlock2D) else None
+        last = cast(nn.ModuleList, layer.to_out)[0] if isinstance(layer, Attention) else last
+        if last is not None:
+            nn.init.zeros_(cast(Tensor, last.weight))
+            nn.init.zeros_(cast(Tensor, last.bias))
+
+
 def in_color(error: Float[Tensor, "images 3 height width"], weight: float) -> Float[Tensor, "images 3 height width"]:
     """An error in RGB with its part that is no grey `weight` times as large."""
     return error + (weight - 1) * (error - error.mean(dim=1, keepdim=True))
 
 
 def edges(error: Float[Tensor, "images 3 height width"]) -> Float[Tensor, ""]:
-    """Mean absolute difference between neighbouring pixels' errors."""
-    return error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
+    """Mean squared difference between neighbouring pixels' errors."""
+    return error.diff(dim=-1).square().mean() + error.diff(dim=-2).square().mean()

@@ -17,6 +17,7 @@ from torch import Tensor
 from sv3dgen.data.latent_cache import LatentCache, fingerprint
 from sv3dgen.data.orbit_dataset import OrbitBatch
 from sv3dgen.errors import InputError
+from sv3dgen.muon import Muon
 from sv3dgen.orbits import Orbit
 from sv3dgen.sv3d.checkpoint import Parts
 from sv3dgen.sv3d.conditioning import Condition, frame_vector
@@ -58,6 +59,7 @@ class Sv3dFinetune(lightning.LightningModule):
         trains: Sequence[Trained] = ("unet",),
         lora_rank: int | None = None,
         lora_scale: float | int = 1.0,
+        optimizer: Literal["adamw", "muon"] = "adamw",
         learning_rate: float | int = 3e-5,
         warmup_steps: int = 1000,
         learning_rate_end: Literal["constant", "cosine"] = "constant",
@@ -93,6 +95,7 @@ class Sv3dFinetune(lightning.LightningModule):
         self.config = config
         self.unet, self.vae, self.image_encoder = parts
         self.steps, self.seed = steps, seed
+        self.optimizer = optimizer
         self.learning_rate, self.warmup_steps, self.learning_rate_end = learning_rate, warmup_steps, learning_rate_end
         self.weight_decay, self.p_mean, self.p_std, self.front_weight = weight_decay, p_mean, p_std, front_weight
         self.rates = DropRates(both=drop_both, context=drop_context, image=drop_image)
@@ -168,6 +171,10 @@ class Sv3dFinetune(lightning.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         parameters = [parameter for _, parameter in self.trained_parameters()]
+        if self.optimizer == "muon":
+            if self._sharded:
+                raise InputError("train.optimizer=muon: not for weights in shards; expected adamw")
+            return Muon(self.trained_parameters(), lr=self.learning_rate_at(0), weight_decay=self.weight_decay)
         fused = self.trainer.precision != "16-mixed"  # whose gradients have to be unscaled before they are clipped
         return torch.optim.AdamW(parameters, lr=self.learning_rate_at(0), weight_decay=self.weight_decay, fused=fused)
 

@@ -11,7 +11,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sv3dgen.sv3d.config import VAEConfig
-from sv3dgen.sv3d.norm_groups import set_norm_groups
 
 _NORM_EPS = 1e-6
 
@@ -25,7 +24,6 @@ class ImageVAE(nn.Module):
         self.encoder = Encoder(config)
         self.quant_conv = nn.Conv2d(2 * config.latent_channels, 2 * config.latent_channels, 1)
         self.decoder = Decoder(config)
-        set_norm_groups(self, config.norm_groups)
 
     @property
     def encoding_modules(self) -> tuple[nn.Module, nn.Module]:
@@ -66,12 +64,13 @@ class Encoder(nn.Module):
                 widths[level + 1],
                 num_layers=config.res_blocks,
                 resnet_eps=_NORM_EPS,
+                resnet_groups=config.norm_groups,
                 add_downsample=level < len(config.channel_mult) - 1,
                 downsample_padding=0,  # the block pads by itself, at the right and the bottom alone
             )
             for level in range(len(config.channel_mult))
         )
-        self.mid_block = _middle(widths[-1])
+        self.mid_block = _middle(widths[-1], config.norm_groups)
         self.conv_norm_out = nn.GroupNorm(config.norm_groups, widths[-1], eps=_NORM_EPS)
         self.conv_out = nn.Conv2d(widths[-1], 2 * config.latent_channels, 3, padding=1)
 
@@ -92,13 +91,14 @@ class Decoder(nn.Module):
         super().__init__()
         widths = [config.channels * factor for factor in reversed(config.channel_mult)]
         self.conv_in = nn.Conv2d(config.latent_channels, widths[0], 3, padding=1)
-        self.mid_block = _middle(widths[0])
+        self.mid_block = _middle(widths[0], config.norm_groups)
         self.up_blocks = nn.ModuleList(
             UpDecoderBlock2D(
                 widths[max(level - 1, 0)],
                 width,
                 num_layers=config.res_blocks + 1,
                 resnet_eps=_NORM_EPS,
+                resnet_groups=config.norm_groups,
                 add_upsample=level < len(widths) - 1,
             )
             for level, width in enumerate(widths)
@@ -116,7 +116,9 @@ class Decoder(nn.Module):
         return self.conv_out(nn.functional.silu(self.conv_norm_out(features)))
 
 
-def _middle(channels: int) -> UNetMidBlock2D:
+def _middle(channels: int, norm_groups: int) -> UNetMidBlock2D:
     """Two residual blocks with one attention over all pixels, of a single head, between them."""
     no_embedding: Any = None  # there is no noise level to embed
-    return UNetMidBlock2D(channels, no_embedding, resnet_eps=_NORM_EPS, attention_head_dim=channels)
+    return UNetMidBlock2D(
+        channels, no_embedding, resnet_eps=_NORM_EPS, resnet_groups=norm_groups, attention_head_dim=channels
+    )
