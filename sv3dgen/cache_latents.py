@@ -55,7 +55,7 @@ def cache_latents(
         raise InputError(f"--every {every}: expected 1, 2 or 4; an orbit of 21 is every fourth of 84 views")
     if not data.is_dir():
         raise InputError(f"{data}: no such folder, expected a dataset of orbits")
-    from sv3dgen.data.latent_cache import MANIFEST, latents_path, read_cache, write_cache  # these import torch
+    from sv3dgen.data.latent_cache import MANIFEST, embeddings_path, latents_path, read_cache, write_cache  # these import torch
     from sv3dgen.data.orbit_files import read_index
     from sv3dgen.sv3d import SV3D, MemoryPlan
 
@@ -66,12 +66,13 @@ def cache_latents(
         raise InputError(f"{data}: orbits of {records[0].size_px} px, expected the model's {model.config.size_px}")
     wanted = _manifest(model, every, embeddings)
     found = read_cache(data, ())
-    if found is not None and found != wanted:
-        if not replace:
-            raise InputError(f"{data / MANIFEST}: latents of another model or of other views; expected --replace")
-        (data / MANIFEST).unlink()
+    if found is not None and found != wanted and not replace:
+        raise InputError(f"{data / MANIFEST}: latents of another model or of other views; expected --replace")
+    if found != wanted:  # without a manifest, nobody knows whose latents there are
+        (data / MANIFEST).unlink(missing_ok=True)
         for record in records:
             latents_path(data, record).unlink(missing_ok=True)
+            embeddings_path(data, record).unlink(missing_ok=True)
     write_cache(data, wanted)
     missing = [record for record in records if not _is_there(data, record, embeddings)]
     started = told = perf_counter()

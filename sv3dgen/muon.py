@@ -47,21 +47,31 @@ class Muon(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    update = self._muon if group["matrices"] else self._adam
-                    update(parameter, parameter.grad, group)
+            learning = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if group["matrices"]:
+                self._muon(learning, group)
+            else:
+                for parameter in learning:
+                    self._adam(parameter, parameter.grad, group)
         return loss
 
-    def _muon(self, parameter: Tensor, gradient: Tensor, group: dict) -> None:
-        state = self.state[parameter]
-        mean = state.setdefault("mean", torch.zeros_like(gradient))
-        mean.lerp_(gradient, 1 - group["momentum"])
-        ahead = gradient.lerp(mean, group["momentum"])  # as Nesterov's
-        update = orthogonal(ahead.flatten(1))
-        update *= _RMS * max(update.shape) ** 0.5
-        parameter.mul_(1 - group["lr"] * group["weight_decay"])
-        parameter.add_(update.view_as(parameter), alpha=-group["lr"])
+    def _muon(self, parameters: list[Tensor], group: dict) -> None:
+        """Those of one shape together: on a CPU, hundreds of small products take longer than a few large ones."""
+        shapes: dict[tuple[int, int], list[Tensor]] = {}
+        for parameter in parameters:
+            shapes.setdefault((len(parameter), parameter[0].numel()), []).append(parameter)
+        for shape, alike in shapes.items():
+            ahead = []
+            for parameter in alike:
+                gradient = parameter.grad
+                assert gradient is not None
+                mean = self.state[parameter].setdefault("mean", torch.zeros_like(gradient))
+                mean.lerp_(gradient, 1 - group["momentum"])
+                ahead.append(gradient.lerp(mean, group["momentum"]).flatten(1))  # as Nesterov's
+            size = group["lr"] * _RMS * max(shape) ** 0.5
+            for parameter, update in zip(alike, orthogonal(torch.stack(ahead)), strict=True):
+                parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                parameter.add_(update.view_as(parameter), alpha=-size)
 
     def _adam(self, parameter: Tensor, gradient: Tensor, group: dict) -> None:
         state, rate = self.state[parameter], group["lr"] * _ADAM_SHARE
@@ -82,14 +92,14 @@ def is_matrix(name: str, parameter: Tensor) -> bool:
     return parameter.dim() >= 2 and "embedding" not in name and not name.endswith(_OUTER)
 
 
-def orthogonal(matrix: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
-    """U V^T of the singular value decomposition U S V^T, nearly: by Newton and Schulz's iteration, in bfloat16."""
+def orthogonal(matrices: Float[Tensor, "matrices rows columns"]) -> Float[Tensor, "matrices rows columns"]:
+    """U V^T of singular value decompositions U S V^T, nearly: by Newton and Schulz's iteration, in bfloat16."""
     first, third, fifth = _COEFFICIENTS
-    x = matrix.bfloat16()
-    tall = len(x) > x.shape[1]
-    x = x.T if tall else x
-    x = x / (x.norm() + 1e-7)
+    x = matrices.bfloat16()
+    tall = x.shape[1] > x.shape[2]
+    x = x.mT if tall else x
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     for _ in range(_ITERATIONS):
-        gram = x @ x.T
-        x = first * x + (third * gram + fifth * gram @ gram) @ x
-    return (x.T if tall else x).to(matrix.dtype)
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=third, alpha=fifth), x, beta=first)
+    return (x.mT if tall else x).to(matrices.dtype)
