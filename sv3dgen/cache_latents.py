@@ -55,7 +55,13 @@ def cache_latents(
         raise InputError(f"--every {every}: expected 1, 2 or 4; an orbit of 21 is every fourth of 84 views")
     if not data.is_dir():
         raise InputError(f"{data}: no such folder, expected a dataset of orbits")
-    from sv3dgen.data.latent_cache import MANIFEST, embeddings_path, latents_path, read_cache, write_cache  # these import torch
+    from sv3dgen.data.latent_cache import (  # these import torch
+        MANIFEST,
+        embeddings_path,
+        latents_path,
+        read_cache,
+        write_cache,
+    )
     from sv3dgen.data.orbit_files import read_index
     from sv3dgen.sv3d import SV3D, MemoryPlan
 

@@ -28,12 +28,16 @@ OPTIONS = {
     "system/sv3d_nerf": {"steps": 200},
     "preset/cpu": {},
     "logger/csv": {},
+    "nvs/auto": {"weights": "${weights}", "variant": "auto"},
+    "nvs/sv3d_p": {"weights": "${weights}", "variant": "sv3d_p"},
+    "nvs/sv3d_tiny": {"weights": "sv3d_tiny", "variant": "auto"},
 }
 CONFIG = {
     "defaults": [
         {"geometry@coarse.geometry": "hash_grid"},
         {"geometry": "dmtet"},
         {"logger": "csv"},
+        {"nvs": "auto"},
         "_self_",
         {"system": "sv3d_dmtet"},
         {"preset": "cpu"},
