@@ -104,6 +104,8 @@ def denoise_guided(
     together: bool = True,
 ) -> Float[Tensor, "clips frames channels height width"]:
     """x0 guided towards the condition, each frame by its own scale; 1 is the conditional estimate itself."""
+    if (scale == 1).all():  # half the work
+        return denoise(network, latents, sigma, condition)
     unconditional, conditional = denoise_halves(network, latents, sigma, condition, together=together)
     return torch.lerp(unconditional, conditional, scale.to(latents)[:, None, None, None])
 
