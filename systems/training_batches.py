@@ -37,6 +37,7 @@ class TrainingBatches:
         kinds: Sequence[Literal["static", "dynamic"]] = ("static", "dynamic"),
         background: Literal["white", "random"] = "white",
         mirror: bool = False,
+        walks: Sequence[int] = (1,),
         frames: int = 21,
         workers: int = 1,
         prefetch: int = 4,
@@ -48,7 +49,7 @@ class TrainingBatches:
         if batch < 1 or workers < 0 or prefetch < 1:
             raise InputError(f"batches: batch={batch}, workers={workers}, prefetch={prefetch} can't be")
         self.batch, self.workers, self.prefetch, self.seed = batch, workers, prefetch, seed
-        self.mirror = mirror
+        self.mirror, self.walks = mirror, tuple(walks)
         self.folder, self.kinds, self.frames = Path(folder), tuple(kinds), frames
         self.background: Literal["white", "random"] = background
 
@@ -63,6 +64,7 @@ class TrainingBatches:
             frames=self.frames,
             background=self.background if split == "train" else "white",
             mirror=self.mirror and split == "train",
+            walks=self.walks if split == "train" else (1,),
             seed=self.seed,
         )
 

@@ -193,3 +193,19 @@ def test_folders_that_are_not_whole(folder, tmp_path):
     assert "not a list of orbits" in refusal()
     index.unlink()
     assert "rendering stopped after 4 orbits" in refusal()
+
+
+def test_walks_go_round_in_other_ways_and_end_at_the_start(folder):
+    dataset, seen = OrbitDataset(folder, split="train", walks=(1, -1, 4)), set()
+    for epoch in range(30):
+        dataset.set_epoch(epoch)
+        sample = dataset[0]
+        start, advance = shown(sample)[-1], (shown(sample)[0] - shown(sample)[-1]) % SAMPLES
+        assert shown(sample) == [(start + advance * step) % SAMPLES for step in range(1, 22)]
+        assert len(set(shown(sample))) == 21 and sample.azimuth_deg[-1] == 0
+        expected = torch.tensor([(view - start) * 360 / SAMPLES for view in shown(sample)], dtype=torch.float64)
+        assert wrapped_deg(sample.azimuth_deg - expected).abs().max() < 1e-9
+        seen.add(advance)
+    assert seen == {4, SAMPLES - 4, 16}
+    with pytest.raises(InputError, match="walks=\\[3\\]: expected numbers without a divisor in common with 21"):
+        OrbitDataset(folder, split="train", walks=[3])

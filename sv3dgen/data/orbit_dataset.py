@@ -7,6 +7,7 @@ azimuths are told from it. What is drawn follows from the seed, the epoch and th
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from math import gcd
 from pathlib import Path
 from typing import Literal
 
@@ -30,7 +31,7 @@ class OrbitSample:
 
     frames: UInt8[Tensor, "frames 3 height width"]  # sRGB, on a background
     elevation_deg: Float[Tensor, " frames"]
-    azimuth_deg: Float[Tensor, " frames"]  # in [0, 360), growing, of the last frame 0
+    azimuth_deg: Float[Tensor, " frames"]  # in [0, 360), of the last frame 0; growing, on a walk of 1
     name: str
     latents: Float[Tensor, "frames channels rows columns"] | None = None  # unscaled means of the VAE
     embedding: Float[Tensor, " width"] | None = None  # the image encoder's, of the conditioning view
@@ -69,16 +70,21 @@ class OrbitDataset(Dataset):
         frames: int = 21,
         background: Literal["white", "random"] = "white",
         mirror: bool = False,
+        walks: Sequence[int] = (1,),
         seed: int = 0,
     ):
         """`background="random"` takes white for half of the draws and one random colour for the rest.
 
+        `walks` are the ways round, one drawn for each sample: -1 is backwards, 2 takes every second view and goes round
+        twice. With several, a frame's place in the clip does not tell its azimuth: a model has to read the pose.
         `mirror` flips half of the draws left to right, their paths too. Latents that were cached (of loops on white)
         come along unless either is asked for. Raises InputError, in one line, for a folder that is missing, empty, not
         rendered to the end, or without orbits of this split and these kinds.
         """
         self.folder, self.frames, self.background, self.mirror = Path(folder), frames, background, mirror
-        self.seed, self.epoch = seed, 0
+        self.walks, self.seed, self.epoch = tuple(walks), seed, 0
+        if not walks or any(gcd(walk, frames) != 1 for walk in walks):
+            raise InputError(f"walks={list(walks)}: expected numbers without a divisor in common with {frames} frames")
         records = read_index(self.folder)
         self.records = [record for record in records if record.split == split and record.kind in kinds]
         if not self.records:
@@ -122,13 +128,14 @@ class OrbitDataset(Dataset):
         if self.cache is not None:
             start -= start % self.cache.every
         color = rng.integers(0, 256, 3) if rng.random() >= WHITE_SHARE else np.full(3, 255)
-        return self.orbit(index, start, flipped, color if self.background == "random" else np.full(3, 255))
+        color = color if self.background == "random" else np.full(3, 255)
+        return self.orbit(index, start, flipped, color, self.walks[int(rng.integers(len(self.walks)))])
 
-    def orbit(self, index: int, start: int, flipped: bool, color: np.ndarray) -> OrbitSample:
+    def orbit(self, index: int, start: int, flipped: bool, color: np.ndarray, walk: int = 1) -> OrbitSample:
         """The orbit of loop `index` whose conditioning view is view `start`, on a background of 8-bit RGB."""
         record = self.records[index]
         loop, angles = self._open(record.stem(self.folder))
-        step = SAMPLES // self.frames
+        step = walk * (SAMPLES // self.frames)
         # Of the mirrored object the path runs the other way, so it is walked backwards to let azimuths grow.
         picked = (start + np.arange(1, self.frames + 1) * (-step if flipped else step)) % SAMPLES
         pictures = on_color(np.asarray(loop[picked]), color)
