@@ -158,7 +158,7 @@ def test_weights_of_another_variant_are_refused(variant, kind, request):
 @pytest.mark.parametrize(
     "settings, told",
     [
-        ({"weights": None}, "weights=null"),
+        ({"weights": None, "variant": "sv3d_p"}, "nvs=sv3d_p: expected its weights"),
         ({"weights": "x", "steps": 0}, "nvs.steps=0"),
         ({"weights": "x", "device": "abacus"}, "device=abacus"),
     ],

@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from sv3dgen.orbits import StaticOrbit
 from sv3dgen.sv3d.picture import posed_views
-from sv3dgen.sv3d.small_frames import ENLARGED_PX, is_small, matted
+from sv3dgen.sv3d.small_frames import matted
 
-SIZE, RADIUS = 64, 20.3
+SIZE, RADIUS, ENLARGED_PX = 64, 20.3, 256
 COLOUR = np.array([200, 60, 40])
 
 
@@ -24,7 +23,7 @@ def disc(noise: float = 0.0) -> np.ndarray:
 
 @pytest.mark.parametrize("noise", [0.0, 3.0])
 def test_a_disc_keeps_its_area_and_its_colour(noise: float) -> None:
-    rgba = matted(disc(noise)).astype(float)
+    rgba = matted(disc(noise), ENLARGED_PX).astype(float)
     assert rgba.shape == (ENLARGED_PX, ENLARGED_PX, 4)
     area = rgba[..., 3].sum() / 255 * (SIZE / ENLARGED_PX) ** 2
     assert area == pytest.approx(np.pi * RADIUS**2, rel=0.03)
@@ -38,31 +37,24 @@ def test_specks_go_and_holes_stay() -> None:
     frame = disc()
     frame[3, 3] = 120
     frame[28:36, 28:36] = 255
-    alpha = matted(frame)[..., 3]
+    alpha = matted(frame, ENLARGED_PX)[..., 3]
     assert alpha[:40, :40].max() == 0 and alpha[124:132, 124:132].max() == 0
 
 
 def test_faint_parts_belong_to_what_they_touch() -> None:
     frame = np.full((SIZE, SIZE, 3), 255, np.uint8)
     frame[20:40, 20:30], frame[20:40, 30:50] = 90, 238  # a dark half and one that is nearly white
-    assert (matted(frame)[100:140, 100:180, 3] > 200).mean() > 0.9
+    assert (matted(frame, ENLARGED_PX)[100:140, 100:180, 3] > 200).mean() > 0.9
 
 
 def test_nothing_but_white() -> None:
-    assert matted(np.full((SIZE, SIZE, 3), 255, np.uint8))[..., 3].max() == 0
+    assert matted(np.full((SIZE, SIZE, 3), 255, np.uint8), ENLARGED_PX)[..., 3].max() == 0
 
 
 def test_views_of_a_small_model_are_enlarged_with_their_cameras() -> None:
     orbit = StaticOrbit()(10.0, 3, torch.Generator())
     frames = torch.from_numpy(disc()).permute(2, 0, 1).float()[None].expand(3, -1, -1, -1) / 255
-    views = posed_views(frames, orbit)
+    views = posed_views(frames, orbit, enlarged_px=ENLARGED_PX)
     assert views.images.shape == (3, 4, ENLARGED_PX, ENLARGED_PX)
     assert views.cameras.width_px == views.cameras.height_px == ENLARGED_PX
-    assert is_small(SIZE) and not is_small(576)
-    large = Image.fromarray(disc()).resize((256, 256))
-    kept = posed_views(torch.from_numpy(np.array(large)).permute(2, 0, 1).float()[None] / 255, orbit_of(1))
-    assert kept.images.shape == (1, 4, 256, 256)
-
-
-def orbit_of(frames: int):
-    return StaticOrbit()(10.0, frames, torch.Generator())
+    assert posed_views(frames, orbit).images.shape == (3, 4, SIZE, SIZE)

@@ -98,6 +98,7 @@ class SV3DConfig:
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
     frames: int = 21  # as in orbits.py, which imports torch: sizes are checked before that
     size_px: int = 576
+    enlarged_px: int = 0  # of the views it hands on, cut out with soft edges; 0: they stay as they are
     cond_aug: float = 1e-5  # standard deviation of the noise on the picture that the VAE encodes
 
 

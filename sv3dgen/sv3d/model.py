@@ -150,7 +150,8 @@ class SV3D(NVSModel):
         frames = ((self.decode(latents) + 1) / 2).clamp(0, 1)
         if keep_picture:
             frames[:, -1] = pictures
-        return [posed_views(clip, orbit) for clip, orbit in zip(frames, orbits, strict=True)]
+        size_px = self.config.enlarged_px
+        return [posed_views(clip, orbit, enlarged_px=size_px) for clip, orbit in zip(frames, orbits, strict=True)]
 
     @property
     def network(self) -> Network:

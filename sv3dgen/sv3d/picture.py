@@ -13,7 +13,7 @@ from sv3dgen.image import has_cutout, object_mask, to_rgba
 from sv3dgen.orbits import Orbit
 from sv3dgen.photo import prepare_photo
 from sv3dgen.recentre import recentred
-from sv3dgen.sv3d.small_frames import is_small, matted
+from sv3dgen.sv3d.small_frames import matted
 from sv3dgen.views import PosedViews
 
 _WHITE = (255, 255, 255)
@@ -54,13 +54,14 @@ def _recentred(picture: Image.Image | str | Path, size_px: int) -> Image.Image:
     return recentred(image, foreground_ratio=None, size_px=size_px) if has_cutout(image, "image") else image
 
 
-def posed_views(frames: Float[Tensor, "frames 3 height width"], orbit: Orbit) -> PosedViews:
+def posed_views(frames: Float[Tensor, "frames 3 height width"], orbit: Orbit, *, enlarged_px: int = 0) -> PosedViews:
     """Square frames on white, sRGB in [0, 1], with the orbit's cameras. What is not white is the object.
 
-    Levels are cut off, not rounded, as official; 8-bit pictures keep theirs. Small frames are enlarged.
+    Levels are cut off, not rounded, as official; 8-bit pictures keep theirs. With `enlarged_px` they
+    are enlarged to that size, and their edges lose the white.
     """
     levels = (frames.cpu() * 255 + 1e-3).byte().permute(0, 2, 3, 1).contiguous()
-    pictures = [matted(frame) if is_small(frames.shape[-1]) else _keyed(frame) for frame in levels.numpy()]
+    pictures = [matted(frame, enlarged_px) if enlarged_px else _keyed(frame) for frame in levels.numpy()]
     return PosedViews(
         images=torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous(),
         cameras=orbit.cameras(size_px=pictures[0].shape[0]),

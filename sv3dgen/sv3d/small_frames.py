@@ -13,22 +13,15 @@ from scipy import ndimage
 from sv3dgen.masks import part_sizes, parts
 from sv3dgen.soft_edges import soft_cutout
 
-SMALL_PX = 192  # frames below this are enlarged
-ENLARGED_PX = 256
 _SURELY, _PERHAPS = 0.12, 0.045  # of the way from white to black, in the darkest channel
 _LEAST_PART = 0.03  # of the largest part's pixels: what is smaller is noise
 _BAND_PX = 4
 
 
-def is_small(size_px: int) -> bool:
-    """Whether frames of this size want it."""
-    return size_px < SMALL_PX
-
-
-def matted(frame: UInt8[np.ndarray, "height width 3"]) -> UInt8[np.ndarray, "rows columns 4"]:
-    """A frame on white, ENLARGED_PX on the longer side, as straight RGBA."""
+def matted(frame: UInt8[np.ndarray, "height width 3"], size_px: int) -> UInt8[np.ndarray, "rows columns 4"]:
+    """A frame on white, enlarged to `size_px` on its longer side, as straight RGBA."""
     height, width = frame.shape[:2]
-    factor = ENLARGED_PX / max(height, width)
+    factor = size_px / max(height, width)
     size = round(width * factor), round(height * factor)
     rgb = np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC)).astype(np.float32)
     solid = _not_white(1 - rgb.min(-1) / 255)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sv3dgen.errors import InputError
 from sv3dgen.sv3d.config import UNetConfig
-from sv3dgen.sv3d.norm_groups import set_norm_groups
+from sv3dgen.sv3d.norm_groups import check_norm_groups, set_norm_groups
 from sv3dgen.sv3d.unet_levels import Conditions, DownLevel, MiddleLevel, UpLevel
 
 _NORM_EPS = 1e-5
@@ -28,6 +28,7 @@ class VideoUNet(nn.Module):
         self.config = config
         self.checkpointing = False
         widths = [config.channels * factor for factor in config.channel_mult]
+        check_norm_groups(config.norm_groups, widths)
         attends = [2**level in config.attention_factors for level in range(len(widths))]
         last = len(widths) - 1
 

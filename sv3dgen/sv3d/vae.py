@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sv3dgen.sv3d.config import VAEConfig
+from sv3dgen.sv3d.norm_groups import check_norm_groups
 
 _NORM_EPS = 1e-6
 
@@ -20,6 +21,7 @@ class ImageVAE(nn.Module):
 
     def __init__(self, config: VAEConfig) -> None:
         super().__init__()
+        check_norm_groups(config.norm_groups, [config.channels * factor for factor in (1, *config.channel_mult)])
         self.config = config
         self.encoder = Encoder(config)
         self.quant_conv = nn.Conv2d(2 * config.latent_channels, 2 * config.latent_channels, 1)
