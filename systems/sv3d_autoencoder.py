@@ -61,7 +61,7 @@ class Sv3dAutoencoder(lightning.LightningModule):
         self.edge_weight, self.color_weight, self.pull_weight = edge_weight, color_weight, pull_weight
         with torch.no_grad():
             _begin_as_identity(self.vae)
-            self.vae.quant_conv.bias[self.config.vae.latent_channels :] = _FIRST_LOG_VARIANCE
+            cast(Tensor, self.vae.quant_conv.bias)[self.config.vae.latent_channels :] = _FIRST_LOG_VARIANCE
         self.register_buffer("spread", torch.ones(()))  # running mean of the latents' mean square
         self.last_losses: dict[str, Tensor] = {}
         fast_norms(self.vae)
