@@ -11,6 +11,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from sv3dgen.command import exit_status
 from sv3dgen.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,16 +25,12 @@ LOOP = 84  # pictures at a time: a whole loop
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0, 2 for something the user has to mend, 130 when stopped."""
-    options = vars(_parser().parse_args(arguments))
-    try:
-        print(cache_latents(**options))
-    except InputError as error:
-        print(f"sv3dgen.cache_latents: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        return 130
-    return 0
+
+    def command() -> int:
+        print(cache_latents(**vars(_parser().parse_args(arguments))))
+        return 0
+
+    return exit_status(command, "sv3dgen.cache_latents", stopped="stopped; the same command goes on from here")
 
 
 def cache_latents(
@@ -49,7 +46,7 @@ def cache_latents(
     """Write what is missing and return a line on it. `half` computes in bfloat16.
 
     Raises InputError for a folder or weights that are no good, and where latents of another autoencoder, or of other
-    views, are there already, unless they may be replaced.
+    views, are there already. With `replace` whatever is there is made anew.
     """
     if every not in (1, 2, 4):
         raise InputError(f"--every {every}: expected 1, 2 or 4; an orbit of 21 is every fourth of 84 views")
@@ -71,10 +68,10 @@ def cache_latents(
     if records[0].size_px != model.config.size_px:
         raise InputError(f"{data}: orbits of {records[0].size_px} px, expected the model's {model.config.size_px}")
     wanted = _manifest(model, every, embeddings)
-    found = read_cache(data, ())
-    if found is not None and found != wanted and not replace:
+    found = None if replace else read_cache(data, ())
+    if found is not None and found != wanted:
         raise InputError(f"{data / MANIFEST}: latents of another model or of other views; expected --replace")
-    if found != wanted:  # without a manifest, nobody knows whose latents there are
+    if found is None:  # without a manifest, nobody knows whose latents there are
         (data / MANIFEST).unlink(missing_ok=True)
         for record in records:
             latents_path(data, record).unlink(missing_ok=True)
@@ -138,8 +135,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--every", type=int, default=1, help="of the 84 views, encode every 1, 2 or 4 (default: 1)")
     parser.add_argument("--embeddings", action="store_true", help="the image encoder's too, where that is not trained")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--half", action="store_true", help="compute in bfloat16: faster, off by half a percent")
-    parser.add_argument("--replace", action="store_true", help="throw away latents of another model")
+    parser.add_argument("--half", action="store_true", help="compute in bfloat16: faster, a little off")
+    parser.add_argument("--replace", action="store_true", help="throw away the latents that are there")
     return parser
 
 

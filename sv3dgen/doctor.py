@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from sv3dgen.errors import InputError
+from sv3dgen.command import exit_status
 from sv3dgen.kernels.backend import IMPLEMENTATIONS, available
 from sv3dgen.run_folder import cpu_name, total_memory_bytes, usable_cores, versions
 
@@ -218,14 +218,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "which is downloaded; a *.json list of keys and shapes is checked for these",
     )
     options = parser.parse_args(arguments)
-    try:
+
+    def command() -> int:
         facts = examine() if options.weights is None else examine_weights(options.weights)
-    except InputError as error:
-        print(f"sv3dgen.doctor: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    in_words = report if options.weights is None else weights_report
-    print(json.dumps(facts, indent=2) if options.json else in_words(facts))
-    return 0
+        in_words = report if options.weights is None else weights_report
+        print(json.dumps(facts, indent=2) if options.json else in_words(facts))
+        return 0
+
+    return exit_status(command, "sv3dgen.doctor")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from sv3dgen.command import exit_status
 from sv3dgen.errors import InputError
 
 Protocol = Literal["surface", "sv3d-2024"]
@@ -44,16 +45,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0, or 2 for something the user has to mend."""
     options = vars(_parser().parse_args(arguments))
     as_json = options.pop("json")
-    try:
+
+    def command() -> int:
         report = evaluate(**options)
-    except InputError as error:
-        print(f"sv3dgen.evaluate: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    if as_json:
-        print(json.dumps(report, indent=2))
-    else:
-        _print_table(report)
-    return 0
+        if as_json:
+            print(json.dumps(report, indent=2))
+        else:
+            _print_table(report)
+        return 0
+
+    return exit_status(command, "sv3dgen.evaluate")
 
 
 def evaluate(

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from sv3dgen.command import exit_status
 from sv3dgen.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,20 +23,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0, or 2 for something the user has to mend."""
     options = vars(_parser().parse_args(arguments))
     as_json, pictures = options.pop("json"), options.pop("pictures")
-    try:
-        evaluations = evaluate(**options)
-    except InputError as error:
-        print(f"sv3dgen.evaluate_nvs: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    from sv3dgen.nvs_evaluation import markdown, report
 
-    print(json.dumps(report(evaluations), indent=2) if as_json else markdown(evaluations))
-    if pictures is not None:
+    def command() -> int:
+        evaluations = evaluate(**options)
+        from sv3dgen.nvs_evaluation import markdown, report
         from sv3dgen.orbit_pictures import write_orbits
 
-        for kind, evaluation in evaluations.items():
+        print(json.dumps(report(evaluations), indent=2) if as_json else markdown(evaluations))
+        for kind, evaluation in evaluations.items() if pictures is not None else ():
             write_orbits(pictures / kind, evaluation.truth, evaluation.drawn)
-    return 0
+        return 0
+
+    return exit_status(command, "sv3dgen.evaluate_nvs")
 
 
 def evaluate(
@@ -67,10 +66,10 @@ def evaluate(
     model = SV3D.from_pretrained(weights, device=device, memory=replace(plan, clips_together=4))
     distance = load_lpips("vgg") if lpips else None
     frames = model.config.frames
-    mean = mean_of_images(OrbitDataset(data, split="train", kinds=tuple(kinds), frames=frames))
+    mean = mean_of_images(OrbitDataset(data, split="train", kinds=tuple(kinds), frames=frames, cached=False))
     evaluations = {}
     for kind in kinds:
-        dataset = OrbitDataset(data, split=split, kinds=(kind,), frames=frames)
+        dataset = OrbitDataset(data, split=split, kinds=(kind,), frames=frames, cached=False)
         samples = [dataset[index] for index in spread(len(dataset), limit)]
         evaluations[kind] = evaluate_orbits(
             model,

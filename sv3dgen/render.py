@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from sv3dgen.command import OneLineParser, exit_status
 from sv3dgen.errors import InputError
 from sv3dgen.mesh_precheck import precheck_mesh
 
@@ -19,28 +20,18 @@ BOX = 0.62  # the project's world: everything lies within this distance of the o
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    try:
+
+    def command() -> int:
         options = _parser().parse_args(arguments)
         _check(options)
         _render(options)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: {error.filename or 'writing'}: {error.strerror or error}", file=sys.stderr)
-        return 2
-    return 0
+        return 0
 
-
-class _OneLineParser(argparse.ArgumentParser):
-    """Without the usage in front of an error: one line is what the user has to read."""
-
-    def error(self, message: str) -> None:
-        raise InputError(f"{message} (see python -m sv3dgen.render --help)")
+    return exit_status(command)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _OneLineParser(prog="python -m sv3dgen.render", description="A mesh file to posed views.")
+    parser = OneLineParser(prog="python -m sv3dgen.render", description="A mesh file to posed views.")
     parser.add_argument("mesh", type=Path, help="GLB, glTF, OBJ or PLY file; +Y up, front +Z")
     parser.add_argument("--orbit", required=True, help="static, dynamic, dynamic_released, sine30 or sine50")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")

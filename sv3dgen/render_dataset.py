@@ -16,6 +16,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from sv3dgen.command import OneLineParser, exit_status
 from sv3dgen.errors import InputError
 from sv3dgen.mesh_precheck import SUFFIXES
 
@@ -25,34 +26,22 @@ if TYPE_CHECKING:
 KINDS = ("static", "dynamic")
 PROCEDURAL_LICENCE = "made by this project, Apache-2.0"
 REPORT_S = 5.0
+STOPPED = "stopped; the same command goes on from here"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    try:
+
+    def command() -> int:
         options = _parser().parse_args(arguments)
         _check(options)
         return _run(options)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: {error.filename or 'writing'}: {error.strerror or error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        return 130
 
-
-class _OneLineParser(argparse.ArgumentParser):
-    """Without the usage in front of an error: one line is what the user has to read."""
-
-    def error(self, message: str) -> None:
-        raise InputError(f"{message} (see python -m sv3dgen.render_dataset --help)")
+    return exit_status(command, stopped=STOPPED)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _OneLineParser(prog="python -m sv3dgen.render_dataset", description=(__doc__ or "").partition("\n")[0])
+    parser = OneLineParser(prog="python -m sv3dgen.render_dataset", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     parser.add_argument("--meshes", type=Path, help="folder of GLB, glTF, OBJ and PLY files, searched in depth")
     parser.add_argument("--procedural", type=int, default=0, metavar="N", help="number of objects made of seeds")

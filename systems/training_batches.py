@@ -65,6 +65,7 @@ class TrainingBatches:
             background=self.background if split == "train" else "white",
             mirror=self.mirror and split == "train",
             walks=self.walks if split == "train" else (1,),
+            cached=split == "train",
             seed=self.seed,
         )
 

@@ -70,6 +70,19 @@ def test_given_again_it_does_what_is_missing(data, weights, capsys):
     assert before == {path: path.stat().st_mtime_ns for path in data.glob("cup/*.latents.npy")}
 
 
+@pytest.mark.parametrize("options", [[], ["--replace"]])
+def test_latents_that_nobody_answers_for_are_made_anew(data, weights, options):
+    assert command(data, weights) == 0
+    (data / "latents.json").write_text("spoilt")
+    if not options:
+        assert command(data, weights) == 2
+        (data / "latents.json").unlink()
+    stale = next(data.glob("cup/*.latents.npy"))
+    np.save(stale, np.zeros_like(np.load(stale)))
+    assert command(data, weights, *options) == 0
+    assert np.load(stale).any()
+
+
 def test_latents_of_another_model_are_refused(data, weights, tmp_path, capsys):
     assert command(data, weights) == 0
     other = tmp_path / "other" / "model.safetensors"

@@ -135,6 +135,7 @@ def test_cached_latents_come_along(folder):
     assert sample.latents[:, 0, 0, 0].tolist() == shown(sample)
     assert OrbitDataset(folder, split="train", background="random")[1].latents is None
     assert OrbitDataset(folder, split="train", mirror=True)[1].latents is None
+    assert OrbitDataset(folder, split="train", cached=False)[1].latents is None
     next(folder.glob("cup/*.latents.npy")).unlink()
     assert OrbitDataset(folder, split="train")[1].latents is None
 
@@ -153,6 +154,22 @@ def test_where_only_some_views_are_cached_orbits_are_of_those(folder):
     assert len(starts) > 8 and all(start % 4 == 0 for start in starts)
     with pytest.raises(InputError, match="every 4th view"):
         OrbitDataset(folder, split="train", frames=42)
+
+
+def test_scores_do_not_depend_on_which_views_have_latents(folder):
+    bare = OrbitDataset(folder, split="train", cached=False)
+    for path in list(folder.glob("*/*.npy")):
+        np.save(path.with_name(f"{path.stem}.latents.npy"), np.zeros((21, 4, 2, 2), np.float16))
+    write_cache(folder, LatentCache(encoder_sha256="a", scale_factor=2.0, every=4))
+    again = OrbitDataset(folder, split="train", cached=False)
+    assert [shown(again[index]) for index in range(3)] == [shown(bare[index]) for index in range(3)]
+
+
+def test_a_manifest_with_an_impossible_step_is_refused(folder):
+    for every in (0, 5, -1):
+        write_cache(folder, LatentCache(encoder_sha256="a", scale_factor=2.0, every=every))
+        with pytest.raises(InputError, match=f"every={every}, expected a number that divides 84"):
+            OrbitDataset(folder, split="train")
 
 
 @pytest.mark.parametrize("content", ["[]", "{", '{"every": 4}', "null"])

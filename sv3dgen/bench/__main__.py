@@ -13,22 +13,23 @@ from pathlib import Path
 from typing import Any
 
 from sv3dgen.atomic import atomic_write
+from sv3dgen.command import exit_status
 from sv3dgen.errors import InputError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0, or 2 for something the user has to mend."""
     options = _parser().parse_args(arguments)
-    try:
+
+    def command() -> int:
         report, text = options.measure(options)
-    except InputError as error:
-        print(f"sv3dgen.bench: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    if options.json:
-        print(json.dumps(report, indent=2))
-    elif text is not None:
-        print(text)
-    return 0
+        if options.json:
+            print(json.dumps(report, indent=2))
+        elif text is not None:
+            print(text)
+        return 0
+
+    return exit_status(command, "sv3dgen.bench")
 
 
 def _kernels(options: argparse.Namespace) -> tuple[dict[str, Any], str | None]:

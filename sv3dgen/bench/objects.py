@@ -17,6 +17,15 @@ from sv3dgen.errors import InputError
 from sv3dgen.evaluate import evaluate
 
 CHECKOUT = Path(__file__).parents[2]
+# Runs a command and writes its largest resident memory to a file. From a process of its own, since a child begins with
+# the resident memory of the one that started it, and this one holds torch.
+MEASURED = """
+import resource, subprocess, sys
+status = subprocess.run(sys.argv[2:]).returncode
+with open(sys.argv[1], "w") as file:
+    file.write(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))
+sys.exit(status)
+"""
 
 # Key of a result, column heading, format.
 COLUMNS: tuple[tuple[str, str, str], ...] = (
@@ -106,25 +115,18 @@ def run_and_score(views: Path, truth: Path, run: Path, settings: Sequence[str]) 
 def run_process(command: Sequence[str], log: Path) -> Cost:
     """Run to the end with its output in a file; InputError with the output's last line where it fails."""
     log.parent.mkdir(parents=True, exist_ok=True)
+    unit = 1 if sys.platform == "darwin" else 1024
     start = perf_counter()
-    with log.open("w", encoding="utf-8") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=CHECKOUT)
-        memory_gb = _wait(process)
-    seconds = perf_counter() - start
-    if process.returncode != 0:
+    with tempfile.TemporaryDirectory() as folder, log.open("w", encoding="utf-8") as output:
+        peak = Path(folder) / "peak"
+        measured = [*command] if os.name == "nt" else [sys.executable, "-c", MEASURED, str(peak), *command]
+        status = subprocess.run(measured, stdout=output, stderr=subprocess.STDOUT, cwd=CHECKOUT).returncode
+        seconds = perf_counter() - start
+        memory_gb = int(peak.read_text()) * unit / 1e9 if peak.exists() else float("nan")
+    if status != 0:
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        raise InputError(lines[-1] if lines else f"{command[1]}: exit status {process.returncode}")
+        raise InputError(lines[-1] if lines else f"{command[1]}: exit status {status}")
     return Cost(seconds, memory_gb)
-
-
-def _wait(process: "subprocess.Popen[bytes]") -> float:
-    """Wait for a process; its peak memory in GB."""
-    if not hasattr(os, "wait4"):
-        process.wait()
-        return float("nan")
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
 
 
 def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:

@@ -59,7 +59,7 @@ def read_cache(folder: Path, records: Iterable[OrbitRecord]) -> LatentCache | No
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         cache = LatentCache(**content)
-        whole = SAMPLES % cache.every == 0
+        whole = cache.every >= 1 and SAMPLES % cache.every == 0
     except (TypeError, ValueError) as error:
         raise InputError(f"{path}: not what python -m sv3dgen.cache_latents writes; {AGAIN}") from error
     if not whole:

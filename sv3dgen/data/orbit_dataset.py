@@ -71,6 +71,7 @@ class OrbitDataset(Dataset):
         background: Literal["white", "random"] = "white",
         mirror: bool = False,
         walks: Sequence[int] = (1,),
+        cached: bool = True,
         seed: int = 0,
     ):
         """`background="random"` takes white for half of the draws and one random colour for the rest.
@@ -78,7 +79,8 @@ class OrbitDataset(Dataset):
         `walks` are the ways round, one drawn for each sample: -1 is backwards, 2 takes every second view and goes round
         twice. With several, a frame's place in the clip does not tell its azimuth: a model has to read the pose.
         `mirror` flips half of the draws left to right, their paths too. Latents that were cached (of loops on white)
-        come along unless either is asked for. Raises InputError, in one line, for a folder that is missing, empty, not
+        come along unless either is asked for, or `cached` is False: then the views drawn do not depend on which of them
+        have latents, as a score must not. Raises InputError, in one line, for a folder that is missing, empty, not
         rendered to the end, or without orbits of this split and these kinds.
         """
         self.folder, self.frames, self.background, self.mirror = Path(folder), frames, background, mirror
@@ -92,8 +94,8 @@ class OrbitDataset(Dataset):
             raise InputError(f"{folder}: no {' or '.join(kinds)} orbits to {split} with, found {found} ones")
         if SAMPLES % frames:
             raise InputError(f"frames={frames}: expected a number that divides the {SAMPLES} views of a rendered loop")
-        on_white = background == "white" and not mirror
-        self.cache = read_cache(self.folder, self.records) if on_white else None
+        readable = cached and background == "white" and not mirror
+        self.cache = read_cache(self.folder, self.records) if readable else None
         if self.cache is not None and (SAMPLES // frames) % self.cache.every:
             raise InputError(f"{folder}: latents of every {self.cache.every}th view, expected those of {frames} frames")
         # Opened where they are needed: neither maps nor their cache need to travel to the loader's processes.

@@ -1,6 +1,6 @@
 """Frames of a small model as views with a matte: enlarged, cut out of their white background, edges unmixed.
 
-At 64 px half of an object's pixels are mixed with the background, and a small autoencoder does not quite hit white. So
+At 64 px many of an object's pixels are mixed with the background, and a small autoencoder does not quite hit white. So
 what is not white is found with two thresholds, a pixel's neighbourhood deciding between them, and the mixed pixels give
 their colour and their share back (`soft_edges.soft_cutout`).
 """

@@ -1,0 +1,33 @@
+"""What the commands beside launch.py share: a user's mistake is one line, and the exit status says which kind it was."""
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from sv3dgen.errors import InputError
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """Without the usage in front of an error: one line is what the user has to read."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        raise InputError(f"{message} (see {self.prog} --help)")
+
+
+def exit_status(command: Callable[[], int], name: str = "error", *, stopped: str = "stopped") -> int:
+    """That of the command itself; 2 for what only the user can mend, 130 when stopped.
+
+    Such a mistake, or the file system's refusal, is told in one line that starts with `name`; an interruption in the
+    line `stopped`.
+    """
+    try:
+        return command()
+    except InputError as error:
+        line = str(error)
+    except OSError as error:
+        line = f"{error.filename or 'writing'}: {error.strerror or error}"
+    except KeyboardInterrupt:
+        print(stopped, file=sys.stderr)
+        return 130
+    print(f"{name}: {' '.join(line.split())}", file=sys.stderr)
+    return 2

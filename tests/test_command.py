@@ -1,0 +1,40 @@
+"""How commands end: their own status, a user's mistake in one line, the file system's refusal, an interruption."""
+
+import pytest
+
+from sv3dgen.command import OneLineParser, exit_status
+from sv3dgen.errors import InputError
+
+
+def raising(error: BaseException):
+    def command() -> int:
+        raise error
+
+    return command
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        (InputError("a.glb: no such\nfile"), 2, "sv3dgen.x: a.glb: no such file\n"),
+        (OSError(28, "No space left on device", "out.npy"), 2, "sv3dgen.x: out.npy: No space left on device\n"),
+        (OSError("odd"), 2, "sv3dgen.x: writing: odd\n"),
+        (KeyboardInterrupt(), 130, "stopped for now\n"),
+    ],
+)
+def test_mistakes_are_one_line(error, status, line, capsys):
+    assert exit_status(raising(error), "sv3dgen.x", stopped="stopped for now") == status
+    assert capsys.readouterr().err == line
+
+
+def test_its_own_status_and_our_own_mistakes_come_through():
+    assert exit_status(lambda: 1) == 1
+    with pytest.raises(ZeroDivisionError):
+        exit_status(lambda: 1 // 0)
+
+
+def test_parser_tells_in_one_line():
+    with pytest.raises(InputError, match="--out.*see python -m x --help"):
+        parser = OneLineParser(prog="python -m x")
+        parser.add_argument("--out", required=True)
+        parser.parse_args([])
