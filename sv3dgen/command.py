@@ -1,4 +1,4 @@
-"""What the commands beside launch.py share: a user's mistake is one line, and the exit status says which kind it was."""
+"""What the commands beside launch.py share: a mistake is one line, and the exit status says which kind it was."""
 
 import argparse
 import sys
