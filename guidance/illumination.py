@@ -30,6 +30,7 @@ class Illumination(Guidance):
     ) -> None:
         super().__init__()
         self.weights = checked_weights(weights, self.terms)
+        self.needs = ("irradiance",)
         self.form = form
         self.tone_map = tone_map
 

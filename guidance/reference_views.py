@@ -50,14 +50,11 @@ class ReferenceViews(Guidance):
 
     def forward(self, render: RenderOutput, batch: ViewBatch, step: int) -> GuidanceOutput:
         wanted = active_terms(self.weights, step)
-        losses, pictures = {}, {}
+        losses = {}
         composited = [name for name in wanted if name == "lpips" or (name == "rgb" and self.compare == "composite")]
         if composited:
-            generator = self._generator(step)
-            background = _background(self.background, generator).to(batch.rgb.device)
-            drawn = _composite(render.rgb, render.opacity, background)
-            target = _composite(batch.rgb, batch.alpha, background)
-            pictures = {"render": drawn.detach(), "target": target}
+            generator = self.generator_at(step)
+            drawn, target = self.composited(render, batch, generator)
         if "rgb" in composited:
             losses["rgb"] = mse(drawn, target, render.shaded)
         elif "rgb" in wanted:
@@ -67,9 +64,16 @@ class ReferenceViews(Guidance):
         if "lpips" in wanted and self._big_enough(batch):
             drawn = torch.where(render.shaded, drawn, target)
             losses["lpips"] = self.lpips(*self._cut(drawn, target, batch.alpha, generator)).mean()
-        return GuidanceOutput(losses, pictures)
+        return GuidanceOutput(losses)
 
-    def _generator(self, step: int) -> torch.Generator:
+    def composited(
+        self, render: RenderOutput, batch: ViewBatch, generator: torch.Generator
+    ) -> tuple[Float[Tensor, "images 3 height width"], Float[Tensor, "images 3 height width"]]:
+        """Render and target over the background that `generator` draws."""
+        background = _background(self.background, generator).to(batch.rgb.device)
+        return _composite(render.rgb, render.opacity, background), _composite(batch.rgb, batch.alpha, background)
+
+    def generator_at(self, step: int) -> torch.Generator:
         # The generator takes 32 bits of a seed; other parts seed theirs with the plain sum, hence the constant.
         return torch.Generator().manual_seed((((self.seed << 20) + step) ^ 0x5BD1E995) & 0xFFFFFFFF)
 

@@ -6,7 +6,7 @@ from sv3dgen.errors import InputError
 from sv3dgen.interfaces import Guidance, GuidanceOutput, RenderOutput, ViewBatch
 from sv3dgen.kernels.normal_consistency import normal_consistency
 from sv3dgen.losses import binary_entropy
-from sv3dgen.schedules import Schedule, active_terms, checked_weights
+from sv3dgen.schedules import Schedule, active_terms, checked_weights, ever_nonzero
 
 
 class Regularity(Guidance):
@@ -19,6 +19,7 @@ class Regularity(Guidance):
     def __init__(self, *, weights: Mapping[str, Schedule], sliver_share: float = 0.1) -> None:
         super().__init__()
         self.weights = checked_weights(weights, self.terms)
+        self.needs = ("normal",) if ever_nonzero(self.weights.get("orientation", 0.0)) else ()
         self.sliver_share = sliver_share
 
     def forward(self, render: RenderOutput, batch: ViewBatch, step: int) -> GuidanceOutput:
@@ -26,9 +27,7 @@ class Regularity(Guidance):
         losses = {}
         if "orientation" in wanted:
             if render.inward_facing is None:
-                raise InputError(
-                    "regularity.weights.orientation: needs the volume renderer and a material with normals"
-                )
+                raise InputError("regularity.weights.orientation: needs the volume renderer")
             losses["orientation"] = render.inward_facing
         if "opaque" in wanted:
             losses["opaque"] = binary_entropy(render.opacity)

@@ -14,7 +14,16 @@ from sv3dgen.losses import (
     smoothness,
     sobel_edges,
 )
-from sv3dgen.schedules import Schedule, active_terms, checked_weights
+from sv3dgen.schedules import Schedule, active_terms, checked_weights, ever_nonzero
+
+_BUFFER = {
+    "depth": "depth",
+    "normal": "normal",
+    "bilateral_depth": "depth",
+    "bilateral_normal": "normal",
+    "albedo": "albedo",
+    "albedo_range": "albedo",
+}
 
 
 class Smoothness(Guidance):
@@ -38,6 +47,7 @@ class Smoothness(Guidance):
     ) -> None:
         super().__init__()
         self.weights = checked_weights(weights, self.terms)
+        self.needs = tuple({_BUFFER[term] for term, weight in self.weights.items() if ever_nonzero(weight)})
         self.edges = edges
         self.albedo_low = albedo_low
         self.albedo_high = albedo_high

@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sv3dgen.errors import InputError
-from sv3dgen.interfaces import NVSAbilities
+from sv3dgen.nvs_interfaces import NVSAbilities
 from sv3dgen.orbits import Orbit, orbit_by_name
 from sv3dgen.resampling import downscale_planes
 from sv3dgen.silhouettes import Silhouettes, agreement

@@ -5,8 +5,9 @@ Images are `[images, channels, height, width]`, sRGB in [0, 1], with straight (n
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from sv3dgen.cameras import Cameras
 from sv3dgen.errors import InputError
 from sv3dgen.mesh import Mesh
-from sv3dgen.orbits import Orbit
+from sv3dgen.nvs_interfaces import NVSModel
 from sv3dgen.schedules import Schedule
 from sv3dgen.views import PosedViews
 
@@ -63,7 +64,7 @@ class RenderOutput:
         """The buffer of that name. Raises InputError where the renderer leaves it out."""
         found = getattr(self, name)
         if found is None:
-            raise InputError(f"a guidance needs the render's {name}: expected it among renderer.buffers")
+            raise InputError(f"a guidance needs the render's {name}: this renderer has none")
         return found
 
 
@@ -75,11 +76,21 @@ class ViewBatch:
     pixels: Int[Tensor, "images height width 2"] | None  # (row, col) in the frame of `cameras`; None is the whole frame
     rgb: Float[Tensor, "images 3 height width"]
     alpha: Float[Tensor, "images 1 height width"]
+    view_index: Int[Tensor, " images"] | None = None  # which of the views to fit each image is of
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What a guidance may learn of a run before its first step."""
+
+    views: PosedViews  # to fit; the last is the picture that a model made the others of, where one did
+    folder: Path  # of the views
+    nvs: Callable[[], NVSModel] | None = None  # loads the run's novel-view model, where one is at hand
 
 
 @dataclass(frozen=True)
 class GuidanceOutput:
-    """Unweighted named losses, and pictures worth keeping."""
+    """Unweighted named losses, and pictures worth keeping on disk."""
 
     losses: Mapping[str, Float[Tensor, ""]]
     pictures: Mapping[str, Float[Tensor, "images channels height width"]] = field(default_factory=dict)
@@ -130,6 +141,9 @@ class Material(nn.Module, ABC):
 class Renderer(nn.Module, ABC):
     """From a geometry, a material and cameras to pictures."""
 
+    def draw_only(self, buffers: Collection[str]) -> None:
+        """Leave out what nobody looks at while training: all but colour, opacity and these buffers of the render."""
+
     @abstractmethod
     def forward(
         self,
@@ -145,32 +159,16 @@ class Guidance(nn.Module, ABC):
     """What pulls on the render. `weights` maps each loss name to its schedule over steps."""
 
     weights: Mapping[str, Schedule]
+    needs: tuple[str, ...] = ()  # buffers of the render that it looks at, beside colour and opacity
+    needs_nvs: bool = False  # whether it asks `Reference.nvs` for a model
+
+    def start_from(self, reference: Reference) -> None:
+        """Take what it needs to know of the run; called by the system before the first step."""
+
+    def cameras(self, step: int) -> Cameras | None:
+        """Whose whole frames it wants to look at in this step; None for those of the batch."""
+        return None
 
     @abstractmethod
     def forward(self, render: RenderOutput, batch: ViewBatch, step: int) -> GuidanceOutput:
         """Losses by name; a term whose weight is zero at `step` is not computed and not returned."""
-
-
-@dataclass(frozen=True)
-class NVSAbilities:
-    """What a novel-view model can do, for whoever asks it for an orbit."""
-
-    name: str
-    frames: int  # it was trained with
-    size_px: int
-    takes_poses: bool  # False: only a static orbit, at the elevation of the picture itself
-    licence: str  # of the weights, as an SPDX expression or a name and an address
-    note: str = ""  # what users of its views have to be told
-
-
-class NVSModel(ABC):
-    """From one picture and an orbit to the pictures of the orbit. The last view of an orbit is the picture's own."""
-
-    abilities: NVSAbilities
-
-    @abstractmethod
-    def views(self, image: Float[Tensor, "3 height width"], orbit: Orbit, *, seed: int) -> PosedViews:
-        """The orbit's views of a recentred picture on white, sRGB in [0, 1], `abilities.size_px` wide and high.
-
-        Raises InputError where the model can't walk this orbit.
-        """

@@ -1,6 +1,6 @@
 """Contact sheets: what the model draws beside what it should, as PNG files and to the loggers that take pictures."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -13,6 +13,7 @@ from sv3dgen.atomic import atomic_write
 from sv3dgen.interfaces import RenderOutput, ViewBatch
 
 GAP_PX = 2
+GUIDANCE_IMAGES = 7  # of each row of a guidance's sheet
 
 
 def contact_sheet(render: RenderOutput, batch: ViewBatch) -> Float[Tensor, "3 height width"]:
@@ -50,12 +51,39 @@ def log_pictures(
     render: RenderOutput, batch: ViewBatch, *, step: int, stage_folder: Path, loggers: Iterable[Logger] = ()
 ) -> Path:
     """Write the contact sheet to `<stage_folder>/pictures/<step>.png` and hand it to the loggers; returns the file."""
-    sheet = contact_sheet(render, batch)
+    return _log(contact_sheet(render, batch), "pictures", step, stage_folder, loggers)
+
+
+def log_guidance(
+    pictures: Mapping[str, Float[Tensor, "images channels height width"]],
+    step: int,
+    *,
+    stage_folder: Path,
+    loggers: Iterable[Logger] = (),
+) -> None:
+    """Write what guidances keep, `guidance/what` by name, as one sheet a guidance: a row for each `what`.
+
+    To `<stage_folder>/pictures/<guidance>_<step>.png`, and to the loggers.
+    """
+    rows: dict[str, list[Tensor]] = {}
+    for name, images in pictures.items():
+        shown = images[:: max(1, len(images) // GUIDANCE_IMAGES)][:GUIDANCE_IMAGES]
+        rows.setdefault(name.partition("/")[0], []).append(
+            shown.detach().float().cpu().clamp(0, 1).expand(-1, 3, -1, -1)
+        )
+    for guidance, sheets in rows.items():
+        _log(tile(torch.stack(sheets)), guidance, step, stage_folder, loggers)
+
+
+def _log(
+    sheet: Float[Tensor, "3 height width"], what: str, step: int, stage_folder: Path, loggers: Iterable[Logger]
+) -> Path:
     pixels = (sheet * 255).round().byte().permute(1, 2, 0).numpy()
-    path = stage_folder / "pictures" / f"{step:05d}.png"
+    stem = f"{step:05d}" if what == "pictures" else f"{what}_{step:05d}"
+    path = stage_folder / "pictures" / f"{stem}.png"
     with atomic_write(path) as temporary:
         Image.fromarray(pixels).save(temporary)
-    tag = f"{stage_folder.name}/pictures"
+    tag = f"{stage_folder.name}/{what}"
     for logger in loggers:
         if isinstance(logger, TensorBoardLogger):
             logger.experiment.add_image(tag, sheet, step)

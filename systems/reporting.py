@@ -7,21 +7,21 @@ import lightning
 import torch
 
 from sv3dgen.interfaces import ViewBatch
-from sv3dgen.picture_log import log_pictures
+from sv3dgen.picture_log import log_guidance, log_pictures
 
 PICTURE_PX = 128
 PICTURE_VIEWS = 4
 
 
 class Losses(lightning.Callback):
-    """The module's `last_losses`, unweighted, to the loggers as `stage/guidance/term`, every `every_steps` steps."""
+    """The module's last losses, unweighted, to the loggers as `stage/guidance/term`, every `every_steps` steps."""
 
     def __init__(self, stage: str, every_steps: int):
         self.stage, self.every_steps = stage, every_steps
 
     def on_train_batch_end(self, trainer: lightning.Trainer, module: Any, *_: Any) -> None:
         if trainer.loggers and trainer.global_step % self.every_steps == 0:
-            numbers = {f"{self.stage}/{name}": loss.item() for name, loss in module.last_losses.items()}
+            numbers = {f"{self.stage}/{name}": loss.item() for name, loss in module.last.losses.items()}
             for logger in trainer.loggers:
                 logger.log_metrics(numbers, trainer.global_step)
 
@@ -31,7 +31,7 @@ class Losses(lightning.Callback):
 
 
 class Pictures(lightning.Callback):
-    """Contact sheets of a few views, every `every_steps` steps and at the end; 0 turns them off.
+    """Contact sheets of a few views, every `every_steps` steps and at the end, and what guidances keep; 0: none.
 
     The module gives its parts and `views`.
     """
@@ -42,6 +42,8 @@ class Pictures(lightning.Callback):
     def on_train_batch_end(self, trainer: lightning.Trainer, module: Any, *_: Any) -> None:
         if self.every_steps and trainer.global_step % self.every_steps == 0:
             self.draw(trainer, module)
+        if self.every_steps and module.last.pictures:  # a guidance says itself when it has any
+            log_guidance(module.last.pictures, trainer.global_step, stage_folder=self.folder, loggers=trainer.loggers)
 
     def on_train_end(self, trainer: lightning.Trainer, module: Any) -> None:
         if self.every_steps and trainer.global_step % self.every_steps:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sv3dgen.errors import InputError
 from sv3dgen.export.exporter import Exporter, psnr_of_glb
-from sv3dgen.interfaces import Geometry, Material
+from sv3dgen.interfaces import Geometry, Material, Reference
 from sv3dgen.kernels.backend import set_backend
 from sv3dgen.mesh import Mesh
 from sv3dgen.progress import ProgressLine, summary
@@ -50,15 +50,17 @@ class Run:
         self.config, self.folder = config, folder
         torch.manual_seed(max(0, config.seed))  # of the parts' first numbers; the stages refuse a negative one
         # All parts before any work: what is wrong with the fine stage's numbers must not surface after the coarse one.
-        self.nvs: Sv3dNvs | None = None if config.image is None else instantiate(config.nvs, _convert_="all")
         self.coarse: Sv3dNerf | None = None
         if "coarse" in config.system.stages:
             if config.coarse.hull_miss_votes is None:
-                config.coarse.hull_miss_votes = 0 if self.nvs is None else GENERATED_MISS_VOTES
+                config.coarse.hull_miss_votes = 0 if config.image is None else GENERATED_MISS_VOTES
             self.coarse = instantiate(config.coarse, _convert_="all")
         self.fine: Sv3dDmtet | None = None
         if "fine" in config.system.stages:
             self.fine = instantiate(config.fine, _convert_="all")
+        self.nvs: Sv3dNvs | None = None
+        if config.image is not None or self._needs_nvs():
+            self.nvs = instantiate(config.nvs, _convert_="all")
         self.exporter: Exporter = instantiate(config.export, _convert_="all")
         # Once for all stages: a CSV logger empties its file when it is made.
         self.trainer: dict[str, Any] = instantiate(config.trainer, _target_="builtins.dict", _convert_="all")
@@ -81,13 +83,14 @@ class Run:
             return
         with self.card.stage("views"):  # Ctrl+C ends it at once: there is nothing yet to finish with
             views = self._views()
+        reference = self._reference(views)
         with self.interrupt.listening():
             with self.card.stage("coarse"):
-                mesh = self._run_coarse(self.coarse, views)
+                mesh = self._run_coarse(self.coarse, reference)
             shape: Sv3dNerf | Sv3dDmtet = self.coarse
             if self.fine is not None and not self.interrupt.requested:
                 with self.card.stage("fine"):
-                    self.fine.start_from(views, mesh, self.coarse.geometry, self.coarse.material)
+                    self.fine.start_from(reference, mesh, self.coarse.geometry, self.coarse.material)
                     self._fit("fine", self.fine)
                     shape, mesh = self.fine, self.fine.surface()
         with self.card.stage("export"):
@@ -97,17 +100,29 @@ class Run:
 
     def _views(self) -> PosedViews:
         folder = self.folder / "views"
-        if self.nvs is not None:
+        if self.config.image is not None:
+            assert self.nvs is not None
             generate_views(self.config, self.nvs, folder, self.card)
-            self.nvs = None  # its weights may be larger than all that follows
+            if not self._needs_nvs():
+                self.nvs = None  # its weights may be larger than all that follows
             return read_views(folder)  # as a run that is resumed will read them
         views = given_views(self.config, folder)
         if not torch.equal(views.source_to_world, torch.eye(4, dtype=views.source_to_world.dtype)):
             self.card.add_metrics(source_to_world=str(views.source_to_world.tolist()))
         return views
 
-    def _run_coarse(self, coarse: Sv3dNerf, views: PosedViews) -> Mesh:
-        coarse.start_from(views)
+    def _needs_nvs(self) -> bool:
+        stages = [stage for stage in (self.coarse, self.fine) if stage is not None]
+        return any(part.needs_nvs for stage in stages for part in stage.guidance.values())
+
+    def _reference(self, views: PosedViews) -> Reference:
+        nvs = self.nvs
+        if nvs is None:
+            return Reference(views, self.folder / "views")
+        return Reference(views, self.folder / "views", lambda: nvs.model)
+
+    def _run_coarse(self, coarse: Sv3dNerf, reference: Reference) -> Mesh:
+        coarse.start_from(reference)
         if self.resumed_stage == "fine":
             # The fine stage's checkpoint holds the field, the light and the mesh that its lattice started from.
             return Mesh(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.long))

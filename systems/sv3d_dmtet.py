@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from geometry.dmtet import DMTet
+from sv3dgen.cameras import Cameras
 from sv3dgen.data.view_batches import ViewBatches
-from sv3dgen.interfaces import Geometry, Guidance, Material, Renderer
+from sv3dgen.interfaces import Geometry, Guidance, Material, Reference, Renderer, RenderOutput
 from sv3dgen.mesh import Mesh
 from sv3dgen.schedules import Schedule, value_at
-from sv3dgen.views import PosedViews
-from systems.weighing import check_steps, step_seed, switched_on, weighed_losses
+from systems.weighing import buffers_needed, check_steps, start_guidance, step_seed, switched_on, weighed_losses
 
 
 class Sv3dDmtet(lightning.LightningModule):
@@ -39,13 +39,15 @@ class Sv3dDmtet(lightning.LightningModule):
         check_steps(steps, seed)
         self.geometry, self.material, self.renderer = geometry, material, renderer
         self.guidance = switched_on(guidance)
+        renderer.draw_only(buffers_needed(self.guidance))
         self.data, self.steps, self.seed = data, steps, seed
         self.learning_rate, self.shape_learning_rate = learning_rate, shape_learning_rate
 
-    def start_from(self, views: PosedViews, mesh: Mesh, texture: Geometry, material: Material) -> None:
+    def start_from(self, reference: Reference, mesh: Mesh, texture: Geometry, material: Material) -> None:
         """Take the views to fit and what the coarse stage learned: its mesh, its field and its light."""
-        self.views = views
-        self.data.use(views)
+        self.views = reference.views
+        self.data.use(reference.views)
+        start_guidance(self.guidance, reference)
         self.geometry.texture = texture
         self.material.load_state_dict(material.state_dict())
         if len(mesh.faces):
@@ -74,9 +76,12 @@ class Sv3dDmtet(lightning.LightningModule):
             group["lr"] = value_at(rate, step)
         self.geometry.on_step(step)
         views = self.data.at(step)
-        render = self.renderer(self.geometry, self.material, views.cameras, views.pixels)
-        loss, self.last_losses = weighed_losses(self.guidance, render, views, step)
-        return loss
+        self.last = weighed_losses(self.guidance, self._draw, views, step)
+        return self.last.loss
+
+    def _draw(self, cameras: Cameras, pixels: Tensor | None, *, whole: bool = False) -> RenderOutput:
+        self.renderer.train(not whole)
+        return self.renderer(self.geometry, self.material, cameras, pixels)
 
     def surface(self) -> Mesh:
         """The closed mesh as it stands."""

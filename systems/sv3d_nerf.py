@@ -9,15 +9,15 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from sv3dgen.cameras import Cameras
 from sv3dgen.data.view_batches import ViewBatches
 from sv3dgen.depth_fusion import fuse_depth, largest_component, unseen_hollows
-from sv3dgen.interfaces import Field, Guidance, Material
+from sv3dgen.interfaces import Field, Guidance, Material, Reference, RenderOutput
 from sv3dgen.mesh import Mesh
 from sv3dgen.renderers.volume import Volume
 from sv3dgen.schedules import Schedule, value_at
-from sv3dgen.views import PosedViews
 from sv3dgen.visual_hull import visual_hull
-from systems.weighing import check_steps, step_seed, switched_on, weighed_losses
+from systems.weighing import buffers_needed, check_steps, start_guidance, step_seed, switched_on, weighed_losses
 
 
 class Sv3dNerf(lightning.LightningModule):
@@ -52,14 +52,16 @@ class Sv3dNerf(lightning.LightningModule):
         check_steps(steps, seed)
         self.geometry, self.material, self.renderer = geometry, material, renderer
         self.guidance = switched_on(guidance)
+        renderer.draw_only(buffers_needed(self.guidance))
         self.data, self.steps, self.learning_rate, self.seed = data, steps, learning_rate, seed
         self.hull_resolution, self.hull_miss_votes = hull_resolution, hull_miss_votes or 0
         self.mesh_resolution, self.mesh_truncation, self.mesh_depth_px = mesh_resolution, mesh_truncation, mesh_depth_px
         self.unseen, self.opening_radius = unseen, opening_radius
 
-    def start_from(self, views: PosedViews) -> None:
+    def start_from(self, reference: Reference) -> None:
         """Take the views to fit, and fill the first occupancy grid with their visual hull."""
-        self.views = views
+        self.views = views = reference.views
+        start_guidance(self.guidance, reference)
         self.data.use(views)
         hull = visual_hull(
             views.masks,
@@ -81,10 +83,12 @@ class Sv3dNerf(lightning.LightningModule):
         self.geometry.on_step(step)
         self.renderer.on_step(self.geometry, step)
         views = self.data.at(step)
-        render = self.renderer(self.geometry, self.material, views.cameras, views.pixels)
-        loss, named = weighed_losses(self.guidance, render, views, step)
-        self.last_losses = named
-        return loss
+        self.last = weighed_losses(self.guidance, self._draw, views, step)
+        return self.last.loss
+
+    def _draw(self, cameras: Cameras, pixels: Tensor | None, *, whole: bool = False) -> RenderOutput:
+        self.renderer.train(not whole)
+        return self.renderer(self.geometry, self.material, cameras, pixels)
 
     @torch.no_grad()
     def surface(self) -> Mesh:

@@ -1,14 +1,36 @@
 """What both stages do alike: their checks, their randomness, and how they weigh what their guidances say."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Int
 from torch import Tensor, nn
 
-from sv3dgen.interfaces import Guidance, RenderOutput, ViewBatch
+from sv3dgen.cameras import Cameras
+from sv3dgen.interfaces import Guidance, Reference, RenderOutput, ViewBatch
 from sv3dgen.schedules import ever_nonzero, value_at
 
 MOST_STEPS = 1 << 20
+
+
+@runtime_checkable
+class Draw(Protocol):
+    """Draws the stage's shape: the given pixels as training wants them, or, with `whole`, all of the frames."""
+
+    def __call__(
+        self, cameras: Cameras, pixels: Int[Tensor, "images height width 2"] | None, *, whole: bool = False
+    ) -> RenderOutput: ...
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """What a step's guidances say together. Names are `guidance/term`."""
+
+    loss: Tensor
+    losses: dict[str, Tensor] = field(default_factory=dict)  # unweighted
+    pictures: dict[str, Tensor] = field(default_factory=dict)
 
 
 def check_steps(steps: int, seed: int) -> None:
@@ -33,15 +55,34 @@ def switched_on(guidance: Mapping[str, Guidance | Mapping]) -> nn.ModuleDict:
     return nn.ModuleDict(parts)
 
 
-def weighed_losses(
-    guidance: nn.ModuleDict, render: RenderOutput, batch: ViewBatch, step: int
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """The weighted sum of all guidances' losses, and the unweighted losses by `guidance/term`."""
-    named: dict[str, Tensor] = {}
+def start_guidance(guidance: nn.ModuleDict, reference: Reference) -> None:
+    """Tell every guidance what it works on."""
+    for part in guidance.values():
+        assert isinstance(part, Guidance)
+        part.start_from(reference)
+
+
+def buffers_needed(guidance: nn.ModuleDict) -> tuple[str, ...]:
+    """What the renderer has to draw beside colour and opacity, for guidances with a weight."""
+    needed: set[str] = set()
+    for part in guidance.values():
+        assert isinstance(part, Guidance)
+        if any(ever_nonzero(weight) for weight in part.weights.values()):
+            needed.update(part.needs)
+    return tuple(sorted(needed))
+
+
+def weighed_losses(guidance: nn.ModuleDict, draw: Draw, batch: ViewBatch, step: int) -> Weighed:
+    """What all guidances say of the batch's render, or of a render by cameras of their own, and the weighted sum."""
+    render = draw(batch.cameras, batch.pixels)
     total = torch.zeros(())
+    losses, pictures = {}, {}
     for name, part in guidance.items():
         assert isinstance(part, Guidance)
-        for term, loss in part(render, batch, step).losses.items():
-            named[f"{name}/{term}"] = loss
+        cameras = part.cameras(step)
+        said = part(render if cameras is None else draw(cameras, None, whole=True), batch, step)
+        for term, loss in said.losses.items():
+            losses[f"{name}/{term}"] = loss
             total = total + value_at(part.weights[term], step) * loss
-    return total, named
+        pictures |= {f"{name}/{what}": picture for what, picture in said.pictures.items()}
+    return Weighed(total, losses, pictures)

@@ -9,7 +9,7 @@ from ellipsoids import FIGURE, posed_views, silhouettes
 from sv3dgen.bench import elevation as bench
 from sv3dgen.elevation import FIXED_DEG, elevation_of_orbit, estimate_elevation
 from sv3dgen.errors import InputError
-from sv3dgen.interfaces import NVSAbilities
+from sv3dgen.nvs_interfaces import NVSAbilities
 from sv3dgen.orbits import Orbit, orbit_by_name
 from sv3dgen.views import PosedViews
 

@@ -55,7 +55,8 @@ def test_depth_moves_the_radius():
 
 
 def test_a_part_of_the_pixels_is_shaded_and_named_buffers_are_drawn():
-    renderer = MeshRasterizer(shade_fraction=0.25, buffers=["normal"]).train()
+    renderer = MeshRasterizer(shade_fraction=0.25).train()
+    renderer.draw_only(["normal"])
     torch.manual_seed(0)
     render = renderer(Ball(0.3), Constant(), one_camera())
     covered = (render.opacity > 0.99).sum()

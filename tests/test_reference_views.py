@@ -39,6 +39,11 @@ def scene(height: int = 8, width: int = 8, seed: int = 0) -> tuple[RenderOutput,
     return render, ViewBatch(cameras, None, noise(3), alpha)
 
 
+def target_of(guidance: ReferenceViews, render: RenderOutput, batch: ViewBatch, step: int = 0) -> torch.Tensor:
+    """The target over the step's background."""
+    return guidance.composited(render, batch, guidance.generator_at(step))[1]
+
+
 def test_unknown_term_is_refused():
     with pytest.raises(InputError, match="rgb, mask, lpips"):
         ReferenceViews(weights={"colour": 1.0})
@@ -64,7 +69,7 @@ def test_composite_on_white_over_shaded_pixels():
     target = batch.rgb * batch.alpha + 1 - batch.alpha
     picked = render.shaded.expand_as(drawn)
     torch.testing.assert_close(got.losses["rgb"], (drawn - target)[picked].square().mean())
-    torch.testing.assert_close(got.pictures["target"], target)
+    torch.testing.assert_close(target_of(ReferenceViews(weights={"rgb": 1.0}), render, batch), target)
 
 
 def test_inside_compares_straight_colours_of_solid_pixels():
@@ -90,7 +95,7 @@ def backgrounds(seed: int, steps: int) -> torch.Tensor:
     render, batch = scene(2, 2)
     batch = dataclasses.replace(batch, alpha=torch.zeros_like(batch.alpha))
     guidance = ReferenceViews(weights={"rgb": 1.0}, background="random", seed=seed)
-    return torch.stack([guidance(render, batch, step).pictures["target"][0, :, 0, 0] for step in range(steps)])
+    return torch.stack([target_of(guidance, render, batch, step)[0, :, 0, 0] for step in range(steps)])
 
 
 def test_random_background_is_white_half_the_time_and_follows_seed_and_step():
@@ -125,9 +130,10 @@ def test_lpips_sees_shaded_pixels_only(random_lpips):
     render, batch = scene(32, 40)
     rgb = render.rgb.clone().requires_grad_()
     render = dataclasses.replace(render, rgb=rgb)
-    got = ReferenceViews(weights={"lpips": 1.0})(render, batch, 0)
-    drawn = torch.where(render.shaded, rgb * render.opacity + 1 - render.opacity, got.pictures["target"])
-    torch.testing.assert_close(got.losses["lpips"], random_lpips(drawn, got.pictures["target"]).mean())
+    guidance = ReferenceViews(weights={"lpips": 1.0})
+    got, target = guidance(render, batch, 0), target_of(guidance, render, batch)
+    drawn = torch.where(render.shaded, rgb * render.opacity + 1 - render.opacity, target)
+    torch.testing.assert_close(got.losses["lpips"], random_lpips(drawn, target).mean())
     got.losses["lpips"].backward()
     assert rgb.grad[render.shaded.expand_as(rgb)].abs().max() > 0
     assert rgb.grad[~render.shaded.expand_as(rgb)].abs().max() == 0

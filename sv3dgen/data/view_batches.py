@@ -72,11 +72,11 @@ class ViewBatches:
         if sampling.layout == "frames":
             if sampling.crop_margin_px is not None:
                 cameras, rgba = crop(cameras, rgba, self._boxes_at(sampling.size_px)[picked], sampling.crop_margin_px)
-            return ViewBatch(cameras, None, rgba[:, :3], rgba[:, 3:])
+            return ViewBatch(cameras, None, rgba[:, :3], rgba[:, 3:], picked)
         row, col = torch.randint(sampling.stride, (2,), generator=generator).tolist()
         pixels = full_frame(cameras)[:, row :: sampling.stride, col :: sampling.stride]
         target = rgba[:, :, row :: sampling.stride, col :: sampling.stride]
-        return ViewBatch(cameras, pixels, target[:, :3], target[:, 3:])
+        return ViewBatch(cameras, pixels, target[:, :3], target[:, 3:], picked)
 
     def _patches(self, frames: PosedViews, sampling: Sampling, generator: torch.Generator) -> ViewBatch:
         corners = self._patch_corners(frames, sampling)
@@ -87,7 +87,7 @@ class ViewBatches:
         cols = col[:, None, None] + offset[None, None, :]
         pixels = torch.stack(torch.broadcast_tensors(rows, cols), dim=-1)
         target = frames.rgba[view[:, None, None], :, pixels[..., 0], pixels[..., 1]].permute(0, 3, 1, 2)
-        return ViewBatch(frames.cameras[view], pixels, target[:, :3].contiguous(), target[:, 3:].contiguous())
+        return ViewBatch(frames.cameras[view], pixels, target[:, :3].contiguous(), target[:, 3:].contiguous(), view)
 
     def _patch_corners(self, frames: PosedViews, sampling: Sampling) -> Int[Tensor, "corners 3"]:
         """(view, row, col) of every patch at or near the object: the rest is empty by the hull."""

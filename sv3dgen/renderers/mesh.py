@@ -1,7 +1,6 @@
 """A surface drawn by rasterisation: antialiased silhouettes, and one shading per visible pixel."""
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Collection, Mapping
 
 import torch
 from einops import rearrange
@@ -15,29 +14,24 @@ from sv3dgen.kernels.interpolate import barycentrics, interpolate
 from sv3dgen.kernels.rasterize import clip_positions, rasterize
 from sv3dgen.mesh import Mesh, vertex_normals
 
-Buffer = Literal["albedo", "irradiance", "depth", "normal"]
-BUFFERS: tuple[Buffer, ...] = ("albedo", "irradiance", "depth", "normal")
+BUFFERS = ("albedo", "irradiance", "depth", "normal")
 
 
 class MeshRasterizer(Renderer):
     """Mesh renderer with gradients to vertices: through the silhouettes, and through where a pixel's ray hits a face.
 
     While training only a random `shade_fraction` of the covered pixels is shaded (`RenderOutput.shaded` says which):
-    opacity needs the whole frame, colour does not; and of the `buffers` beside colour and opacity only those named are
-    drawn, which the guidances in use must agree with. `albedo_jitter` is the step of the albedo smoothness term in
-    world units.
+    opacity needs the whole frame, colour does not. `albedo_jitter` is the step of the albedo smoothness term in world
+    units.
     """
 
-    def __init__(
-        self,
-        *,
-        shade_fraction: float = 1.0,
-        albedo_jitter: float = 0.0,
-        buffers: Sequence[Buffer] = BUFFERS,
-    ):
+    def __init__(self, *, shade_fraction: float = 1.0, albedo_jitter: float = 0.0):
         super().__init__()
         self.shade_fraction, self.albedo_jitter = shade_fraction, albedo_jitter
-        self.buffers = tuple(buffers)
+        self.buffers = BUFFERS
+
+    def draw_only(self, buffers: Collection[str]) -> None:
+        self.buffers = tuple(name for name in BUFFERS if name in buffers)
 
     def forward(
         self,

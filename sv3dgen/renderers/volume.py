@@ -1,5 +1,7 @@
 """Rays through a density field: occupancy marching, compositing, and one shading per pixel (deferred)."""
 
+from collections.abc import Collection
+
 import torch
 from einops import rearrange
 from jaxtyping import Bool, Float, Int
@@ -40,6 +42,7 @@ class Volume(Renderer):
         self.prune_alpha, self.update_every, self.warmup_steps = prune_alpha, update_every, warmup_steps
         self.prune_samples = prune_samples
         self.warm = False
+        self.draws_normals = False  # also where the material needs none
         self.albedo_jitter, self.rays_per_chunk = albedo_jitter, rays_per_chunk
         cells = (resolution,) * 3
         self.register_buffer("hull", torch.ones(cells, dtype=torch.bool))
@@ -53,6 +56,9 @@ class Volume(Renderer):
         # One cell of slack: the hull is sampled at cell centres.
         self.hull = torch.nn.functional.max_pool3d(coarse[None, None].float(), 3, stride=1, padding=1)[0, 0] > 0
         self.occupied = self.hull.clone()
+
+    def draw_only(self, buffers: Collection[str]) -> None:
+        self.draws_normals = "normal" in buffers
 
     @torch.no_grad()
     def on_step(self, geometry: Field, step: int) -> None:
@@ -78,7 +84,7 @@ class Volume(Renderer):
         origins, directions = cameras.rays(pixels)
         images, height, width, _ = directions.shape
         rays = (origins.reshape(-1, 3), directions.reshape(-1, 3))
-        with_normals = material.needs_normals or not self.training
+        with_normals = self._with_normals(material)
         size = len(rays[0]) if self.training else self.rays_per_chunk
         chunks = [
             self._render(geometry, material, o.contiguous(), d.contiguous())
@@ -111,7 +117,7 @@ class Volume(Renderer):
         self.num_samples = len(samples.t)
         rays = samples.ray_index
         points = origins[rays] + samples.t[:, None] * directions[rays]
-        with_normals = material.needs_normals or not self.training  # a picture shows them, whoever shades
+        with_normals = self._with_normals(material)
         sample = geometry(points, with_normals=with_normals)
         weights = render_weights(sample.density, samples.delta, samples.offsets)
         columns = [torch.ones_like(samples.t)[:, None], samples.t[:, None], sample.features]
@@ -128,6 +134,9 @@ class Volume(Renderer):
         nearby = self._albedo_nearby(geometry, material, origins + depth.detach() * directions, normals)
         parts = [shading.rgb, shading.albedo, shading.irradiance, opacity, depth, normals, nearby, inward]
         return torch.cat(parts, dim=1)
+
+    def _with_normals(self, material: Material) -> bool:
+        return material.needs_normals or self.draws_normals or not self.training  # a picture shows them
 
     @staticmethod
     def _density(geometry: Field, samples: RaySamples, origins: Tensor, directions: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sv3dgen.devices import find_device
 from sv3dgen.errors import InputError
-from sv3dgen.interfaces import NVSAbilities, NVSModel
+from sv3dgen.nvs_interfaces import NVSAbilities, NVSModel
 from sv3dgen.orbits import Orbit
 from sv3dgen.sv3d import embedded
 from sv3dgen.sv3d.checkpoint import filled_parts
