@@ -146,15 +146,34 @@ class ReleasedDynamicOrbit(OrbitRecipe):
                 break
         else:
             raise InputError(f"elevation_deg={elevation_deg}: no dynamic orbit found that stays below 90 degrees")
-        steps = torch.cumsum(_uniform(samples - 1, 0.0, 2.0, generator), dim=0)
-        total_deg = 360 - 360 / samples * _uniform(1, 0.0, 2.0, generator)
-        azimuth_deg = torch.cat([torch.zeros(1, dtype=torch.float64), steps / steps[-1] * total_deg])
-        return Orbit(_every_fourth(path), _every_fourth(azimuth_deg))
+        return Orbit(_every_fourth(path), _every_fourth(_released_azimuths(samples, generator)))
 
 
-def released_elevations(elevation_deg: float, samples: int, generator: torch.Generator) -> Float[Tensor, " samples"]:
+@dataclass(frozen=True, kw_only=True)
+class DistillationOrbit(OrbitRecipe):
+    """The random orbit that the authors' code distils scores on (docs/method.md).
+
+    The released recipe with twice as many samples as views, of which every second is taken, 1 or 2 periods, and
+    elevations cut off at `max_elevation_deg`.
+    """
+
+    max_elevation_deg: float = 45.0
+
+    def __call__(self, elevation_deg: float, frames: int, generator: torch.Generator) -> Orbit:
+        elevation_deg = _checked_elevation(elevation_deg)
+        samples = 2 * frames
+        path = released_elevations(elevation_deg, samples, generator, most_periods=2)
+        path = path.clamp(-self.max_elevation_deg, self.max_elevation_deg)
+        path[0] = elevation_deg  # exactly, also where it lies beyond the limit
+        azimuth_deg = _released_azimuths(samples, generator)
+        return Orbit(path[::2].roll(-1), azimuth_deg[::2].roll(-1))
+
+
+def released_elevations(
+    elevation_deg: float, samples: int, generator: torch.Generator, *, most_periods: int = 4
+) -> Float[Tensor, " samples"]:
     """One draw of the released recipe's elevation path, before rejection; the first sample is the conditioning view."""
-    periods = torch.randint(1, 5, (samples,), generator=generator).double()
+    periods = torch.randint(1, most_periods + 1, (samples,), generator=generator).double()
     amplitudes_deg = _uniform(samples, 0.5, 10.0, generator)
     phases_rad = pi * torch.randint(0, 2, (samples,), generator=generator).double()
     path = elevation_deg + _smooth(_sinusoids(periods, amplitudes_deg, phases_rad, samples))
@@ -162,10 +181,17 @@ def released_elevations(elevation_deg: float, samples: int, generator: torch.Gen
     return path
 
 
+def _released_azimuths(samples: int, generator: torch.Generator) -> Float[Tensor, " samples"]:
+    steps = torch.cumsum(_uniform(samples - 1, 0.0, 2.0, generator), dim=0)
+    total_deg = 360 - 360 / samples * _uniform(1, 0.0, 2.0, generator)
+    return torch.cat([torch.zeros(1, dtype=torch.float64), steps / steps[-1] * total_deg])
+
+
 RECIPES: dict[str, OrbitRecipe] = {
     "static": StaticOrbit(),
     "dynamic": DynamicOrbit(),
     "dynamic_released": ReleasedDynamicOrbit(),
+    "distillation": DistillationOrbit(),
     "sine30": SineOrbit(amplitude_deg=30.0),
     "sine50": SineOrbit(amplitude_deg=50.0),
 }

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sv3dgen.devices import find_device
 from sv3dgen.errors import InputError
-from sv3dgen.nvs_interfaces import NVSAbilities, NVSModel
+from sv3dgen.nvs_interfaces import NVSAbilities, NVSModel, OrbitPrior
 from sv3dgen.orbits import Orbit
 from sv3dgen.sv3d import embedded
 from sv3dgen.sv3d.checkpoint import filled_parts
@@ -121,6 +121,11 @@ class SV3D(NVSModel):
 
     def views(self, image: Float[Tensor, "3 height width"], orbit: Orbit, *, seed: int) -> PosedViews:
         return self(image, orbit, seed=seed)
+
+    def prior(self, image: Float[Tensor, "3 height width"], *, seed: int) -> OrbitPrior:
+        from sv3dgen.sv3d.distillation import SV3DPrior  # which needs this class
+
+        return SV3DPrior(self, image, seed=seed)
 
     def batch(
         self,
