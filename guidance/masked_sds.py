@@ -95,7 +95,7 @@ class MaskedSds(Guidance):
         # The value is half the squared residual, and its gradient the one above.
         loss = value + ((drawn - drawn.detach()) * gradient).sum()
         every = self.pictures_every_steps
-        if not every or step % every:
+        if not every or (step + 1) % every:  # counted as the other pictures are: by steps that are done
             return GuidanceOutput({"sds": loss})
         wanted = self.prior.decode(clean)
         return GuidanceOutput({"sds": loss}, {"render": drawn.detach(), "wanted": wanted, "mask": mask})
