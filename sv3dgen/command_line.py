@@ -221,9 +221,9 @@ def _check_photo(config: DictConfig) -> None:
     if config.elevation_deg != "auto" and not abs(config.elevation_deg) < 90:
         raise InputError(f"elevation_deg={shown(config.elevation_deg)}: expected auto, or more than -90 and below 90")
     variant, weights = OmegaConf.select(config, "nvs.variant"), OmegaConf.select(config, "nvs.weights")
-    if config.weights is not None and weights != config.weights:
+    if config.weights is not None and weights is not None and weights != config.weights:
         raise InputError(f"weights={config.weights}: nvs has {weights} of its own; expected one or the other")
-    if weights is None and variant != "auto":
+    if weights is None and variant not in ("auto", None):
         raise InputError(
             f"nvs={variant}: no weights; expected weights=FILE ({variant}.safetensors), or weights=stabilityai/sv3d "
             "after accepting the licence at https://huggingface.co/stabilityai/sv3d"

@@ -20,6 +20,7 @@ from sv3dgen.report import write_report
 from sv3dgen.run_folder import RunCard
 from sv3dgen.views import PosedViews, read_views
 from systems.fitting import Interrupt, LastCheckpoint, fit, saved_stage
+from systems.mesh_nvs import MeshNvs
 from systems.reporting import Losses, Pictures
 from systems.sv3d_dmtet import Sv3dDmtet
 from systems.sv3d_nerf import Sv3dNerf
@@ -58,7 +59,7 @@ class Run:
         self.fine: Sv3dDmtet | None = None
         if "fine" in config.system.stages:
             self.fine = instantiate(config.fine, _convert_="all")
-        self.nvs: Sv3dNvs | None = None
+        self.nvs: Sv3dNvs | MeshNvs | None = None
         if config.image is not None or self._needs_nvs():
             self.nvs = instantiate(config.nvs, _convert_="all")
         self.exporter: Exporter = instantiate(config.export, _convert_="all")

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from sv3dgen.devices import find_device
 from sv3dgen.errors import InputError
+from sv3dgen.nvs_interfaces import NVSAbilities
 from sv3dgen.orbits import Orbit, OrbitRecipe, SineOrbit, StaticOrbit
 from sv3dgen.progress import StageLine
 from sv3dgen.sv3d.guidance_scale import GuidanceShape
@@ -69,16 +70,8 @@ class Sv3dNvs:
         return self._model
 
     def orbit(self, recipe: OrbitRecipe | None, elevation_deg: float, seed: int) -> Orbit:
-        """The orbit of a recipe; without one, the paper's reference: sine-30 for a model that takes poses, else static.
-
-        A photo from beyond 30 degrees has no sine-30 orbit through it, and gets a static one too.
-        """
-        abilities = self.model.abilities
-        if recipe is None:
-            sine = abilities.takes_poses and abs(elevation_deg) <= REFERENCE_AMPLITUDE_DEG
-            recipe = SineOrbit(amplitude_deg=REFERENCE_AMPLITUDE_DEG) if sine else StaticOrbit()
-            log.info("orbit: %s", "sine30" if sine else "static")
-        return recipe(elevation_deg, abilities.frames, torch.Generator().manual_seed(seed))
+        """The orbit of a recipe; without one, the paper's reference."""
+        return recipe_or_reference(recipe, self.model.abilities, elevation_deg, seed)
 
     def views(self, image: Float[Tensor, "3 height width"], orbit: Orbit, *, seed: int) -> PosedViews:
         """The orbit's views of a recentred picture on white, told step by step. Raises InputError as `SV3D` does."""
@@ -96,3 +89,15 @@ class Sv3dNvs:
             )
         finally:
             line.close()
+
+
+def recipe_or_reference(recipe: OrbitRecipe | None, abilities: NVSAbilities, elevation_deg: float, seed: int) -> Orbit:
+    """The orbit of a recipe; without one, the paper's reference: sine-30 for a model that takes poses, else static.
+
+    A photo from beyond 30 degrees has no sine-30 orbit through it, and gets a static one too.
+    """
+    if recipe is None:
+        sine = abilities.takes_poses and abs(elevation_deg) <= REFERENCE_AMPLITUDE_DEG
+        recipe = SineOrbit(amplitude_deg=REFERENCE_AMPLITUDE_DEG) if sine else StaticOrbit()
+        log.info("orbit: %s", "sine30" if sine else "static")
+    return recipe(elevation_deg, abilities.frames, torch.Generator().manual_seed(seed))

@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from sv3dgen.atomic import atomic_write
 from sv3dgen.elevation import estimate_elevation
+from sv3dgen.errors import InputError
 from sv3dgen.metrics.image import over_white
 from sv3dgen.photo import prepare_photo
 from sv3dgen.pose_check import check_poses
@@ -16,6 +17,7 @@ from sv3dgen.run_folder import RunCard
 from sv3dgen.sv3d.picture import conditioning_picture
 from sv3dgen.video import write_video
 from sv3dgen.views import PosedViews, read_views, write_views
+from systems.mesh_nvs import MeshNvs
 from systems.sv3d_nvs import Sv3dNvs
 
 log = logging.getLogger(__name__)
@@ -46,7 +48,7 @@ def given_views(config: DictConfig, folder: Path) -> PosedViews:
     return views
 
 
-def generate_views(config: DictConfig, nvs: Sv3dNvs, folder: Path, card: RunCard) -> None:
+def generate_views(config: DictConfig, nvs: Sv3dNvs | MeshNvs, folder: Path, card: RunCard) -> None:
     """Have the folder hold what a model makes of the photo named by `image=`; a resumed run keeps what it has made."""
     film, document = folder / FILM, folder / "transforms.json"
     if config.resume and document.is_file():
@@ -60,7 +62,7 @@ def generate_views(config: DictConfig, nvs: Sv3dNvs, folder: Path, card: RunCard
     _write_film(views, film)  # after the views, which it can be made of again
 
 
-def _made_views(config: DictConfig, nvs: Sv3dNvs, folder: Path, card: RunCard) -> PosedViews:
+def _made_views(config: DictConfig, nvs: Sv3dNvs | MeshNvs, folder: Path, card: RunCard) -> PosedViews:
     abilities = nvs.model.abilities
     if abilities.note:
         log.warning("nvs: %s", abilities.note)
@@ -74,6 +76,8 @@ def _made_views(config: DictConfig, nvs: Sv3dNvs, folder: Path, card: RunCard) -
     picture = conditioning_picture(photo.image, size_px)
     elevation_deg = config.elevation_deg
     if elevation_deg == "auto":
+        if not isinstance(nvs, Sv3dNvs):
+            raise InputError("elevation_deg=auto: estimated by a diffusion model; expected degrees with nvs=mesh")
         elevation_deg = estimate_elevation(nvs.model, picture, seed=config.seed).elevation_deg
         card.add_metrics(elevation_deg=elevation_deg)
     recipe = instantiate(config.orbit) if config.get("orbit") else None

@@ -75,6 +75,15 @@ def _photos(options: argparse.Namespace) -> tuple[dict[str, Any], str | None]:
     return report, photos.markdown(report)
 
 
+def _distillation(options: argparse.Namespace) -> tuple[dict[str, Any], str | None]:
+    from sv3dgen.bench import distillation
+
+    report = distillation.measure(
+        options.meshes, nvs=options.nvs, only=options.only, settings=options.settings, keep=options.keep
+    )
+    return report, distillation.markdown(report)
+
+
 def _memory(options: argparse.Namespace) -> tuple[dict[str, Any], str | None]:
     from sv3dgen.bench import memory
 
@@ -91,7 +100,9 @@ def _elevation(options: argparse.Namespace) -> tuple[dict[str, Any], str | None]
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m sv3dgen.bench", description=(__doc__ or "").partition("\n")[0])
-    commands = parser.add_subparsers(required=True, metavar="kernels|stages|objects|photos|memory|elevation")
+    commands = parser.add_subparsers(
+        required=True, metavar="kernels|stages|objects|photos|distillation|memory|elevation"
+    )
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="JSON instead of a table")
 
@@ -121,6 +132,16 @@ def _parser() -> argparse.ArgumentParser:
     photos.add_argument("--only", nargs="*", default=[], help="words: meshes whose names hold one of them")
     photos.add_argument("--set", dest="settings", nargs="*", default=[], help="settings for launch.py, key=value")
     photos.set_defaults(measure=_photos)
+
+    distillation = commands.add_parser(
+        "distillation", parents=[common], help="score distillation where views see a known mesh, and where none does"
+    )
+    distillation.add_argument("--meshes", type=Path, required=True, help="folder of GLB files, front +Z")
+    distillation.add_argument("--nvs", default="mesh", help="mesh (knows the truth), or sv3d_tiny, sv3d_p, ...")
+    distillation.add_argument("--keep", type=Path, help="folder to keep views and runs in")
+    distillation.add_argument("--only", nargs="*", default=[], help="words: meshes whose names hold one of them")
+    distillation.add_argument("--set", dest="settings", nargs="*", default=[], help="settings for launch.py, key=value")
+    distillation.set_defaults(measure=_distillation)
 
     memory = commands.add_parser("memory", parents=[common], help="what SV3D's parts and plans take at full size")
     memory.add_argument("--device", default="cpu", help="cpu (minutes) or cuda; calls run there with random weights")

@@ -28,10 +28,10 @@ class MeshRasterizer(Renderer):
     def __init__(self, *, shade_fraction: float = 1.0, albedo_jitter: float = 0.0):
         super().__init__()
         self.shade_fraction, self.albedo_jitter = shade_fraction, albedo_jitter
-        self.buffers = BUFFERS
+        self.drawn = BUFFERS
 
     def draw_only(self, buffers: Collection[str]) -> None:
-        self.buffers = tuple(name for name in BUFFERS if name in buffers)
+        self.drawn = tuple(name for name in BUFFERS if name in buffers)
 
     def forward(
         self,
@@ -49,7 +49,7 @@ class MeshRasterizer(Renderer):
         where = self._shaded_pixels(fragments.face_index, pixels)
         face = fragments.face_index[where]
         corners = barycentrics(clip, mesh.faces, face, *where, cameras.height_px, cameras.width_px)
-        wanted = self.buffers if self.training else BUFFERS
+        wanted = self.drawn if self.training else BUFFERS
         points, normals = self._points_and_normals(mesh, face, corners, material.needs_normals or "normal" in wanted)
         shading = material(geometry.features(points), normals)
         values = {"rgb": shading.rgb, "shaded": torch.ones_like(points[:, :1])}

@@ -23,6 +23,7 @@ class Volume(Renderer):
     occupied: Tensor
     hull: Tensor
     cell_density: Tensor
+    aabb: Tensor
 
     def __init__(
         self,
