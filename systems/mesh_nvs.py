@@ -8,6 +8,7 @@ from torch import Tensor
 from sv3dgen.errors import InputError
 from sv3dgen.known_mesh import KnownMesh
 from sv3dgen.orbits import SV3D_FRAMES, Orbit, OrbitRecipe
+from sv3dgen.sv3d.memory import MemoryPlan
 from sv3dgen.views import PosedViews
 from systems.sv3d_nvs import recipe_or_reference
 
@@ -15,7 +16,8 @@ from systems.sv3d_nvs import recipe_or_reference
 class MeshNvs:
     """In the place of `Sv3dNvs`. The mesh's front is taken for what the photo or the last of the given views shows."""
 
-    def __init__(self, *, mesh: str | None, size_px: int = 256):
+    def __init__(self, *, mesh: str | None, size_px: int = 256, device: str = "cpu", memory: MemoryPlan | None = None):
+        """`device` and `memory` are settings of every model, which drawing has no use for."""
         if mesh is None:
             raise InputError("nvs=mesh: expected nvs.mesh=FILE, the object's mesh")
         if not 16 <= size_px <= 2048:

@@ -70,7 +70,7 @@ def test_unseen_parts_of_a_sphere_are_its_caps():
     middle = unseen[:, 64]  # from the top of the frame down, along a meridian
     inside = middle >= 0
     rows = inside.nonzero()[:, 0]
-    assert middle[64] == 0 and middle[rows[0]] > 0.8 and middle[rows[-1]] > 0.8
+    assert middle[64] == 0 and middle[rows[0]] > 0.6 and middle[rows[-1]] > 0.6
     assert (middle[rows[0] : 64].diff() <= 1e-4).all()
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import trimesh
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
@@ -129,3 +130,17 @@ def test_numbers_that_cannot_work_are_refused_before_any_work(override, told, vi
     with pytest.raises(Exception, match=told):
         Run(small(views_folder, override), tmp_path)
     assert not any(tmp_path.iterdir())
+
+
+def test_score_distillation_in_a_run(views_folder, finished, tmp_path):
+    """With a model that wants a small white ball: what no view has seen changes, and pictures of it are kept."""
+    ball = trimesh.creation.icosphere(2, 0.2)
+    ball.export(tmp_path / "ball.glb")
+    model = ("nvs=mesh", f"nvs.mesh={tmp_path / 'ball.glb'}", "nvs.size_px=32")
+    when = ("distillation.weight=2.0", "distillation.pictures_every_steps=5", "pictures_every_steps=1000")
+    Run(small(views_folder, *model, "guidance/sds=soft", *when), tmp_path / "run").execute()
+    pictures = sorted(path.name for path in (tmp_path / "run" / "fine" / "pictures").iterdir())
+    assert [name for name in pictures if name.startswith("sds")] == [f"sds_{step:05d}.png" for step in (5, 10, 15, 20)]
+    changed = read_mesh(tmp_path / "run" / "mesh" / "mesh.glb").vertices
+    before = read_mesh(finished / "mesh" / "mesh.glb").vertices
+    assert changed.shape != before.shape or not torch.equal(changed, before)
