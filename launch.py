@@ -7,6 +7,7 @@ import errno
 import logging
 import shlex
 import sys
+import traceback
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 
+from sv3dgen import sweeps
 from sv3dgen.command_line import checked_arguments, register_resolvers
 from sv3dgen.errors import InputError
 from sv3dgen.resume import can_go_on
@@ -31,22 +33,30 @@ def start(config: DictConfig) -> None:
     register_resolvers()  # again, because a sweep's launcher may have started this in a process of its own
     runtime = HydraConfig.get().runtime
     folder, top = Path(runtime.output_dir), Path(runtime.cwd)
-    new = is_new(folder)
+    new, sweeping = is_new(folder), sweeps.is_sweep()
     try:
+        if sweeping and not sweeps.take_up(config, folder):
+            return
         from systems.run import run  # imports torch and lightning, which take seconds
 
         logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its import sets INFO, which is chatter here
         warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec.` is deprecated")  # Lightning's own affair
         run(config)
+        if sweeping and sweeps.stopped_early(folder):
+            raise KeyboardInterrupt  # the runs after it are not wanted either
     except Exception as error:
         mistake = users_part(error)
+        if sweeping:
+            sweeps.note_failure(folder, mistake or repr(error), "" if mistake else traceback.format_exc())
+            return
         if mistake is None:
             raise
         if new:
             discard_unused(folder, top)
         refuse(mistake)
     except KeyboardInterrupt:
-        print(f"sv3dgen: {how_to_go_on(folder)}", file=sys.stderr)
+        way = f"stopped; to go on: {sweeps.how_to_go_on(sweeps.sweep_folder())}" if sweeping else how_to_go_on(folder)
+        print(f"sv3dgen: {way}", file=sys.stderr)
         raise
 
 

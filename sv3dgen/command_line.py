@@ -18,11 +18,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sv3dgen.config_check import check_components, check_plain_values, shown
 from sv3dgen.errors import InputError
+from sv3dgen.experiment_cells import cells_of_experiment, refuse_without_sweep
 from sv3dgen.image import precheck_photo
 from sv3dgen.kernels.backend import IMPLEMENTATIONS
 from sv3dgen.overrides import commands, first_line, parse, quoted, with_schedules_replaced
 from sv3dgen.precheck import precheck_views
-from sv3dgen.resume import resumed_run
+from sv3dgen.resume import resumed_run, resumed_sweep
 from sv3dgen.sv3d.checkpoint_contents import read_contents
 from sv3dgen.sv3d.weights import find_weights, is_on_hub
 from sv3dgen.transforms_json import read_transforms
@@ -49,13 +50,20 @@ def checked_arguments(arguments: list[str], root: Path) -> list[str]:
     given = [re.sub(r"^data=", "dataset=", text) for text in flags.overrides]
     settings = [quoted(text) for text in given]
     others = [text for text in arguments if text not in flags.overrides]
-    resumed = resumed_run(settings, sweeping=flags.multirun)
+    resumed = resumed_sweep(settings) if flags.multirun else resumed_run(settings)
     settings = with_schedules_replaced(settings if resumed is None else resumed.settings)
     only_asks = flags.help or flags.cfg or flags.info
     register_resolvers()
     seen = set()
     with initialize_config_dir(str(root / "conf"), version_base="1.3"):
-        for command in commands(settings, sweeping=flags.multirun):
+        cells = cells_of_experiment(settings, _compose)
+        if not (flags.multirun or only_asks):
+            refuse_without_sweep(settings, cells)
+        whole = [*cells, *settings] if flags.multirun else settings
+        sweeps_nvs = any(
+            override.key_or_group == "nvs" and override.is_sweep_override() for override in map(parse, whole)
+        )
+        for command in commands(whole, sweeping=flags.multirun):
             config = _compose_checked(command, root)
             _check_choices(config)
             if resumed is not None:
@@ -63,7 +71,7 @@ def checked_arguments(arguments: list[str], root: Path) -> list[str]:
             given = tuple(str(OmegaConf.select(config, key)) for key in INPUT_KEYS)
             if not only_asks and given not in seen:
                 seen.add(given)
-                _check_inputs(config)
+                _check_inputs(config, sweeps_nvs=sweeps_nvs)
                 folder = Path(config.hydra.sweep.dir if flags.multirun else config.hydra.run.dir)
                 _check_folder(folder)
                 if config.views is not None:
@@ -181,14 +189,14 @@ def _check_choices(config: DictConfig) -> None:
             raise InputError(f"kernels.{operation}={shown(backend)}: expected one of {', '.join(present)}")
 
 
-def _check_inputs(config: DictConfig) -> None:
+def _check_inputs(config: DictConfig, *, sweeps_nvs: bool) -> None:
     if "train" in (OmegaConf.select(config, "system.stages") or ()):
         _check_dataset(config.dataset)
         return
     if config.views is not None and config.image is not None:
         raise InputError(f"views={config.views} and image={config.image}: expected one of them")
     if config.image is not None:
-        _check_photo(config)
+        _check_photo(config, sweeps_nvs=sweeps_nvs)
     elif OmegaConf.select(config, "system.stages") == []:
         raise InputError("nothing to make views of: expected image=PHOTO")
     elif config.views is not None:
@@ -211,8 +219,11 @@ def _check_dataset(folder: str | None) -> None:
         raise InputError(f"data={folder}: no dataset.json there; expected a folder of python -m sv3dgen.render_dataset")
 
 
-def _check_photo(config: DictConfig) -> None:
-    """Raise InputError for a photo, or for weights on this machine, that can't be used."""
+def _check_photo(config: DictConfig, *, sweeps_nvs: bool) -> None:
+    """Raise InputError for a photo, or for weights on this machine, that can't be used.
+
+    A sweep over models may have one with weights of its own beside those that `weights` is for.
+    """
     precheck_photo(config.image)
     if config.matting not in MATTING:
         raise InputError(f"matting={shown(config.matting)}: expected one of {', '.join(MATTING)}")
@@ -221,7 +232,8 @@ def _check_photo(config: DictConfig) -> None:
     if config.elevation_deg != "auto" and not abs(config.elevation_deg) < 90:
         raise InputError(f"elevation_deg={shown(config.elevation_deg)}: expected auto, or more than -90 and below 90")
     variant, weights = OmegaConf.select(config, "nvs.variant"), OmegaConf.select(config, "nvs.weights")
-    if config.weights is not None and weights is not None and weights != config.weights:
+    given = config.weights is not None and weights is not None
+    if given and weights != config.weights and not sweeps_nvs:
         raise InputError(f"weights={config.weights}: nvs has {weights} of its own; expected one or the other")
     if weights is None and variant not in ("auto", None):
         raise InputError(

@@ -10,7 +10,7 @@ from hydra.errors import HydraException
 
 from sv3dgen.errors import InputError
 
-PATH_KEYS = ("views", "image", "weights", "dataset", "resume", "name", "hydra.run.dir", "hydra.sweep.dir")
+PATH_KEYS = ("views", "image", "weights", "dataset", "resume", "share", "name", "hydra.run.dir", "hydra.sweep.dir")
 MAX_CHOICES = 64  # of one swept key: looked at before the first run starts
 
 
@@ -56,7 +56,7 @@ def with_schedules_replaced(settings: list[str]) -> list[str]:
 def commands(settings: list[str], *, sweeping: bool) -> Iterator[list[str]]:
     """The command itself; of a sweep, one command for each value of each swept key, the others at their first."""
     parsed = [parse(text) for text in settings]
-    swept = {i: _choices(override) for i, override in enumerate(parsed) if override.is_sweep_override()}
+    swept = {i: choices_of(override) for i, override in enumerate(parsed) if override.is_sweep_override()}
     if swept and not sweeping:
         text = settings[next(iter(swept))]
         raise InputError(f"{text}: several values need -m (a sweep); a comma that belongs to the value needs quotes")
@@ -67,7 +67,8 @@ def commands(settings: list[str], *, sweeping: bool) -> Iterator[list[str]]:
             yield [*first[:i], choice, *first[i + 1 :]]
 
 
-def _choices(override: Override) -> list[str]:
+def choices_of(override: Override) -> list[str]:
+    """The settings that a swept one stands for, MAX_CHOICES at most; InputError where there is none."""
     try:
         values = list(islice(override.sweep_string_iterator(), MAX_CHOICES))
     except HydraException as error:

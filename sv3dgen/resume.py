@@ -1,9 +1,10 @@
-"""`resume=FOLDER`: the settings that a run was started with, and which of them may change when it goes on."""
+"""`resume=FOLDER`: the settings that a run, or a sweep, was started with, and which may change when it goes on."""
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 from hydra.core.override_parser.types import Override
@@ -14,12 +15,14 @@ from sv3dgen.overrides import parse
 from sv3dgen.run_folder import holds_made_views
 
 CHECKPOINT = "checkpoints/last.ckpt"  # in a run's folder
+SWEEP_SETTINGS = "multirun.yaml"  # in a sweep's, written by Hydra before the first run
 # How long it goes on, what is written and where it is told; all else would make the checkpoint another run's.
 _FREE = re.compile(
-    r"resume|(coarse|fine|train)\.steps|(export|logger|kernels|validation)([./].+)?|batches\.(workers|prefetch)"
+    r"resume|share|(coarse|fine|train)\.steps|(export|logger|kernels|validation)([./].+)?|batches\.(workers|prefetch)"
     r"|device|check_poses|\w+_every_steps"
 )
 _FOLDERS = re.compile(r"hydra\.(run|sweep|output_subdir)(\..+)?")
+_OF_THE_LAUNCHER = re.compile(r"hydra[./]launcher(\..+)?")  # how many runs at a time, and where
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,7 @@ class ResumedRun:
     @property
     def settings(self) -> list[str]:
         """The saved settings that are not given anew, the given ones, and the way back into the folder."""
-        folder = str(self.folder).replace("\\", "\\\\").replace('"', '\\"')
-        return [*_without(self.saved, self.given), *self.given, f'hydra.run.dir="{folder}"']
+        return [*_without(self.saved, self.given), *self.given, f"hydra.run.dir={_in_quotes(self.folder)}"]
 
     def check_unchanged(self, composed: Callable[[list[str]], DictConfig]) -> None:
         """Raise InputError for a setting given that makes another config of the saved ones than they were."""
@@ -55,25 +57,88 @@ class ResumedRun:
                 )
 
 
-def resumed_run(settings: list[str], *, sweeping: bool) -> ResumedRun | None:
+@dataclass(frozen=True)
+class ResumedSweep:
+    """A sweep to go on with: its folder, the settings saved there, and those of the launcher given beside `resume=`."""
+
+    folder: Path
+    saved: list[str]
+    given: list[str]
+
+    @property
+    def settings(self) -> list[str]:
+        """As of a run; each run of the sweep is told by `resume` that there may be something to go on with."""
+        return [*_without(self.saved, self.given), *self.given, f"hydra.sweep.dir={_in_quotes(self.folder)}"]
+
+    def check_unchanged(self, composed: Callable[[list[str]], DictConfig]) -> None:
+        """Raise InputError for a setting given that is not the launcher's."""
+        for text in self.given:
+            if parse(text).key_or_group != "resume" and not _OF_THE_LAUNCHER.fullmatch(parse(text).key_or_group):
+                raise InputError(
+                    f"{text}: a resumed sweep keeps its settings; beside resume= expected only hydra/launcher and "
+                    "hydra.launcher.*"
+                )
+
+
+def resumed_run(settings: list[str]) -> ResumedRun | None:
     """The run that `resume=FOLDER` names, if any; InputError where that is none to go on with."""
+    folder = _resumed_folder(settings)
+    if folder is None:
+        return None
+    saved = folder / ".hydra" / "overrides.yaml"
+    if not saved.is_file():
+        sweep = f"; of a sweep: python launch.py -m resume={folder}" if (folder / SWEEP_SETTINGS).is_file() else ""
+        raise InputError(
+            f"resume={folder}: expected the folder of an earlier run, with .hydra/overrides.yaml in it{sweep}"
+        )
+    if not can_go_on(folder):
+        raise InputError(f"resume={folder}: expected the folder of a run that came to its first {CHECKPOINT}")
+    return ResumedRun(folder, _settings_in(saved, _read_yaml(saved)), settings)
+
+
+def resumed_sweep(settings: list[str]) -> ResumedSweep | None:
+    """The sweep that `resume=FOLDER` names, if any; InputError where that is none."""
+    folder = _resumed_folder(settings)
+    if folder is None:
+        return None
+    saved = folder / SWEEP_SETTINGS
+    if not saved.is_file():
+        run = "; of one run: without -m" if (folder / ".hydra").is_dir() else ""
+        raise InputError(f"resume={folder}: expected the folder of an earlier sweep, with {SWEEP_SETTINGS} in it{run}")
+    tree: Any = _read_yaml(saved)
+    for key in ("hydra", "overrides"):
+        tree = tree.get(key) if isinstance(tree, dict) else None
+    parts = tree if isinstance(tree, dict) else {}
+    texts = [*_settings_in(saved, parts.get("hydra")), *_settings_in(saved, parts.get("task"))]
+    own = re.compile(r"hydra\.(mode|sweep\.dir)|resume")  # of how it was started; told anew
+    return ResumedSweep(folder, [text for text in texts if not own.fullmatch(parse(text).key_or_group)], settings)
+
+
+def _resumed_folder(settings: list[str]) -> Path | None:
     found = [override for override in map(parse, settings) if override.key_or_group == "resume"]
     if not found or found[-1].is_delete():
         return None
-    if sweeping or found[-1].is_sweep_override():
-        raise InputError(f"{found[-1].input_line}: goes on with one run; expected one folder, and no -m")
-    if found[-1].value() is None:
-        return None
-    folder = Path(str(found[-1].value()))
-    saved = folder / ".hydra" / "overrides.yaml"
-    if not saved.is_file():
-        raise InputError(f"resume={folder}: expected the folder of an earlier run, with .hydra/overrides.yaml in it")
-    if not can_go_on(folder):
-        raise InputError(f"resume={folder}: expected the folder of a run that came to its first {CHECKPOINT}")
-    texts = yaml.safe_load(saved.read_text(encoding="utf-8"))
+    if found[-1].is_sweep_override():
+        raise InputError(f"{found[-1].input_line}: goes on with one run or sweep; expected one folder")
+    return None if found[-1].value() is None else Path(str(found[-1].value()))
+
+
+def _read_yaml(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: expected YAML, as it was written when the run started") from error
+
+
+def _settings_in(path: Path, texts: Any) -> list[str]:
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise InputError(f"{saved}: expected a list of settings, as it was written when the run started")
-    return ResumedRun(folder, texts, settings)
+        raise InputError(f"{path}: expected a list of settings, as it was written when the run started")
+    return texts
+
+
+def _in_quotes(folder: Path) -> str:
+    escaped = str(folder).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def can_go_on(folder: Path) -> bool:

@@ -20,6 +20,7 @@ from time import perf_counter
 from typing import Any
 
 from sv3dgen.atomic import atomic_write
+from sv3dgen.errors import InputError
 from sv3dgen.kernels.backend import available
 
 CARD = "run.json"
@@ -27,7 +28,7 @@ PACKAGES = ("torch", "lightning", "numpy", "numba", "hydra-core", "trimesh", "xa
 _HYDRAS = {".hydra", "run.log"}
 _HYDRAS_INNER = {"config.yaml", "hydra.yaml", "overrides.yaml"}
 _WITHOUT_WORK = _HYDRAS | {CARD, "views"}  # the last a copy of what was given
-_NOT_SETTINGS = {"hydra", "name", "resume"}  # where a run stands and what it is called
+_NOT_SETTINGS = {"hydra", "name", "resume", "share"}  # where a run stands, what it is called, what it need not do
 
 
 @dataclass(frozen=True)
@@ -75,13 +76,13 @@ class StageTimer:
 
 
 class RunCard:
-    """`run.json` of a run: versions, machine, seed, config, backends, stages, metrics, licences."""
+    """`run.json` of a run: versions, machine, seed, config, backends, stages, metrics, licences; when it finished."""
 
     def __init__(self, folder: str | Path, *, config: Mapping[str, Any], seed: int, device: str = "cpu") -> None:
         """Start the card, or go on with the one in `folder`; `config` is the tree as plain values, unresolved, because
         what refers to the run's folder would make every run's hash another."""
         self.path = Path(folder) / CARD
-        earlier = json.loads(self.path.read_text(encoding="utf-8")) if self.path.is_file() else {}
+        earlier = read_card(self.path.parent) or {}
         self.card: dict[str, Any] = {
             "started": earlier.get("started", _now()),
             "updated": _now(),
@@ -94,6 +95,7 @@ class RunCard:
             "metrics": earlier.get("metrics", {}),
             "licences": earlier.get("licences", {}),
             "notes": earlier.get("notes", {}),
+            "shared": earlier.get("shared", {}),
         }
         self.write()
 
@@ -140,10 +142,34 @@ class RunCard:
         self.card["notes"][what] = note
         self.write()
 
+    def add_shared(self, stage: str, folder: Path) -> None:
+        """Say where the result of a stage was taken from that another run computed, and write the card."""
+        self.card["shared"][stage] = str(folder)
+        self.write()
+
+    def finish(self) -> None:
+        """Say that the run came to its end, with all that was asked for; the last thing a run does."""
+        self.card["finished"] = _now()
+        self.write()
+
     def write(self) -> None:
         self.card["updated"] = _now()
         with atomic_write(self.path) as temporary:
             temporary.write_text(json.dumps(self.card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_card(folder: Path) -> dict[str, Any] | None:
+    """The card of a run's folder, None where it has none; InputError where it is none that a run has written."""
+    path = folder / CARD
+    if not path.is_file():
+        return None
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: expected the JSON that a run writes ({error})") from error
+    if not isinstance(card, dict):
+        raise InputError(f"{path}: expected the JSON that a run writes, an object")
+    return card
 
 
 def versions() -> dict[str, str]:
@@ -188,8 +214,7 @@ def discard_unused(folder: Path, top: Path) -> None:
     """
     if not folder.is_dir() or not _names(folder) <= _WITHOUT_WORK or holds_made_views(folder):
         return
-    card = folder / CARD
-    if card.is_file() and not set(json.loads(card.read_text(encoding="utf-8")).get("stages", {})) <= {"views"}:
+    if not set((read_card(folder) or {}).get("stages", {})) <= {"views"}:
         return
     shutil.rmtree(folder)
     for parent in list(folder.parents)[:2]:  # outputs/NAME/TIME

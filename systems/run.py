@@ -17,11 +17,12 @@ from sv3dgen.kernels.backend import set_backend
 from sv3dgen.mesh import Mesh
 from sv3dgen.progress import ProgressLine, summary
 from sv3dgen.report import write_report
-from sv3dgen.run_folder import RunCard
+from sv3dgen.run_folder import RunCard, holds_made_views
 from sv3dgen.views import PosedViews, read_views
 from systems.fitting import Interrupt, LastCheckpoint, fit, saved_stage
 from systems.mesh_nvs import MeshNvs
 from systems.reporting import Losses, Pictures
+from systems.shared_stages import SharedStages, obtain_coarse, obtain_views, share_folder
 from systems.sv3d_dmtet import Sv3dDmtet
 from systems.sv3d_nerf import Sv3dNerf
 from systems.sv3d_nvs import Sv3dNvs
@@ -41,15 +42,18 @@ def run(config: DictConfig) -> None:
 
         train(config)
         return
-    Run(config, Path(HydraConfig.get().runtime.output_dir)).execute()
+    Run(config, Path(HydraConfig.get().runtime.output_dir), share_folder(config)).execute()
 
 
 class Run:
     """What the stages of one run share: config, folder, card, parts, and the wish to stop early."""
 
-    def __init__(self, config: DictConfig, folder: Path):
+    def __init__(self, config: DictConfig, folder: Path, share: Path | None = None):
+        """`share` is a folder of stages that several runs have in common."""
         self.config, self.folder = config, folder
-        torch.manual_seed(max(0, config.seed))  # of the parts' first numbers; the stages refuse a negative one
+        plain = OmegaConf.to_container(config, resolve=False)  # before anything below fills in what is left open
+        assert isinstance(plain, dict)
+        self._seed()  # of the parts' first numbers
         # All parts before any work: what is wrong with the fine stage's numbers must not surface after the coarse one.
         self.coarse: Sv3dNerf | None = None
         if "coarse" in config.system.stages:
@@ -69,17 +73,16 @@ class Run:
         self.checkpoint = folder / "checkpoints" / "last.ckpt"
         # A run that was stopped between its photo's views and its first checkpoint has none.
         self.resumed_stage = saved_stage(self.checkpoint) if config.resume and self.checkpoint.is_file() else None
-        plain = OmegaConf.to_container(config, resolve=False)
-        assert isinstance(plain, dict)
         self.card = RunCard(folder, config={str(key): value for key, value in plain.items()}, seed=config.seed)
+        self.shared = SharedStages(share, self.card, lambda: self.interrupt.requested)
 
     def execute(self) -> None:
         """All stages, in order; an interrupted one hands on what it has."""
         if self.coarse is None:
-            assert self.nvs is not None  # the command line is refused without a photo
             with self.card.stage("views"):
-                generate_views(self.config, self.nvs, self.folder / "views", self.card)
+                self._generate_views()
             write_report(self.folder, self.card.card)
+            self.card.finish()
             log.info(summary("views", self.folder / "views", self.card.stages))
             return
         with self.card.stage("views"):  # Ctrl+C ends it at once: there is nothing yet to finish with
@@ -91,19 +94,25 @@ class Run:
             shape: Sv3dNerf | Sv3dDmtet = self.coarse
             if self.fine is not None and not self.interrupt.requested:
                 with self.card.stage("fine"):
+                    self._seed()
                     self.fine.start_from(reference, mesh, self.coarse.geometry, self.coarse.material)
                     self._fit("fine", self.fine)
                     shape, mesh = self.fine, self.fine.surface()
         with self.card.stage("export"):
             self._export(views, mesh, shape.geometry, shape.material)
         write_report(self.folder, self.card.card)
+        if not self.interrupt.requested:
+            self.card.finish()
         log.info(summary("mesh", self.folder / "mesh" / "mesh.glb", self.card.stages))
+
+    def _seed(self) -> None:
+        """Make what a stage draws its own affair: the one before it may have been computed by another run."""
+        torch.manual_seed(max(0, self.config.seed))  # the stages refuse a negative one
 
     def _views(self) -> PosedViews:
         folder = self.folder / "views"
         if self.config.image is not None:
-            assert self.nvs is not None
-            generate_views(self.config, self.nvs, folder, self.card)
+            self._generate_views()
             if not self._needs_nvs():
                 self.nvs = None  # its weights may be larger than all that follows
             return read_views(folder)  # as a run that is resumed will read them
@@ -112,9 +121,16 @@ class Run:
             self.card.add_metrics(source_to_world=str(views.source_to_world.tolist()))
         return views
 
+    def _generate_views(self) -> None:
+        config, nvs, folder, card = self.config, self.nvs, self.folder / "views", self.card
+        assert nvs is not None  # the command line is refused without a photo
+        if config.resume and holds_made_views(self.folder):
+            generate_views(config, nvs, folder, card)  # which keeps them
+        else:
+            obtain_views(self.shared, config, nvs, folder, lambda: generate_views(config, nvs, folder, card))
+
     def _needs_nvs(self) -> bool:
-        stages = [stage for stage in (self.coarse, self.fine) if stage is not None]
-        return any(part.needs_nvs for stage in stages for part in stage.guidance.values())
+        return any(asks_nvs(stage) for stage in (self.coarse, self.fine) if stage is not None)
 
     def _reference(self, views: PosedViews) -> Reference:
         nvs = self.nvs
@@ -123,10 +139,18 @@ class Run:
         return Reference(views, self.folder / "views", lambda: nvs.model)
 
     def _run_coarse(self, coarse: Sv3dNerf, reference: Reference) -> Mesh:
-        coarse.start_from(reference)
         if self.resumed_stage == "fine":
             # The fine stage's checkpoint holds the field, the light and the mesh that its lattice started from.
+            coarse.start_from(reference)
             return Mesh(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.long))
+        asked = self.nvs if asks_nvs(coarse) else None
+        return obtain_coarse(
+            self.shared, self.config, reference.views, coarse, asked, lambda: self._fit_coarse(coarse, reference)
+        )
+
+    def _fit_coarse(self, coarse: Sv3dNerf, reference: Reference) -> Mesh:
+        self._seed()
+        coarse.start_from(reference)
         self._fit("coarse", coarse)
         mesh = coarse.surface()
         if len(mesh.faces) == 0:
@@ -163,3 +187,8 @@ class Run:
             charts=report.charts,
             **{f"seconds_{part}": round(seconds, 2) for part, seconds in report.seconds.items()},
         )
+
+
+def asks_nvs(stage: Sv3dNerf | Sv3dDmtet) -> bool:
+    """Whether a guidance of the stage wants the novel-view model."""
+    return any(part.needs_nvs for part in stage.guidance.values())

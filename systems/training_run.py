@@ -71,6 +71,8 @@ class TrainingRun:
             trained = sum(parameter.numel() for parameter in self.module.parameters() if parameter.requires_grad)
             log.info(f"weights: {self.weights}")
             card.add_metrics(steps=self.trainer.global_step, trained_parameters=trained, **self.throughput.numbers())
+            if not self.interrupt.requested:
+                card.finish()
 
     def _callbacks(self, trainer: dict[str, Any]) -> list[lightning.Callback]:
         config, batches_a_step = self.config, trainer.get("accumulate_grad_batches", 1)

@@ -1,0 +1,249 @@
+"""Stages that several runs share are computed once: a photo's views, and the coarse stage.
+
+FOLDER/STAGE-HASH/ holds the result of one, whole or not at all. The hash is of all that the result follows from:
+content of the input, settings, seed, kernels, versions and our own source, so that what is found there is what would
+be computed, bit by bit on one machine. Runs that want the same stage at once wait for the first of them.
+"""
+
+import hashlib
+import importlib.util
+import json
+import logging
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+from omegaconf import DictConfig, OmegaConf
+
+from sv3dgen.atomic import atomic_write, flush_to_disk
+from sv3dgen.kernels.backend import available
+from sv3dgen.mesh import Mesh
+from sv3dgen.run_folder import RunCard, versions
+from sv3dgen.sv3d.weights import find_weights, is_on_hub
+from sv3dgen.sweeps import is_sweep, sweep_folder
+from sv3dgen.views import PosedViews
+from systems.sv3d_nerf import Sv3dNerf
+from systems.sv3d_nvs import Sv3dNvs
+
+log = logging.getLogger(__name__)
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = ("sv3dgen", "geometry", "guidance", "systems")
+STATE, TOLD = "state.pt", "card.json"
+TOLD_OF_VIEWS = ("licences", "notes")  # entries of the run card that a run with the same views has to have too
+VIEWS_METRICS = ("elevation_deg",)
+LAST_OF_VIEWS = "transforms.json"  # a folder that has it is complete
+POLL_S = 1.0
+
+
+def share_folder(config: DictConfig) -> Path | None:
+    """Where this run's stages are shared: `share=`, or a place of the sweep's own; None for nowhere."""
+    if config.share is not None:
+        return Path(config.share)
+    return sweep_folder() / "shared" if is_sweep() else None
+
+
+class SharedStages:
+    """Results of stages in `folder`; without one, every stage is computed."""
+
+    def __init__(self, folder: Path | None, card: RunCard, stopping: Callable[[], bool] = lambda: False):
+        """`stopping` says whether the user wants an end: then nothing is waited for, and what comes out is not kept."""
+        self.folder, self.card, self.stopping = folder, card, stopping
+
+    def obtain(
+        self,
+        stage: str,
+        follows_from: Callable[[], Mapping[str, Any]],
+        *,
+        make: Callable[[], None],
+        save: Callable[[Path], None],
+        load: Callable[[Path], None],
+    ) -> None:
+        """Have a stage's result: `load` it from the folder that holds it, else `make` it and `save` it to a new one."""
+        if self.folder is None:
+            make()
+            return
+        target = self.folder / f"{stage}-{digest(follows_from())}"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self._alone(target) as alone:
+            if target.is_dir():
+                log.info("%s: taken from %s", stage, target)
+                load(target)
+                self.card.add_shared(stage, target)
+                return
+            make()
+            if alone and not self.stopping():
+                _publish(target, save)
+
+    @contextmanager
+    def _alone(self, target: Path) -> Iterator[bool]:
+        """Keep other runs from the same stage for the block; False where the user wants an end before that."""
+        lock = FileLock(target.with_name(f"{target.name}.lock"))
+        told = False
+        while not lock.is_locked:
+            if self.stopping():
+                yield False
+                return
+            try:
+                lock.acquire(timeout=POLL_S)
+            except Timeout:
+                if not told:
+                    log.info("waiting for another run, which is at work on %s", target)
+                told = True
+        try:
+            yield True
+        finally:
+            lock.release()
+
+
+def obtain_views(
+    shared: SharedStages, config: DictConfig, nvs: Sv3dNvs, folder: Path, make: Callable[[], None]
+) -> None:
+    """Have `folder`, a run's views, hold what a model makes of a photo; `make` has the model make it there."""
+    card = shared.card
+
+    def save(target: Path) -> None:
+        for file in sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")):
+            shutil.copy2(file, target / file.name)
+        told = {entry: card.card[entry] for entry in TOLD_OF_VIEWS}
+        told["metrics"] = {name: card.card["metrics"][name] for name in VIEWS_METRICS if name in card.card["metrics"]}
+        (target / TOLD).write_text(json.dumps(told), encoding="utf-8")
+
+    def load(source: Path) -> None:
+        (folder / LAST_OF_VIEWS).unlink(missing_ok=True)
+        files = [path for path in source.iterdir() if path.name not in (TOLD, LAST_OF_VIEWS)]
+        for file in [*sorted(files), source / LAST_OF_VIEWS]:
+            with atomic_write(folder / file.name) as temporary:
+                shutil.copyfile(file, temporary)
+        for entry, values in json.loads((source / TOLD).read_text(encoding="utf-8")).items():
+            card.card[entry].update(values)
+
+    shared.obtain("views", lambda: views_follow_from(config, nvs), make=make, save=save, load=load)
+
+
+def obtain_coarse(
+    shared: SharedStages,
+    config: DictConfig,
+    views: PosedViews,
+    coarse: Sv3dNerf,
+    nvs: Sv3dNvs | None,
+    make: Callable[[], Mesh],
+) -> Mesh:
+    """Have the coarse stage's parts as they are after its last step, and its mesh, which `make` computes."""
+    found: list[Mesh] = []
+
+    def save(target: Path) -> None:
+        state = {
+            "vertices": found[0].vertices,
+            "faces": found[0].faces,
+            "geometry": coarse.geometry.state_dict(),
+            "material": coarse.material.state_dict(),
+        }
+        torch.save(state, target / STATE)
+
+    def load(source: Path) -> None:
+        state = torch.load(source / STATE, weights_only=True, map_location="cpu")
+        coarse.geometry.load_state_dict(state["geometry"])
+        coarse.material.load_state_dict(state["material"])
+        coarse.eval()
+        found.append(Mesh(state["vertices"], state["faces"]))
+
+    def make_mesh() -> None:
+        found.append(make())
+
+    shared.obtain("coarse", lambda: coarse_follows_from(config, views, nvs), make=make_mesh, save=save, load=load)
+    return found[0]
+
+
+def views_follow_from(config: DictConfig, nvs: Sv3dNvs) -> dict[str, Any]:
+    """All that decides what a model makes of the photo."""
+    keys = ("seed", "matting", "foreground_ratio", "elevation_deg", "orbit")
+    return {
+        "photo": hashlib.sha256(Path(config.image).read_bytes()).hexdigest(),
+        "settings": {key: _plain(config.get(key)) for key in keys},
+        "nvs": _model(config, nvs),
+        "rembg": importlib.util.find_spec("rembg") is not None,
+        **_program(),
+    }
+
+
+def coarse_follows_from(config: DictConfig, views: PosedViews, nvs: Sv3dNvs | None) -> dict[str, Any]:
+    """All that decides what the coarse stage leaves. `nvs` is the model that a guidance may ask, where one does."""
+    trainer = {key: _plain(config.trainer[key]) for key in config.trainer if key != "logger"}
+    return {
+        "views": digest_of_views(views),
+        "coarse": _plain(config.coarse),
+        "trainer": trainer,
+        "seed": config.seed,
+        "kernels": {operation.operation: operation.backend for operation in available()},
+        "nvs": None if nvs is None else _model(config, nvs),
+        **_program(),
+    }
+
+
+def digest(follows_from: Mapping[str, Any]) -> str:
+    """16 characters for plain values, the same for any order of keys."""
+    return hashlib.sha256(json.dumps(follows_from, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def digest_of_views(views: PosedViews) -> str:
+    """Of pictures and cameras, whatever the files are called."""
+    found = hashlib.sha256(repr((views.cameras.width_px, views.cameras.height_px, views.splits)).encode())
+    cameras = views.cameras
+    for tensor in (
+        views.images,
+        cameras.camera_to_world,
+        cameras.focal_px,
+        cameras.center_px,
+        views.elevation_deg,
+        views.azimuth_deg,
+        views.source_to_world,
+    ):
+        found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()
+
+
+def _model(config: DictConfig, nvs: Sv3dNvs) -> dict[str, Any]:
+    """Settings of the model, and which weights it has: by place, size and time where they lie on this machine."""
+    weights: list[Any] = [nvs.weights]
+    if not is_on_hub(nvs.weights):
+        path = find_weights(nvs.weights, "sv3d_u" if nvs.variant == "sv3d_u" else "sv3d_p")
+        files = sorted(path.rglob("*.safetensors")) if path.is_dir() else [path]
+        weights = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return {"settings": _plain(config.nvs), "device": str(nvs.device), "weights": weights}
+
+
+@cache
+def _program() -> dict[str, Any]:
+    """Versions, and our own source, as they are when this process first asks."""
+    source = hashlib.sha256()
+    for package in SOURCES:
+        for file in sorted((ROOT / package).rglob("*.py")):
+            source.update(str(file.relative_to(ROOT)).encode() + b"\0" + file.read_bytes())
+    return {"versions": versions(), "source": source.hexdigest()}
+
+
+def _plain(value: Any) -> Any:
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+
+
+def _publish(target: Path, save: Callable[[Path], None]) -> None:
+    """Have `save` fill a folder, and give it its name when it is whole. Only for who holds the lock."""
+    for left in target.parent.glob(f".{target.name}.*"):
+        shutil.rmtree(left)  # of a run that was killed here
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+    temporary.mkdir()
+    try:
+        save(temporary)
+        for file in temporary.iterdir():
+            flush_to_disk(file)
+        os.replace(temporary, target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
