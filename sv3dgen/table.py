@@ -1,0 +1,108 @@
+"""A sweep's runs as the paper's table: `python -m sv3dgen.table SWEEP_FOLDER --meshes FOLDER --views FOLDER`.
+
+Every finished run is scored once and its scores kept in its folder. Rows are the settings in which the runs differ, but
+for object and seed: means over objects, spreads over seeds. Beside them stand the numbers that the paper has published.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from sv3dgen.ablation_runs import find_runs, varying
+from sv3dgen.ablation_scores import COLUMNS, Truth, scores_of_run
+from sv3dgen.ablation_table import (
+    PAPER_TABLES,
+    Scored,
+    beside_paper,
+    comma_separated,
+    latex,
+    markdown,
+    paper_table,
+    rows,
+    uneven,
+)
+from sv3dgen.atomic import atomic_write
+from sv3dgen.command import OneLineParser, exit_status
+from sv3dgen.errors import InputError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status: 0 where some run has a score, 2 for something the user has to mend."""
+
+    def command() -> int:
+        options = _parser().parse_args(arguments)
+        for folder, what in ((options.meshes, "NAME.glb"), (options.views, "NAME/transforms.json")):
+            if folder is not None and not folder.is_dir():
+                raise InputError(f"{folder}: no such folder, expected one with {what} for the name of each object")
+        text, remarks = table(
+            options.runs,
+            Truth(options.meshes, options.views, options.protocol, options.lpips),
+            options.format,
+        )
+        if remarks:
+            print(remarks, file=sys.stderr, end="")
+        if options.out is None:
+            print(text, end="")
+        else:
+            with atomic_write(options.out) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+        return 0
+
+    return exit_status(command, "sv3dgen.table")
+
+
+def table(folders: Sequence[Path], truth: Truth, style: str = "markdown") -> tuple[str, str]:
+    """The table, and what is to be said beside it where the format has no place for it. InputError where no run has a
+    score."""
+    runs = find_runs(folders)
+    experiments = {run.value("experiment") for run in runs if run.config}
+    keys = varying(runs)
+    paper = paper_table(experiments.pop() if len(experiments) == 1 else "", keys)
+    keys += [] if paper is None else [key for key in paper["keys"] if key not in keys]
+    scored, notes = [], []
+    for run in runs:
+        scores, problems = ({}, [run.problem]) if run.problem is not None else scores_of_run(run, truth)
+        notes += [f"{run.folder}: {problem}" for problem in problems]
+        if run.config:
+            settings = {key: run.value(key) for key in keys}
+            scored.append(Scored(settings, run.name, run.seed, scores))
+    if not any(run.scores for run in scored):
+        raise InputError(f"none of {len(runs)} runs has a score: {notes[0]}")
+    ours = rows(scored, keys, COLUMNS, f"ours, {truth.protocol}")
+    notes = [*_legend(truth, beside=paper is not None), *uneven(ours), *notes]
+    mixed = beside_paper(ours, paper)
+    if style == "csv":
+        return comma_separated(mixed, keys, COLUMNS), "".join(f"{note}\n" for note in notes)
+    return (markdown if style == "markdown" else latex)(mixed, keys, COLUMNS, notes), ""
+
+
+def _legend(truth: Truth, *, beside: bool) -> list[str]:
+    legend = [
+        "ours: mean over objects ± standard deviation over seeds; CD and IoU by protocol "
+        f"{truth.protocol} (python -m sv3dgen.evaluate), colour over white against the given views"
+    ]
+    if beside:
+        published = json.loads(PAPER_TABLES.read_text(encoding="utf-8"))
+        legend.append(f"paper: {published['source']}; {published['protocol']}")
+        legend.append("other objects, views and metric code: compare the differences between rows, not the numbers")
+    return legend
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = OneLineParser(prog="python -m sv3dgen.table", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("runs", type=Path, nargs="+", help="a sweep's folder, or folders of runs")
+    parser.add_argument("--meshes", type=Path, help="folder of true meshes, NAME.glb for each object")
+    parser.add_argument(
+        "--views", type=Path, help="folder of true posed views, NAME/transforms.json; default: the runs' own test views"
+    )
+    parser.add_argument("--protocol", choices=("sv3d-2024", "surface"), default="sv3d-2024", help="of CD and IoU")
+    parser.add_argument("--lpips", action="store_true", help="LPIPS too (slow on a CPU; its weights are fetched once)")
+    parser.add_argument("--format", choices=("markdown", "csv", "latex"), default="markdown")
+    parser.add_argument("--out", type=Path, help="file to write to instead of the console")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
