@@ -39,7 +39,6 @@ class Sv3dDmtet(lightning.LightningModule):
         check_steps(steps, seed)
         self.geometry, self.material, self.renderer = geometry, material, renderer
         self.guidance = switched_on(guidance)
-        renderer.draw_only(buffers_needed(self.guidance))
         self.data, self.steps, self.seed = data, steps, seed
         self.learning_rate, self.shape_learning_rate = learning_rate, shape_learning_rate
 
@@ -48,6 +47,7 @@ class Sv3dDmtet(lightning.LightningModule):
         self.views = reference.views
         self.data.use(reference.views)
         start_guidance(self.guidance, reference)
+        self.renderer.draw_only(buffers_needed(self.guidance))
         self.geometry.texture = texture
         self.material.load_state_dict(material.state_dict())
         if len(mesh.faces):

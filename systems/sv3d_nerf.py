@@ -52,7 +52,6 @@ class Sv3dNerf(lightning.LightningModule):
         check_steps(steps, seed)
         self.geometry, self.material, self.renderer = geometry, material, renderer
         self.guidance = switched_on(guidance)
-        renderer.draw_only(buffers_needed(self.guidance))
         self.data, self.steps, self.learning_rate, self.seed = data, steps, learning_rate, seed
         self.hull_resolution, self.hull_miss_votes = hull_resolution, hull_miss_votes or 0
         self.mesh_resolution, self.mesh_truncation, self.mesh_depth_px = mesh_resolution, mesh_truncation, mesh_depth_px
@@ -62,6 +61,7 @@ class Sv3dNerf(lightning.LightningModule):
         """Take the views to fit, and fill the first occupancy grid with their visual hull."""
         self.views = views = reference.views
         start_guidance(self.guidance, reference)
+        self.renderer.draw_only(buffers_needed(self.guidance))
         self.data.use(views)
         hull = visual_hull(
             views.masks,

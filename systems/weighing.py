@@ -9,6 +9,7 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from sv3dgen.cameras import Cameras
+from sv3dgen.errors import InputError
 from sv3dgen.interfaces import Guidance, Reference, RenderOutput, ViewBatch
 from sv3dgen.schedules import ever_nonzero, value_at
 
@@ -49,17 +50,23 @@ def step_seed(seed: int, step: int) -> int:
 
 def switched_on(guidance: Mapping[str, Guidance | Mapping]) -> nn.ModuleDict:
     """The guidances that are there; `guidance/NAME=none` leaves an empty entry."""
-    parts = {name: part for name, part in guidance.items() if isinstance(part, Guidance)}
-    if not any(ever_nonzero(weight) for part in parts.values() for weight in part.weights.values()):
-        raise ValueError("guidance: expected at least one term with a weight, all are switched off")
-    return nn.ModuleDict(parts)
+    parts = nn.ModuleDict({name: part for name, part in guidance.items() if isinstance(part, Guidance)})
+    _check_weights(parts)
+    return parts
 
 
 def start_guidance(guidance: nn.ModuleDict, reference: Reference) -> None:
-    """Tell every guidance what it works on."""
+    """Tell every guidance what it works on; one that finds nothing to work with gives up its weights."""
     for part in guidance.values():
         assert isinstance(part, Guidance)
         part.start_from(reference)
+    _check_weights(guidance)
+
+
+def _check_weights(guidance: nn.ModuleDict) -> None:
+    parts = [part for part in guidance.values() if isinstance(part, Guidance)]
+    if not any(ever_nonzero(weight) for part in parts for weight in part.weights.values()):
+        raise InputError("guidance: expected at least one term with a weight, all are switched off")
 
 
 def buffers_needed(guidance: nn.ModuleDict) -> tuple[str, ...]:
