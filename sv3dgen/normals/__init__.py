@@ -1,0 +1,1 @@
+"""Normals of pictures: where they come from."""
