@@ -11,6 +11,7 @@ from sv3dgen.atomic import atomic_write
 from sv3dgen.elevation import estimate_elevation
 from sv3dgen.errors import InputError
 from sv3dgen.metrics.image import over_white
+from sv3dgen.normals.source import NormalSource
 from sv3dgen.photo import prepare_photo
 from sv3dgen.pose_check import check_poses
 from sv3dgen.run_folder import RunCard
@@ -43,6 +44,9 @@ def given_views(config: DictConfig, folder: Path) -> PosedViews:
             declared = orbit(config.elevation_deg, len(views), torch.Generator().manual_seed(config.seed))
             declared = declared.mirrored() if config.clockwise else declared
         check_poses(views, declared)
+    normals = instantiate(config.normals, _convert_="all")
+    if isinstance(normals, NormalSource):
+        normals.bring_along(views, Path(config.views), folder)
     write_views(views, folder)
     _write_film(views, folder / FILM)
     return views

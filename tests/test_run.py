@@ -2,17 +2,22 @@
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
 import pytest
 import torch
 import trimesh
+from conftest import BOX_CENTRE, BOX_HALF, SPHERE_CENTRE, hit_of_box, hit_of_sphere
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
+from sv3dgen.cameras import Cameras
 from sv3dgen.command_line import register_resolvers
 from sv3dgen.mesh_files import read_mesh
+from sv3dgen.normals.files import write_normals
+from sv3dgen.views import read_views
 from systems.run import Run
 from systems.sv3d_nerf import Sv3dNerf
 
@@ -123,6 +128,34 @@ def test_the_field_alone_gives_a_mesh_too(views_folder, tmp_path):
     Run(small(views_folder, "system=sv3d_nerf", "material=sg", "coarse.steps=20"), tmp_path).execute()
     assert (tmp_path / "mesh" / "mesh.glb").is_file()
     assert len(json.loads((tmp_path / "light.json").read_text())["lobes"]) == 24
+
+
+def test_normals_beside_the_views_are_followed(views_folder, tmp_path):
+    """True normals of the toy's sphere and box: they come along, and both stages weigh them."""
+    shutil.copytree(views_folder, tmp_path / "toy")
+    for index, normals in enumerate(true_normals(read_views(views_folder).cameras)):
+        write_normals(tmp_path / "toy" / "normals" / f"{index:03d}.png", normals)
+    run = Run(small(tmp_path / "toy", "fine.steps=10"), tmp_path / "run")
+    run.execute()
+    assert len(list((tmp_path / "run" / "views" / "normals").glob("*.png"))) == 12
+    for module in (run.coarse, run.fine):
+        assert module is not None
+        assert 0 < module.last.losses["normal_prior/normal"].item() < 0.5
+    assert (tmp_path / "run" / "mesh" / "mesh.glb").is_file()
+
+
+def true_normals(cameras: Cameras) -> torch.Tensor:
+    """Of what the fixture's views show, in each camera's own frame."""
+    origins, directions = cameras.rays()
+    hit_sphere, sphere = hit_of_sphere(origins, directions)
+    hit_box, box = hit_of_box(origins, directions)
+    nearer = hit_sphere & (~hit_box | (sphere < box))
+    on_sphere = origins + directions * sphere[..., None] - torch.tensor(SPHERE_CENTRE)
+    within = (origins + directions * box[..., None] - torch.tensor(BOX_CENTRE)) / torch.tensor(BOX_HALF)
+    side = torch.nn.functional.one_hot(within.abs().argmax(-1), 3) * within.sign()
+    world = torch.where(nearer[..., None], torch.nn.functional.normalize(on_sphere, dim=-1), side)
+    world = torch.where((hit_sphere | hit_box)[..., None], world, 0.0)
+    return torch.einsum("vji,vhwj->vhwi", cameras.camera_to_world[:, :3, :3], world)
 
 
 @pytest.mark.parametrize("override, told", [("seed=-1", "seed=-1"), ("fine.steps=0", "steps=0")])
