@@ -84,6 +84,13 @@ def _distillation(options: argparse.Namespace) -> tuple[dict[str, Any], str | No
     return report, distillation.markdown(report)
 
 
+def _light(options: argparse.Namespace) -> tuple[dict[str, Any], str | None]:
+    from sv3dgen.bench import light
+
+    report = light.measure(options.meshes, only=options.only, settings=options.settings, keep=options.keep)
+    return report, light.markdown(report)
+
+
 def _memory(options: argparse.Namespace) -> tuple[dict[str, Any], str | None]:
     from sv3dgen.bench import memory
 
@@ -142,6 +149,13 @@ def _parser() -> argparse.ArgumentParser:
     distillation.add_argument("--only", nargs="*", default=[], help="words: meshes whose names hold one of them")
     distillation.add_argument("--set", dest="settings", nargs="*", default=[], help="settings for launch.py, key=value")
     distillation.set_defaults(measure=_distillation)
+
+    light = commands.add_parser("light", parents=[common], help="albedo and light of meshes under a known light")
+    light.add_argument("--meshes", type=Path, required=True, help="folder of GLB files")
+    light.add_argument("--keep", type=Path, help="folder to keep views and runs in")
+    light.add_argument("--only", nargs="*", default=[], help="words: meshes whose names hold one of them")
+    light.add_argument("--set", dest="settings", nargs="*", default=[], help="settings for launch.py, key=value")
+    light.set_defaults(measure=_light)
 
     memory = commands.add_parser("memory", parents=[common], help="what SV3D's parts and plans take at full size")
     memory.add_argument("--device", default="cpu", help="cpu (minutes) or cuda; calls run there with random weights")
