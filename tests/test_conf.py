@@ -81,3 +81,8 @@ def test_promised_combinations_compose(system: str, choice: str) -> None:
     check_components(config, ROOT)
     assert config.name == "run"
     assert "views" in config and "resume" in config
+
+
+def test_masked_is_another_name_of_soft():
+    one, other = (OmegaConf.load(CONF / "guidance" / "sds" / f"{name}.yaml") for name in ("masked", "soft"))
+    assert one == other

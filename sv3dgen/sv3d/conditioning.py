@@ -37,9 +37,6 @@ class Condition:
     def __getitem__(self, clips: slice) -> "Condition":
         return Condition(self.context[clips], self.image_latents[clips], self.vector[clips])
 
-    def to(self, device: torch.device | str) -> "Condition":
-        return Condition(self.context.to(device), self.image_latents.to(device), self.vector.to(device))
-
 
 def joined(conditions: list[Condition]) -> Condition:
     """The clips of several batches as one batch; all have the same number of frames."""
