@@ -21,7 +21,7 @@ from sv3dgen.sv3d.save_checkpoint import save_official
 from sv3dgen.sv3d.training_norm import fast_norms
 from sv3dgen.sv3d.vae import ImageVAE
 from systems.training_batches import TrainingBatch
-from systems.weighing import check_steps
+from systems.weighing import Weighed, check_steps
 
 _FIRST_LOG_VARIANCE = -8.0  # almost no noise: with more, brightness is learned and colours are drowned
 _SPREAD_MEMORY = 0.95  # of the running mean that becomes the scale factor
@@ -63,7 +63,7 @@ class Sv3dAutoencoder(lightning.LightningModule):
             _begin_as_identity(self.vae)
             cast(Tensor, self.vae.quant_conv.bias)[self.config.vae.latent_channels :] = _FIRST_LOG_VARIANCE
         self.register_buffer("spread", torch.ones(()))  # running mean of the latents' mean square
-        self.last_losses: dict[str, Tensor] = {}
+        self.last = Weighed(torch.zeros(()))
         fast_norms(self.vae)
         self.train()
 
@@ -101,7 +101,8 @@ class Sv3dAutoencoder(lightning.LightningModule):
         if not loss.isfinite():
             raise InputError(f"step {step}: the loss is {float(loss)}; the batch's objects: {batch.orbits.names}")
         self.spread.lerp_(mean.detach().square().mean(), 1 - _SPREAD_MEMORY)
-        self.last_losses = {"loss": loss.detach(), **{name: value.detach() for name, value in losses.items()}}
+        detached = {"loss": loss.detach(), **{name: value.detach() for name, value in losses.items()}}
+        self.last = Weighed(loss.detach(), detached)
         return loss
 
     def _pictures(self, batch: TrainingBatch, generator: torch.Generator) -> Float[Tensor, "images 3 height width"]:

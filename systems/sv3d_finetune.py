@@ -33,7 +33,7 @@ from sv3dgen.sv3d.start_weights import load_vae, starting_parts
 from sv3dgen.sv3d.training_attention import prepare_for_training
 from sv3dgen.sv3d.training_draws import Draws, DropRates, draw, frame_weights
 from systems.training_batches import TrainingBatch
-from systems.weighing import check_steps
+from systems.weighing import Weighed, check_steps
 
 Trained = Literal["unet", "image_encoder"]
 
@@ -107,7 +107,7 @@ class Sv3dFinetune(lightning.LightningModule):
                     layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
         self._choose_trained(trains, lora_rank, lora_scale, generator)
         self.ema = Ema(self.trained_parameters(), ema_decay)
-        self.last_losses: dict[str, Tensor] = {}
+        self.last = Weighed(torch.zeros(()))
         self._sharded = False
         self.strict_loading = False  # frozen weights are not in a run's checkpoints
         self.train()  # though nothing in it tells training from using it; Lightning warns where it is not
@@ -196,11 +196,12 @@ class Sv3dFinetune(lightning.LightningModule):
             names = ", ".join(batch.orbits.names)
             raise InputError(f"step {self.global_step}: the loss is {loss.item()}; the batch's objects: {names}")
         from_front = (azimuth_deg - azimuth_deg[:, -1:] + 180) % 360 - 180
-        self.last_losses = {
+        losses = {
             "loss": loss.detach(),
             "front": per_frame.detach()[from_front.abs() < 60].mean(),
             "back": per_frame.detach()[from_front.abs() > 120].mean(),
         }
+        self.last = Weighed(loss.detach(), losses)
         return loss
 
     def frame_losses(self, batch: TrainingBatch) -> Float[Tensor, "clips frames"]:
@@ -268,7 +269,7 @@ class Sv3dFinetune(lightning.LightningModule):
         """Clip by the norm over all gradients; stop before weights are spoilt by ones that are not finite."""
         trained = [parameter for _, parameter in self.trained_parameters() if parameter.grad is not None]
         norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in trained if parameter.grad is not None])
-        total = self.last_losses["gradient_norm"] = whole(norm)
+        total = self.last.losses["gradient_norm"] = whole(norm)
         scaled = self.trainer.precision == "16-mixed"  # whose scaler skips such steps itself
         if not scaled and not total.isfinite():
             raise InputError(f"step {self.global_step}: the gradient's norm is {total.item()}, the loss was finite")

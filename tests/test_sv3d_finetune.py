@@ -1,5 +1,6 @@
 """Training: the official loss, exact resumption, any number of processes, and a stop before anything is spoilt."""
 
+import csv
 import json
 import math
 import os
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from lightning.pytorch.loggers import CSVLogger
 from sv3d_case import read_case
 from training_case import FRAMES, MICRO, DiscBatches, batch_of, batches, fit, module
 
@@ -241,7 +243,7 @@ def test_gradients_are_clipped_by_their_norm():
     finetune = module(steps=1, trains=["unet"])
     fit(finetune, batches(), gradient_clip_val=1e-3)
     gradients = [parameter.grad for _, parameter in finetune.trained_parameters() if parameter.grad is not None]
-    assert finetune.last_losses["gradient_norm"] > 1e-3
+    assert finetune.last.losses["gradient_norm"] > 1e-3
     assert not gradients or torch.nn.utils.get_total_norm(gradients) <= 1.01e-3
 
 
@@ -335,9 +337,14 @@ def run_config(*overrides):
 
 
 def test_run_leaves_weights_that_make_views(tmp_path, capsys):
-    run = TrainingRun(run_config("batches.workers=1"), tmp_path)
+    run = TrainingRun(run_config("batches.workers=1", "losses_every_steps=2"), tmp_path)
+    run.trainer.loggers = [CSVLogger(tmp_path, name="", version="numbers")]
     assert isinstance(run.batches, DiscBatches)
     run.execute()
+    with (tmp_path / "numbers" / "metrics.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["train/loss"]]
+    assert [row["step"] for row in rows] == ["2", "4"]
+    assert all(float(row["train/gradient_norm"]) > 0 and float(row["train/learning_rate"]) > 0 for row in rows)
     model = SV3D.from_pretrained(tmp_path / "weights", memory=MemoryPlan())
     assert model.config == run.module.config
     assert json.loads((tmp_path / "run.json").read_text())["stages"]["train"]["finished"]
