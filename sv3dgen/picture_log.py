@@ -88,6 +88,5 @@ def _log(
         if isinstance(logger, TensorBoardLogger):
             logger.experiment.add_image(tag, sheet, step)
         elif isinstance(logger, WandbLogger):
-            # Without `step`, which wandb wants to be ever growing over all stages: the caption says it.
-            logger.log_image(tag, [pixels], caption=[f"step {step}"])
+            logger.log_image(tag, [pixels], step, caption=[f"step {step}"])
     return path

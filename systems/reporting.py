@@ -1,10 +1,13 @@
-"""Every so often, what a stage's losses are, and what it draws beside what it should."""
+"""What loggers get: of a stage, every so often, its losses and what it draws; of the run, its settings and its end."""
 
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import lightning
 import torch
+from omegaconf import DictConfig, OmegaConf
 
 from sv3dgen.interfaces import ViewBatch
 from sv3dgen.picture_log import log_guidance, log_pictures
@@ -13,8 +16,38 @@ PICTURE_PX = 128
 PICTURE_VIEWS = 4
 
 
+@runtime_checkable
+class RunLog(Protocol):
+    """A logger that wants to know of the run as a whole."""
+
+    def begin(self, config: Mapping[str, Any]) -> None: ...
+
+    def end(self, *, failed: bool = False) -> None: ...
+
+
+@contextmanager
+def told_of_the_run(loggers: object, config: DictConfig) -> Iterator[None]:
+    """Tell the loggers that want to know it what the run is, and how the block ends."""
+    given = loggers if isinstance(loggers, Iterable) else [loggers]
+    listening = [logger for logger in given if isinstance(logger, RunLog)]
+    for logger in listening:
+        resolved = OmegaConf.to_container(config, resolve=True)
+        assert isinstance(resolved, dict)
+        logger.begin({str(key): value for key, value in resolved.items()})
+    try:
+        yield
+    except BaseException:
+        for logger in listening:
+            logger.end(failed=True)
+        raise
+    for logger in listening:
+        logger.end()
+
+
 class Losses(lightning.Callback):
-    """The module's last losses, unweighted, to the loggers as `stage/guidance/term`, every `every_steps` steps."""
+    """Every `every_steps` steps, to the loggers: the module's last losses, unweighted, as `stage/guidance/term`, and
+    what schedules are at, as `stage/weight/guidance/term` and `stage/learning_rate`.
+    """
 
     def __init__(self, stage: str, every_steps: int):
         self.stage, self.every_steps = stage, every_steps
@@ -22,6 +55,9 @@ class Losses(lightning.Callback):
     def on_train_batch_end(self, trainer: lightning.Trainer, module: Any, *_: Any) -> None:
         if trainer.loggers and trainer.global_step % self.every_steps == 0:
             numbers = {f"{self.stage}/{name}": loss.item() for name, loss in module.last.losses.items()}
+            numbers |= {f"{self.stage}/weight/{name}": weight for name, weight in module.last.weights.items()}
+            rates = [group["lr"] for optimizer in trainer.optimizers for group in optimizer.param_groups]
+            numbers |= {f"{self.stage}/learning_rate{index or ''}": float(rate) for index, rate in enumerate(rates)}
             for logger in trainer.loggers:
                 logger.log_metrics(numbers, trainer.global_step)
 

@@ -32,6 +32,7 @@ class Weighed:
     loss: Tensor
     losses: dict[str, Tensor] = field(default_factory=dict)  # unweighted
     pictures: dict[str, Tensor] = field(default_factory=dict)
+    weights: dict[str, float] = field(default_factory=dict)  # what those that are schedules are at
 
 
 def check_steps(steps: int, seed: int) -> None:
@@ -83,7 +84,7 @@ def weighed_losses(guidance: nn.ModuleDict, draw: Draw, batch: ViewBatch, step: 
     """What all guidances say of the batch's render, or of a render by cameras of their own, and the weighted sum."""
     render = draw(batch.cameras, batch.pixels)
     total = torch.zeros(())
-    losses, pictures = {}, {}
+    losses, pictures, weights = {}, {}, {}
     for name, part in guidance.items():
         assert isinstance(part, Guidance)
         cameras = part.cameras(step)
@@ -92,4 +93,6 @@ def weighed_losses(guidance: nn.ModuleDict, draw: Draw, batch: ViewBatch, step: 
             losses[f"{name}/{term}"] = loss
             total = total + value_at(part.weights[term], step) * loss
         pictures |= {f"{name}/{what}": picture for what, picture in said.pictures.items()}
-    return Weighed(total, losses, pictures)
+        schedules = {term: weight for term, weight in part.weights.items() if isinstance(weight, Mapping)}
+        weights |= {f"{name}/{term}": value_at(schedule, step) for term, schedule in schedules.items()}
+    return Weighed(total, losses, pictures, weights)
