@@ -21,7 +21,7 @@ from sv3dgen.run_folder import RunCard, holds_made_views
 from sv3dgen.views import PosedViews, read_views
 from systems.fitting import Interrupt, LastCheckpoint, fit, saved_stage
 from systems.mesh_nvs import MeshNvs
-from systems.reporting import Losses, Pictures
+from systems.reporting import Losses, Pictures, told_of_the_run
 from systems.shared_stages import SharedStages, obtain_coarse, obtain_views, share_folder
 from systems.sv3d_dmtet import Sv3dDmtet
 from systems.sv3d_nerf import Sv3dNerf
@@ -42,7 +42,9 @@ def run(config: DictConfig) -> None:
 
         train(config)
         return
-    Run(config, Path(HydraConfig.get().runtime.output_dir), share_folder(config)).execute()
+    started = Run(config, Path(HydraConfig.get().runtime.output_dir), share_folder(config))
+    with told_of_the_run(started.trainer["logger"], config):
+        started.execute()
 
 
 class Run:

@@ -18,7 +18,7 @@ from sv3dgen.progress import ProgressLine
 from sv3dgen.run_folder import RunCard
 from systems.fitting import Interrupt
 from systems.orbit_validation import OrbitValidation
-from systems.reporting import Losses
+from systems.reporting import Losses, told_of_the_run
 from systems.sv3d_finetune import Sv3dFinetune
 from systems.training_batches import TimedLoader, TrainingBatch, TrainingBatches
 from systems.training_callbacks import Throughput, TrainingCheckpoint, Weights
@@ -30,7 +30,9 @@ STAGE = "train"
 
 def train(config: DictConfig) -> None:
     """Train `config.train` on `config.batches`. Raises InputError for what only the user can mend."""
-    TrainingRun(config, Path(HydraConfig.get().runtime.output_dir)).execute()
+    started = TrainingRun(config, Path(HydraConfig.get().runtime.output_dir))
+    with told_of_the_run(started.trainer.loggers if rank_zero_only.rank == 0 else [], config):
+        started.execute()
 
 
 class TrainingRun:
