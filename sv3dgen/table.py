@@ -64,7 +64,8 @@ def table(folders: Sequence[Path], truth: Truth, style: str = "markdown") -> tup
     scored, notes = [], []
     for run in runs:
         scores, problems = ({}, [run.problem]) if run.problem is not None else scores_of_run(run, truth)
-        notes += [f"{run.folder}: {problem}" for problem in problems]
+        where = str(run.folder)
+        notes += [text if text.startswith(where) else f"{where}: {text}" for text in problems]
         if run.config:
             settings = {key: run.value(key) for key in keys}
             scored.append(Scored(settings, run.name, run.seed, scores))

@@ -1,0 +1,195 @@
+"""The command, on made-up run folders: what it scores, keeps, says of failures, and refuses."""
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+import trimesh
+import yaml
+
+from sv3dgen import ablation_scores
+from sv3dgen.ablation_runs import find_runs, varying
+from sv3dgen.ablation_scores import Truth, scores_of_run
+from sv3dgen.table import main
+
+SDS = "guidance/sds"
+
+
+def write_run(
+    folder: Path,
+    given: dict[str, str],
+    *,
+    views: Path | None = None,
+    image: str | None = None,
+    size: float = 1.0,
+    finished: bool = True,
+) -> Path:
+    """A run's folder as a sweep leaves it: Hydra's settings, the card, and a mesh, a box whose depth is `size`."""
+    (folder / ".hydra").mkdir(parents=True)
+    seed = int(given.get("seed", 0))
+    config = {"views": None if views is None else str(views), "image": image, "seed": seed, "export": {"faces": 1000}}
+    choices = {"experiment": given.get("experiment"), SDS: given.get(SDS, "none"), "material": "constant"}
+    texts = [*(f"{key}={value}" for key, value in given.items()), "~coarse.learning_rate"]
+    for name, content in {
+        "config": config,
+        "hydra": {"hydra": {"runtime": {"choices": choices, "cwd": str(folder.parent)}}},
+        "overrides": texts,
+    }.items():
+        (folder / ".hydra" / f"{name}.yaml").write_text(yaml.safe_dump(content))
+    (folder / "run.json").write_text(json.dumps({"finished": "now"} if finished else {}))
+    (folder / "mesh").mkdir()
+    trimesh.creation.box((1.0, 0.8, size)).export(folder / "mesh" / "mesh.glb")
+    return folder
+
+
+@pytest.fixture
+def truth(tmp_path: Path) -> Path:
+    folder = tmp_path / "meshes"
+    folder.mkdir()
+    for name in ("mug", "bus"):
+        trimesh.creation.box((1.0, 0.8, 0.6)).export(folder / f"{name}.glb")
+    return folder
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    """Two objects, two seeds, two settings; one run has failed and one was stopped."""
+    folder = tmp_path / "multirun" / "now"
+    cells = [(sds, name, seed) for sds in ("none", "soft") for name in ("mug", "bus") for seed in ("0", "1")]
+    for number, (sds, name, seed) in enumerate(cells):
+        given = {"experiment": "table9", SDS: sds, "image": f"photos/{name}.png", "seed": seed}
+        size = 0.6 if sds == "soft" else 0.7 + 0.1 * int(seed)
+        write_run(folder / str(number), given, image=f"photos/{name}.png", size=size, finished=number != 6)
+    (folder / "5" / "error.txt").write_text("mug: no surface\nTraceback")
+    (folder / "shared" / "coarse-0123").mkdir(parents=True)
+    return folder
+
+
+def test_runs_are_told_apart_by_what_varies(sweep):
+    runs = find_runs([sweep])
+    assert [run.folder.name for run in runs] == list("01234567")
+    assert [run.name for run in runs] == ["mug", "mug", "bus", "bus"] * 2
+    assert varying(runs) == [SDS]
+    assert runs[0].value("export.faces") == "1000" and runs[0].value("material") == "constant"
+    assert runs[0].value("nowhere.at.all") == "-"
+    assert [run.problem for run in runs][5:7] == ["failed: mug: no surface", "not finished, by its run.json"]
+
+
+def test_a_setting_that_only_some_runs_give_is_the_default_of_the_others(tmp_path):
+    write_run(tmp_path / "2", {}, image="mug.png")
+    write_run(tmp_path / "10", {"export.faces": "500", "material": "constant"}, image="mug.png")
+    runs = find_runs([tmp_path])
+    assert [run.folder.name for run in runs] == ["2", "10"]
+    assert varying(runs) == ["export.faces"]
+    assert [run.value("export.faces") for run in runs] == ["1000", "500"]
+
+
+def test_the_whole_table(sweep, truth, capsys):
+    assert main([str(sweep), "--meshes", str(truth)]) == 0
+    told = capsys.readouterr()
+    table = [[text.strip() for text in line.split("|")[1:-1]] for line in told.out.splitlines() if line[:1] == "|"]
+    head, _, none, paper_none, soft, paper_soft, *rest = table
+    assert head == [SDS, "numbers", "runs", "LPIPS", "PSNR", "SSIM", "MSE", "CLIP-S", "CD", "IoU"]
+    assert none[:4] == ["none", "ours, sv3d-2024", "4", "-"] and paper_none[1] == "paper: photometric"
+    # A box 0.1 or 0.2 too deep: its 8 corners are 0.05 or 0.1 away.
+    assert none[8] == f"0.075 ± {0.05 / math.sqrt(2):.3f}"
+    assert soft[2] == "2 of 4" and soft[8:] == ["0.000", "1.000"]  # mug at one seed, bus at the other: no spread
+    assert paper_soft[3:] == ["0.119", "17.405", "0.849", "0.021", "0.877", "0.024", "0.614"]
+    assert [row[1] for row in rest] == ["paper: naive SDS", "paper: hard mask"]
+    assert f"- {sweep / '5'}: failed: mug: no surface\n" in told.out
+    assert f"- {sweep / '6'}: not finished, by its run.json\n" in told.out
+    assert "arXiv 2403.12008" in told.out and "protocol sv3d-2024" in told.out
+
+
+def test_scores_are_kept_until_what_they_are_of_changes(sweep, truth, capsys, monkeypatch):
+    main([str(sweep), "--meshes", str(truth)])
+    assert capsys.readouterr().err.count("scoring ") == 6
+    first = (sweep / "0" / "scores.json").read_bytes()
+    main([str(sweep), "--meshes", str(truth)])
+    assert "scoring" not in capsys.readouterr().err and (sweep / "0" / "scores.json").read_bytes() == first
+    trimesh.creation.box((1.0, 0.8, 0.9)).export(sweep / "0" / "mesh" / "mesh.glb")
+    main([str(sweep), "--meshes", str(truth)])
+    assert capsys.readouterr().err == f"scoring {sweep / '0'} (sv3d-2024)\n"
+    trimesh.creation.box((1.0, 0.8, 0.5)).export(truth / "bus.glb")
+    main([str(sweep), "--meshes", str(truth)])
+    assert capsys.readouterr().err.count("scoring") == 3
+    (sweep / "0" / "scores.json").write_text("{damaged")
+    main([str(sweep), "--meshes", str(truth)])
+    assert capsys.readouterr().err.count("scoring") == 1
+    monkeypatch.setattr(ablation_scores, "VERSION", 2)
+    main([str(sweep), "--meshes", str(truth), "--protocol", "sv3d-2024"])
+    assert capsys.readouterr().err.count("scoring") == 6
+
+
+def test_colour_is_compared_with_held_back_views_of_the_run_or_of_a_folder(tmp_path, views_folder):
+    shutil.copytree(views_folder, tmp_path / "truth" / "toy")
+    run = write_run(tmp_path / "run", {}, views=tmp_path / "truth" / "toy", size=0.6)
+    (own,) = find_runs([run])
+    scores, problems = scores_of_run(own, Truth())
+    assert scores == {} and problems[0].startswith("nothing to compare with")  # all views were fitted: no truth
+    scores, problems = scores_of_run(own, Truth(views=tmp_path / "truth"))
+    assert scores.keys() == {"PSNR", "SSIM", "MSE"} and not problems
+    assert scores["MSE"] == pytest.approx(10 ** (-scores["PSNR"] / 10), rel=0.5)
+    document = json.loads((tmp_path / "truth" / "toy" / "transforms.json").read_text())
+    for frame in document["frames"][:2]:
+        frame["split"] = "test"
+    (tmp_path / "truth" / "toy" / "transforms.json").write_text(json.dumps(document))
+    of_two, problems = scores_of_run(own, Truth())
+    assert of_two.keys() == scores.keys() and of_two != scores and not problems
+    assert scores_of_run(own, Truth(views=tmp_path / "truth"))[0] == of_two
+
+
+def test_what_can_not_be_scored_is_told_and_the_rest_counts(sweep, truth, capsys):
+    (truth / "bus.glb").unlink()
+    (sweep / "1" / "mesh" / "mesh.glb").write_bytes(b"glTF, cut off")
+    (sweep / "4" / "run.json").write_text("{")
+    assert main([str(sweep), "--meshes", str(truth)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("| none | ours, sv3d-2024 | 1 of 4 |") for line in lines)
+    assert any(line.startswith("| soft | ours, sv3d-2024 | 0 of 4 | - | - |") for line in lines)
+    for told in (
+        f"- {sweep / '1' / 'mesh' / 'mesh.glb'}: not a readable GLB mesh",
+        f"- {sweep / '2'}: no {truth / 'bus.glb'}",
+        f"- {sweep / '4' / 'run.json'}: expected the JSON that a run writes",
+        "- guidance/sds=soft: without mug, which other rows have",
+    ):
+        assert any(line.startswith(told) for line in lines), told
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("nowhere", "nowhere: no such folder, expected one of runs"),
+        ("empty", "empty: no runs in this folder"),
+        ("run --meshes nowhere", "nowhere: no such folder, expected one with NAME.glb"),
+        ("run --views nowhere", "nowhere: no such folder, expected one with NAME/transforms.json"),
+        ("run", "none of 1 runs has a score: run: nothing to compare with: expected --meshes, --views, or views with"),
+        ("run --meshes empty", "none of 1 runs has a score: run: no empty/mug.glb"),
+        ("damaged --meshes empty", "none of 1 runs has a score: damaged/run.json: expected the JSON that a run writes"),
+        ("bare --meshes empty", "none of 1 runs has a score: bare/.hydra/config.yaml: expected the settings of a run"),
+        ("run --protocol mine", "argument --protocol: invalid choice: 'mine'"),
+        ("", "the following arguments are required: runs"),
+    ],
+)
+def test_what_the_user_has_to_mend_is_one_line(tmp_path, monkeypatch, capsys, command, message):
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path / "run", {}, image="mug.png")
+    write_run(tmp_path / "damaged", {}, image="mug.png")
+    (tmp_path / "damaged" / "run.json").write_text("[1]")
+    (tmp_path / "bare" / ".hydra").mkdir(parents=True)
+    (tmp_path / "empty").mkdir()
+    assert main(command.split()) == 2
+    told = capsys.readouterr()
+    assert told.err.startswith(f"sv3dgen.table: {message}") and told.err.count("\n") == 1 and not told.out
+
+
+def test_a_file_holds_the_table_alone_where_its_format_has_no_place_for_notes(sweep, truth, tmp_path, capsys):
+    main([str(sweep), "--meshes", str(truth), "--format", "csv", "--out", str(tmp_path / "out" / "table.csv")])
+    told = capsys.readouterr()
+    assert not told.out and "failed: mug: no surface" in told.err
+    lines = (tmp_path / "out" / "table.csv").read_text().splitlines()
+    assert lines[0].startswith("guidance/sds,numbers,runs,LPIPS,LPIPS spread") and len(lines) == 1 + 2 + 4
+    main([str(sweep), "--meshes", str(truth), "--format", "latex", "--out", str(tmp_path / "table.tex")])
+    assert "failed: mug: no surface" in (tmp_path / "table.tex").read_text() and not capsys.readouterr().err
