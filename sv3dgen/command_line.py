@@ -74,6 +74,8 @@ def checked_arguments(arguments: list[str], root: Path) -> list[str]:
                 _check_inputs(config, sweeps_nvs=sweeps_nvs)
                 folder = Path(config.hydra.sweep.dir if flags.multirun else config.hydra.run.dir)
                 _check_folder(folder)
+                if config.get("share") is not None:
+                    _check_folder(Path(str(config.share)))
                 if config.views is not None:
                     _check_not_overwritten(Path(config.views), folder, sweeping=flags.multirun)
     return others + settings
@@ -245,7 +247,7 @@ def _check_photo(config: DictConfig, *, sweeps_nvs: bool) -> None:
 
 
 def _check_folder(folder: Path) -> None:
-    """Raise InputError where the run's folder can't be made or the disk is full."""
+    """Raise InputError where a folder of the run's can't be made or the disk is full."""
     parent = folder.absolute()
     while not parent.exists():
         parent = parent.parent

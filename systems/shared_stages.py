@@ -46,7 +46,7 @@ POLL_S = 1.0
 def share_folder(config: DictConfig) -> Path | None:
     """Where this run's stages are shared: `share=`, or a place of the sweep's own; None for nowhere."""
     if config.share is not None:
-        return Path(config.share)
+        return Path(str(config.share))
     return sweep_folder() / "shared" if is_sweep() else None
 
 

@@ -75,6 +75,7 @@ def test_a_run_leaves_what_the_readme_promises(finished):
     card = json.loads((finished / "run.json").read_text())
     assert list(card["stages"]) == ["views", "coarse", "fine", "export"]
     assert card["metrics"]["watertight"] is True
+    assert card["finished"] >= card["started"]
     assert card["metrics"]["psnr_train"] > 12  # 60 steps of a toy: better than a grey blob, no more
 
 
@@ -121,7 +122,9 @@ def test_ctrl_c_finishes_with_the_mesh_there_is(views_folder, tmp_path, monkeypa
     monkeypatch.setattr(Sv3dNerf, "training_step", interrupted)
     Run(small(views_folder), tmp_path).execute()
     assert (tmp_path / "mesh" / "mesh.glb").is_file()
-    assert list(json.loads((tmp_path / "run.json").read_text())["stages"]) == ["views", "coarse", "export"]
+    card = json.loads((tmp_path / "run.json").read_text())
+    assert list(card["stages"]) == ["views", "coarse", "export"]
+    assert "finished" not in card  # a sweep that goes on takes it up again
 
 
 def test_the_field_alone_gives_a_mesh_too(views_folder, tmp_path):

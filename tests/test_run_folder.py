@@ -10,7 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from sv3dgen.errors import InputError
-from sv3dgen.run_folder import RunCard, StageTimer, config_hash, discard_unused, is_new, peak_memory_bytes
+from sv3dgen.run_folder import RunCard, StageTimer, config_hash, discard_unused, is_new, peak_memory_bytes, read_card
 
 MIB = 2**20
 STAGES = """
@@ -170,3 +170,23 @@ def test_a_folder_with_other_things_in_it_is_not_new(tmp_path: Path, users: str)
 
 def test_peak_memory_is_of_this_process() -> None:
     assert 10 * MIB < peak_memory_bytes() < 2**40
+
+
+def test_a_card_is_finished_until_the_run_goes_on(tmp_path: Path) -> None:
+    assert read_card(tmp_path) is None
+    card = RunCard(tmp_path, config={"steps": 1, "share": "a", "resume": None}, seed=0)
+    card.add_shared("coarse", Path("shared/coarse-0"))
+    assert "finished" not in read(tmp_path)
+    card.finish()
+    assert read_card(tmp_path) == read(tmp_path) and read(tmp_path)["finished"]
+    RunCard(tmp_path, config={"steps": 1, "share": "b", "resume": "x"}, seed=0)
+    again = read(tmp_path)
+    assert "finished" not in again and again["shared"] == {"coarse": "shared/coarse-0"}
+    assert again["config_sha256"] == card.card["config_sha256"]
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "3"])
+def test_a_damaged_card_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(InputError, match="run.json: expected the JSON that a run writes"):
+        read_card(tmp_path)

@@ -16,12 +16,14 @@ RUN = """
 from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
+from sv3dgen import sweeps
 from sv3dgen.errors import InputError
 from sv3dgen.run_folder import RunCard
 
 def run(config):
     folder = Path(HydraConfig.get().runtime.output_dir)
     card = RunCard(folder, config=OmegaConf.to_container(config, resolve=False), seed=config.seed)
+    (sweeps.sweep_folder() / "at.txt").touch()
     with open("told.txt", "a") as told:
         resumed = "" if config.resume is None else f" resumes {Path(config.resume).name}"
         told.write(f"{folder.name} {config.mishap} {config.seed}{resumed}\\n")
@@ -107,6 +109,15 @@ def test_a_failed_run_leaves_its_reason_and_the_others_run(project: Path, here: 
     assert not list(folder.rglob("error.txt"))
     assert launch(project, here, "resume=my sweep").returncode == 0  # again and again
     assert told(here) == []
+
+
+def test_without_a_folder_of_its_own_a_sweep_has_one_too(project: Path, here: Path) -> None:
+    assert launch(project, here, "views=toy", "mishap=none,input", "seed=0,1").returncode == 1
+    (folder,) = (here / "multirun").iterdir()
+    assert sorted(path.name for path in folder.iterdir()) == ["0", "1", "2", "3", "at.txt", "multirun.yaml"]
+    nested = launch(project, here, "views=toy", "seed=0,1", "hydra.sweep.dir=s", "hydra.sweep.subdir='by seed/${seed}'")
+    assert nested.returncode == 0, nested.stderr
+    assert sorted(path.name for path in (here / "s").iterdir()) == ["at.txt", "by seed", "multirun.yaml"]
 
 
 def test_an_interrupted_sweep_goes_on_where_it_stopped(project: Path, here: Path) -> None:
