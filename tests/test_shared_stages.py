@@ -45,11 +45,14 @@ def obtain(shared: SharedStages, made: list[str], say: str, follows_from: dict) 
         made.append(say)
         found.append(say)
 
+    def save(folder: Path) -> None:
+        (folder / "word").write_text(found[0])
+
     shared.obtain(
         "word",
         lambda: follows_from,
         make=make,
-        save=lambda folder: (folder / "word").write_text(found[0]) and None,
+        save=save,
         load=lambda folder: found.append((folder / "word").read_text()),
     )
     return found[0]
