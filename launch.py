@@ -23,6 +23,7 @@ from sv3dgen.command_line import checked_arguments, register_resolvers
 from sv3dgen.errors import InputError
 from sv3dgen.resume import can_go_on
 from sv3dgen.run_folder import discard_unused, is_new
+from sv3dgen.sweep_cell import run_apart
 
 ROOT = Path(__file__).resolve().parent
 
@@ -37,13 +38,12 @@ def start(config: DictConfig) -> None:
     try:
         if sweeping and not sweeps.take_up(config, folder):
             return
-        from systems.run import run  # imports torch and lightning, which take seconds
-
-        logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its import sets INFO, which is chatter here
-        warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec.` is deprecated")  # Lightning's own affair
-        run(config)
-        if sweeping and sweeps.stopped_early(folder):
-            raise KeyboardInterrupt  # the runs after it are not wanted either
+        if sweeping:
+            run_apart("launch.work", config, ROOT)
+            if sweeps.stopped_early(folder):
+                raise KeyboardInterrupt  # the runs after it are not wanted either
+        else:
+            work(config)
     except Exception as error:
         mistake = users_part(error)
         if sweeping:
@@ -58,6 +58,16 @@ def start(config: DictConfig) -> None:
         way = f"stopped; to go on: {sweeps.how_to_go_on(sweeps.sweep_folder())}" if sweeping else how_to_go_on(folder)
         print(f"sv3dgen: {way}", file=sys.stderr)
         raise
+
+
+def work(config: DictConfig) -> None:
+    """What a run does, once it has its folder."""
+    register_resolvers()  # again, because a sweep does this in a process of its own
+    from systems.run import run  # imports torch and lightning, which take seconds
+
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its import sets INFO, which is chatter here
+    warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec.` is deprecated")  # Lightning's own affair
+    run(config)
 
 
 def users_part(error: BaseException) -> str | None:

@@ -21,6 +21,7 @@ from sv3dgen.errors import InputError
 from sv3dgen.experiment_cells import cells_of_experiment, refuse_without_sweep
 from sv3dgen.image import precheck_photo
 from sv3dgen.kernels.backend import IMPLEMENTATIONS
+from sv3dgen.launchers import with_cells
 from sv3dgen.overrides import commands, first_line, parse, quoted, with_schedules_replaced
 from sv3dgen.precheck import precheck_views
 from sv3dgen.resume import resumed_run, resumed_sweep
@@ -53,6 +54,7 @@ def checked_arguments(arguments: list[str], root: Path) -> list[str]:
     resumed = resumed_sweep(settings) if flags.multirun else resumed_run(settings)
     settings = with_schedules_replaced(settings if resumed is None else resumed.settings)
     only_asks = flags.help or flags.cfg or flags.info
+    settings = with_cells(settings, root / "conf")
     register_resolvers()
     seen = set()
     with initialize_config_dir(str(root / "conf"), version_base="1.3"):
@@ -127,6 +129,8 @@ def _groups(conf: Path) -> dict[str, list[str]]:
     """Every group of ours as it is written on the command line, `geometry` or `guidance/sds`, and its options."""
     groups: dict[str, list[str]] = {}
     for path in sorted(conf.glob("*/**/*.yaml")):
+        if path.relative_to(conf).parts[0] == "hydra":
+            continue  # ours beside Hydra's own options, which Hydra knows
         groups.setdefault(path.parent.relative_to(conf).as_posix(), []).append(path.stem)
     return groups
 

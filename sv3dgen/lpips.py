@@ -162,6 +162,11 @@ def load_lpips(net: Net = "vgg") -> Lpips | None:
     return module.requires_grad_(False)
 
 
+def is_at_hand(net: Net = "vgg") -> bool:
+    """Whether the network's file is on this machine already, so that nothing would be fetched."""
+    return (Path(torch.hub.get_dir()) / "checkpoints" / _BACKBONES[net].file).is_file()
+
+
 def _unit(features: Tensor) -> Tensor:
     """Features scaled to length 1 over the channels; the constant keeps the gradient finite where all are 0."""
     return features * torch.rsqrt(features.square().sum(1, keepdim=True) + 1e-8)

@@ -1,17 +1,27 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import trimesh
+from PIL import Image
+from transformers import CLIPConfig, CLIPModel
+from trimesh.visual import TextureVisuals
+from trimesh.visual.material import PBRMaterial
 
 from sv3dgen.cameras import Cameras, look_at_origin
 from sv3dgen.errors import InputError
 from sv3dgen.evaluate import evaluate, light_beside, main
 from sv3dgen.mesh import Mesh
-from sv3dgen.mesh_files import read_mesh
-from sv3dgen.metrics.appearance import draw, seamless_normals
-from sv3dgen.metrics.protocols import box_fit, surface_protocol, sv3d_2024_protocol
+from sv3dgen.mesh_files import fit_unit_box, read_mesh
+from sv3dgen.metrics.appearance import draw, orbit_scores, seamless_normals
+from sv3dgen.metrics.clip_similarity import ClipSimilarity, load_clip
+from sv3dgen.metrics.orbits import MOST_PSNR
+from sv3dgen.metrics.pictures import Learned
+from sv3dgen.metrics.protocols import about_y, box_fit, surface_protocol, sv3d_2024_protocol
+from sv3dgen.orbits import orbit_by_name
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +101,116 @@ def test_colour_is_compared_with_the_views(wedge, tmp_path, monkeypatch):
     scores = evaluate(wedge, wedge, views=tmp_path)
     assert scores["views"] == 2
     assert scores["psnr"] > 45 and scores["ssim"] > 0.99 and scores["mask_iou"] > 0.99  # 8 bits
+
+
+@pytest.fixture(scope="module")
+def painted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A textured box that is neither centred nor of unit size."""
+    box = trimesh.creation.box((1.0, 0.6, 0.4))
+    box.apply_translation([0.05, 0.0, 0.02])
+    rows, columns = np.indices((32, 32)) // 4
+    pixels = np.stack([40 * (rows % 5), 30 * (columns % 7), 255 * ((rows + columns) % 2)], axis=-1).astype(np.uint8)
+    material = PBRMaterial(baseColorTexture=Image.fromarray(pixels), doubleSided=True)
+    uv = box.vertices[:, :2] + 0.3 * box.vertices[:, 2:]
+    box.visual = TextureVisuals(uv=uv - uv.min(0), material=material)
+    path = tmp_path_factory.mktemp("painted") / "painted.glb"
+    box.export(path)
+    return path
+
+
+def test_a_mesh_on_an_orbit_is_itself(painted):
+    scores = evaluate(painted, painted, protocol="sv3d-2024", orbit="dynamic", size_px=48, seed=3)
+    assert scores["orbit"] == "dynamic, seed 3, elevation 10 degrees, 48 px" and scores["orbit_views"] == 21
+    assert scores["orbit_psnr"] == scores["orbit_psnr_min"] == MOST_PSNR
+    assert scores["orbit_ssim"] == pytest.approx(1) and scores["orbit_mse"] == 0 and scores["orbit_mask_iou"] == 1
+    assert "albedo" in scores["orbit_shading"]
+    json.dumps(scores, allow_nan=False)
+
+
+def test_a_turned_prediction_is_turned_back(painted, tmp_path):
+    scene = trimesh.load_scene(painted)
+    scene.apply_transform(trimesh.transformations.rotation_matrix(np.radians(30), [0, 1, 0]))
+    turned = tmp_path / "turned.glb"
+    scene.export(turned)
+    back, as_it_is = (
+        evaluate(turned, painted, protocol="sv3d-2024", yaw_deg=yaw_deg, orbit="static", elevation_deg=20.0, size_px=48)
+        for yaw_deg in (-30.0, 0.0)
+    )
+    assert back["orbit_psnr"] > 45 and back["orbit_mask_iou"] > 0.99 and back["chamfer_vertices"] < 1e-5
+    assert as_it_is["orbit_psnr"] < 25 and as_it_is["orbit_mask_iou"] < 0.95
+
+
+def test_light_stays_in_the_frame_that_the_prediction_came_in(painted, tmp_path):
+    """Turned by a quarter, light and all, it is what the next of four cameras saw before."""
+    lobe = {"axis": [1.0, 0.0, 0.0], "sharpness": 1.0, "amplitude": 0.5}
+    light = tmp_path / "light.json"
+    light.write_text(json.dumps({"type": "sg", "form": "product", "tone_map": "none", "lobes": [lobe]}))
+    orbit = orbit_by_name("static", elevation_deg=10.0, frames=4)
+    truth = fit_unit_box(read_mesh(painted))
+    turned = replace(truth, vertices=truth.vertices @ about_y(90.0).T)
+    # Turned as it stands, and seen by the cameras turned with it: the very pictures of the truth.
+    alike = orbit_scores(turned, turned, orbit, Learned(), size_px=48, yaw_deg=90.0, light=light)
+    before = orbit_scores(truth, truth, orbit, Learned(), size_px=48, light=light)
+    decibel = alike["psnr"]
+    assert isinstance(decibel, float) and decibel == pytest.approx(before["psnr"], abs=0.1) and decibel < 40
+
+
+def test_boxes_a_quarter_apart_agree_on_three_fifths():
+    """Also where the prediction leaves the truth's box; and vertices that nothing joins but their place are one."""
+    box = trimesh.creation.box((1.0, 1.0, 1.0))
+    box.unmerge_vertices()
+    truth = Mesh(torch.tensor(box.vertices, dtype=torch.float32), torch.tensor(box.faces))
+    shifted = Mesh(truth.vertices + torch.tensor([0.0, 0.25, 0.0]), truth.faces)
+    scores = surface_protocol(shifted, truth, align="none", num_samples=20_000)
+    assert scores["iou_64"] == pytest.approx(0.75 / 1.25) and scores["closed"] is True
+    assert scores["iou_64_unit_box"] == 1
+    far = surface_protocol(Mesh(truth.vertices + 5, truth.faces), truth, align="none", num_samples=1_000)
+    assert far["iou_64"] == 0 and far["f_score_2"] == 0
+
+
+@pytest.fixture(scope="module")
+def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """CLIP with random weights, small enough for a test."""
+    size = dict(hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2)
+    torch.manual_seed(0)
+    config = CLIPConfig(
+        text_config=dict(size, vocab_size=20), vision_config=dict(size, image_size=32, patch_size=8), projection_dim=12
+    )
+    folder = tmp_path_factory.mktemp("hub") / "tiny-clip"
+    CLIPModel(config).save_pretrained(folder)
+    return folder
+
+
+def test_clip_tells_equal_pictures_from_others(clip_folder):
+    clip = load_clip(str(clip_folder))
+    assert isinstance(clip, ClipSimilarity) and clip.name == "tiny-clip"
+    pictures = torch.rand(3, 3, 48, 48, generator=torch.Generator().manual_seed(0))
+    assert clip(pictures, pictures) == pytest.approx([1.0, 1.0, 1.0], abs=1e-5)
+    assert clip(pictures, pictures.flip(1).square()).max() < 0.99999
+    # What transformers itself makes of pictures of the network's own size.
+    own = pictures[:, :, :32, :32]
+    normal = (own - clip.mean) / clip.std
+    model = CLIPModel.from_pretrained(clip_folder)
+    tokens = torch.zeros(1, 3, dtype=torch.int64)
+    with torch.no_grad():
+        expected = model(input_ids=tokens, pixel_values=normal).image_embeds
+    assert torch.allclose(torch.nn.functional.normalize(clip.embed(own), dim=-1), expected, atol=1e-5)
+
+
+def test_learned_metrics_name_their_backbone_or_what_is_missing(painted, clip_folder, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr("sv3dgen.lpips.is_at_hand", lambda net: False)
+    scores = evaluate(painted, painted, protocol="sv3d-2024", orbit="static", size_px=32, clip=str(clip_folder))
+    assert scores["orbit_clip_s"] == pytest.approx(1, abs=1e-5) and scores["orbit_clip_s_backbone"] == "tiny-clip"
+    assert scores["orbit_lpips"] is None and "--lpips" in scores["orbit_lpips_backbone"]
+    asked = ["--pred", str(painted), "--gt", str(painted), "--protocol", "sv3d-2024"]
+    asked += ["--orbit", "static", "--size-px", "32"]
+    assert main([*asked, "--clip", "nobody/no-such-model", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["orbit_clip_s"] is None and "nobody/no-such-model is not in" in told["orbit_clip_s_backbone"]
+    assert main([*asked, "--clip", str(tmp_path)]) == 2
+    assert "config.json" in capsys.readouterr().err
+    assert main([*asked[:-1], "3"]) == 2 and main([*asked[:7], "round"]) == 2
+    assert capsys.readouterr().err.count("\n") == 2
 
 
 def test_light_shades_the_albedo(wedge, tmp_path):

@@ -1,6 +1,7 @@
-"""Draw a textured mesh from posed views' cameras, and compare it with them."""
+"""Draw a textured mesh from posed views' cameras or on an orbit, and compare it with the views or with the truth."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,8 +14,10 @@ from sv3dgen.errors import InputError
 from sv3dgen.materials.from_light import material_from_light
 from sv3dgen.materials.sg import Sg
 from sv3dgen.mesh import Mesh, vertex_normals
-from sv3dgen.metrics.image import mse, over_white, psnr, ssim
-from sv3dgen.renderers.textured import render_textured
+from sv3dgen.metrics.pictures import Learned, Scores, picture_scores
+from sv3dgen.metrics.protocols import about_y
+from sv3dgen.orbits import Orbit
+from sv3dgen.renderers.textured import fitting_distance, render_textured
 from sv3dgen.textured_mesh import TexturedMesh
 from sv3dgen.views import read_views
 
@@ -22,33 +25,47 @@ from sv3dgen.views import read_views
 def appearance_scores(
     mesh: TexturedMesh,
     views: Path,
+    learned: Learned,
     *,
     split: Literal["test", "train", "all"] = "test",
     light: Path | None = None,
-    lpips: bool = False,
-) -> dict[str, float | int | str | None]:
-    """PSNR, SSIM and MSE over white against the views of a split, and the overlap of the silhouettes.
+) -> Scores:
+    """Scores over white against the views of a split.
 
-    The mesh stands where a run leaves it: in the world that `read_views` brings the views to. `lpips` None in the
-    result means that its weights could not be had.
+    The mesh stands where a run leaves it: in the world that `read_views` brings the views to.
     """
     reference = read_views(views, split=split)
-    target_rgb, target_alpha = reference.rgba.split([3, 1], dim=1)
     rgb, alpha, shading = draw(mesh, reference.cameras, light)
-    drawn, target = over_white(rgb, alpha), over_white(target_rgb, target_alpha)
-    decibel = psnr(drawn, target)
-    report: dict[str, float | int | str | None] = {
-        "views": len(reference.cameras),
-        "shading": shading,
-        "psnr": float(decibel.mean()),
-        "psnr_min": float(decibel.min()),
-        "ssim": float(ssim(drawn, target).mean()),
-        "mse": float(mse(drawn, target).mean()),
-        "mask_iou": float(_mask_iou(alpha, target_alpha).mean()),
-    }
-    if lpips:
-        report["lpips"] = _mean_lpips(drawn, target)
-    return report
+    true_rgb, true_alpha = reference.rgba.split([3, 1], dim=1)
+    return {"shading": shading} | picture_scores(rgb, alpha, true_rgb, true_alpha, learned)
+
+
+def orbit_scores(
+    prediction: TexturedMesh,
+    truth: TexturedMesh,
+    orbit: Orbit,
+    learned: Learned,
+    *,
+    size_px: int,
+    yaw_deg: float = 0.0,
+    light: Path | None = None,
+) -> Scores:
+    """Scores over white of both meshes drawn on one orbit (paper, section 4.1), the prediction turned by `yaw_deg`.
+
+    Both stand in one frame. SV3D's cameras, as near as the whole of the truth allows in every view (appendix B). The
+    truth shows its plain colours; so does the prediction, or what its light.json makes of them.
+    """
+    distance = fitting_distance(truth.vertices[truth.faces.reshape(-1)], orbit.cameras(1.0))
+    cameras = orbit.cameras(distance, size_px=size_px)
+    # Not the prediction but its cameras are turned, the other way: its light is in the frame that it came in.
+    back = torch.eye(4)
+    back[:3, :3] = about_y(-yaw_deg)
+    turned = replace(cameras, camera_to_world=back @ cameras.camera_to_world)
+    upright = replace(prediction, vertices=prediction.vertices @ about_y(-yaw_deg).T)
+    rgb, alpha, shading = draw(upright, turned, light)
+    true_rgb, true_alpha, _ = draw(truth, cameras, None)
+    camera = {"camera_distance": distance, "shading": shading}
+    return camera | picture_scores(rgb, alpha, true_rgb, true_alpha, learned)
 
 
 def draw(
@@ -82,21 +99,3 @@ def _read_light(path: Path) -> dict:
     if not isinstance(light, dict):
         raise InputError(f"{path}: expected a JSON object, got {type(light).__name__}")
     return light
-
-
-def _mask_iou(first: Tensor, second: Tensor) -> Float[Tensor, " images"]:
-    """Overlap of two silhouettes per image, partly covered pixels counted in part; 1 where both are empty."""
-    both, either = torch.minimum(first, second).sum(dim=(1, 2, 3)), torch.maximum(first, second).sum(dim=(1, 2, 3))
-    return torch.where(either > 0, both / either.clamp_min(1e-12), 1.0)
-
-
-def _mean_lpips(first: Tensor, second: Tensor) -> float | None:
-    from sv3dgen.lpips import load_lpips
-
-    distance = load_lpips("vgg")
-    if distance is None:
-        return None
-    with torch.no_grad():
-        return float(
-            torch.cat([distance(one[None], other[None]) for one, other in zip(first, second, strict=True)]).mean()
-        )

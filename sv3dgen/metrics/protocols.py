@@ -33,7 +33,7 @@ class Fit:
 def surface_protocol(
     prediction: Mesh, truth: Mesh, *, align: Align = "unit_box", seed: int = 0, num_samples: int = 100_000
 ) -> dict[str, float | int | bool]:
-    """Un-squared Chamfer distance and its kin on surface samples, and occupancy IoU at 64^3 in the unit box.
+    """Un-squared Chamfer distance and its kin on surface samples, and occupancy IoU in cells of 1/64 of the unit box.
 
     `unit_box` scales and centres each mesh by its own bounding box; `none` moves both as the truth needs it. Where the
     two differ noticeably, the scores of the other frame are there too, with the suffix `_as_given` or `_unit_box`.
@@ -41,11 +41,11 @@ def surface_protocol(
     fit = box_fit(prediction, truth)
     report: dict[str, float | int | bool] = {"faces": len(prediction.faces), "closed": is_closed(prediction)}
     report |= {"box_scale": fit.scale, "box_shift": fit.shift}
-    report |= _surface_and_volume(*_aligned(prediction, truth, align), seed, num_samples)
+    report |= _surface_and_volume(*aligned(prediction, truth, align), seed, num_samples)
     if fit.noticeable:
         other: Align = "none" if align == "unit_box" else "unit_box"
         suffix = "_as_given" if align == "unit_box" else "_unit_box"
-        scores = _surface_and_volume(*_aligned(prediction, truth, other), seed, num_samples)
+        scores = _surface_and_volume(*aligned(prediction, truth, other), seed, num_samples)
         report |= {f"{name}{suffix}": value for name, value in scores.items()}
     return report
 
@@ -57,8 +57,7 @@ def sv3d_2024_protocol(prediction: Mesh, truth: Mesh, *, yaw_deg: float = 0.0) -
     64^3 lattice points over [-1, 1]^3, of which an object meets 32^3. Their frame is z-up, ours y-up: `yaw_deg` turns
     the prediction about +Y, and is 0 where it faces the way the truth does.
     """
-    prediction = unit_box(_turned(prediction, yaw_deg))
-    truth = unit_box(truth)
+    prediction, truth = sv3d_2024_frame(prediction, truth, yaw_deg=yaw_deg)
     ticks = torch.arange(64, dtype=torch.float64) / 32 - 1  # theirs start on the border, not half a cell inside
     return {
         "faces": len(prediction.faces),
@@ -66,6 +65,11 @@ def sv3d_2024_protocol(prediction: Mesh, truth: Mesh, *, yaw_deg: float = 0.0) -
         "chamfer_vertices": chamfer_distance(prediction.vertices, truth.vertices),
         "iou_32": occupancy_iou(occupancy(prediction, ticks), occupancy(truth, ticks)),
     }
+
+
+def sv3d_2024_frame(prediction: Mesh, truth: Mesh, *, yaw_deg: float = 0.0) -> tuple[Mesh, Mesh]:
+    """Each in the unit box of its own, the prediction turned before."""
+    return unit_box(_turned(prediction, yaw_deg)), unit_box(truth)
 
 
 def box_fit(prediction: Mesh, truth: Mesh) -> Fit:
@@ -76,7 +80,8 @@ def box_fit(prediction: Mesh, truth: Mesh) -> Fit:
     return Fit(float((high - low).max() / longest), float(shift.norm()))
 
 
-def _aligned(prediction: Mesh, truth: Mesh, align: Align) -> tuple[Mesh, Mesh]:
+def aligned(prediction: Mesh, truth: Mesh, align: Align) -> tuple[Mesh, Mesh]:
+    """Each in the unit box of its own, or both moved and scaled as the truth needs it."""
     if align == "unit_box":
         return unit_box(prediction), unit_box(truth)
     low, high = _box(truth)
@@ -87,8 +92,18 @@ def _aligned(prediction: Mesh, truth: Mesh, align: Align) -> tuple[Mesh, Mesh]:
 
 def _surface_and_volume(prediction: Mesh, truth: Mesh, seed: int, num_samples: int) -> dict[str, float]:
     scores = surface_scores(prediction, truth, torch.Generator().manual_seed(seed), num_samples)
-    ticks = cell_centers(64)
+    ticks = _cells_around(prediction, truth)
     return asdict(scores) | {"iou_64": occupancy_iou(occupancy(prediction, ticks), occupancy(truth, ticks))}
+
+
+def _cells_around(*meshes: Mesh) -> Float[Tensor, " resolution"]:
+    """The 64 cells along the unit box, and as many more of their size as the meshes reach beyond it.
+
+    At most 192 in all: where a mesh is so far off, the cells get larger.
+    """
+    reach = max(float(corner.abs().max()) for mesh in meshes for corner in _box(mesh))
+    half_side = max(math.ceil(64 * reach - 0.01), 32) / 64  # a hundredth of a cell is rounding
+    return cell_centers(min(round(128 * half_side), 192), half_side)
 
 
 def _box(mesh: Mesh) -> tuple[Float[Tensor, " 3"], Float[Tensor, " 3"]]:
@@ -96,8 +111,11 @@ def _box(mesh: Mesh) -> tuple[Float[Tensor, " 3"], Float[Tensor, " 3"]]:
     return used.amin(0), used.amax(0)
 
 
-def _turned(mesh: Mesh, yaw_deg: float) -> Mesh:
-    """Turned about +Y, so that what faced +Z faces azimuth `yaw_deg`."""
+def about_y(yaw_deg: float) -> Float[Tensor, "3 3"]:
+    """The rotation about +Y that brings what faced +Z to azimuth `yaw_deg`."""
     cos, sin = math.cos(math.radians(yaw_deg)), math.sin(math.radians(yaw_deg))
-    about_y = mesh.vertices.new_tensor([[cos, 0.0, sin], [0.0, 1.0, 0.0], [-sin, 0.0, cos]])
-    return Mesh(mesh.vertices @ about_y.T, mesh.faces)
+    return torch.tensor([[cos, 0.0, sin], [0.0, 1.0, 0.0], [-sin, 0.0, cos]])
+
+
+def _turned(mesh: Mesh, yaw_deg: float) -> Mesh:
+    return Mesh(mesh.vertices @ about_y(yaw_deg).to(mesh.vertices).T, mesh.faces)
