@@ -65,6 +65,7 @@ def _work(function: str, settings: dict, hydra_settings: dict, result: Path) -> 
     setup_globals()
     config, hydra_config = OmegaConf.create(settings), OmegaConf.create(hydra_settings)
     OmegaConf.set_struct(config, True)
+    hydra_config.hydra._set_parent(OmegaConf.create(settings | hydra_settings))  # which its settings may refer to
     HydraConfig.instance().cfg = hydra_config  # type: ignore[assignment]
     configure_log(hydra_config.hydra.job_logging, hydra_config.hydra.verbose)
     module, _, name = function.rpartition(".")

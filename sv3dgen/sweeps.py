@@ -32,8 +32,8 @@ def is_sweep() -> bool:
 
 def sweep_folder() -> Path:
     """The folder of the sweep that the run belongs to."""
-    hydra = HydraConfig.get()  # not its sweep.dir, whose time of day would be asked for anew
-    return Path(hydra.runtime.output_dir).parents[len(Path(hydra.sweep.subdir).parts) - 1]
+    hydra = HydraConfig.get()  # not its sweep.dir, whose time of day would be asked anew
+    return Path(hydra.runtime.output_dir).parents[len(Path(str(hydra.sweep.subdir)).parts) - 1]
 
 
 def take_up(config: DictConfig, folder: Path) -> bool:

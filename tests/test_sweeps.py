@@ -90,7 +90,7 @@ def last_line(result: subprocess.CompletedProcess[str]) -> str:
 
 def test_a_failed_run_leaves_its_reason_and_the_others_run(project: Path, here: Path) -> None:
     result = launch(project, here, "views=toy", "mishap=input,none,bug", "hydra.sweep.dir=my sweep")
-    assert result.returncode == 1
+    assert result.returncode == 1, result.stderr
     assert told(here) == ["0 input 0", "1 none 0", "2 bug 0"]
     assert last_line(result) == (
         "sv3dgen: failed: my sweep/0 (toy: all views are transparent); my sweep/2 (KeyError('a bug')); "
