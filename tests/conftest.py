@@ -1,5 +1,6 @@
 """What several test files share: the folder of real data, and a small set of posed views with a known shape."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -8,11 +9,28 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sv3dgen.cameras import look_at_origin
+from sv3dgen.devices import find_device
 from sv3dgen.views import PosedViews, write_views
 
 SPHERE_CENTRE, SPHERE_RADIUS = (0.0, 0.1, 0.0), 0.3
 BOX_HALF = (0.4, 0.12, 0.2)  # centred on (0, -0.2, 0)
 BOX_CENTRE = (0.0, -0.2, 0.0)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--device", default="cpu", help="where Triton kernels are tested; cpu: in Triton's interpreter")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--device") == "cpu":
+        os.environ["TRITON_INTERPRET"] = "1"  # is read when triton, and when a kernel, is imported
+
+
+@pytest.fixture(scope="session")
+def triton_device(request: pytest.FixtureRequest) -> torch.device:
+    """Where Triton kernels are tested: a GPU (--device cuda), or the CPU with Triton's interpreter."""
+    pytest.importorskip("triton", reason="needs triton, which has no version for this system")
+    return find_device(str(request.config.getoption("--device")))
 
 
 @pytest.fixture(scope="session")

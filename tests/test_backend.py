@@ -6,7 +6,8 @@ import sys
 import pytest
 import torch
 
-from sv3dgen.kernels.backend import IMPLEMENTATIONS, available, resolve, set_backend
+from sv3dgen.kernels import backend
+from sv3dgen.kernels.backend import IMPLEMENTATIONS, available, resolve, runs_on, set_backend
 
 
 @pytest.fixture(autouse=True)
@@ -16,12 +17,32 @@ def no_overrides():
         set_backend(operation, "auto")
 
 
+@pytest.fixture
+def triton_is(monkeypatch):
+    """Make triton present or missing, and its interpreter on or off."""
+
+    def make(present: bool, interpreted: bool = False) -> None:
+        monkeypatch.setattr(backend, "find_spec", lambda name: object() if present else None)
+        monkeypatch.setenv("TRITON_INTERPRET", "1" if interpreted else "0")
+        forget()
+
+    def forget() -> None:
+        backend._automatic.cache_clear()
+        backend._explicit.cache_clear()
+
+    yield make
+    forget()
+
+
 @pytest.mark.parametrize(
-    "device, backend", [("cpu", "numba"), ("cuda", "torch"), ("cuda:1", "torch"), ("mps", "torch")]
+    "device, expected", [("cpu", "numba"), ("cuda", "triton"), ("cuda:1", "triton"), ("mps", "torch"), ("xpu", "torch")]
 )
-def test_auto_goes_by_device(device, backend):
-    assert resolve("hash_grid", "auto", device) == backend
-    assert resolve("hash_grid", "auto", torch.device(device)) == backend
+def test_auto_goes_by_device(device, expected, triton_is):
+    triton_is(True)
+    assert resolve("hash_grid", "auto", device) == expected
+    assert resolve("hash_grid", "auto", torch.device(device)) == expected
+    triton_is(False)
+    assert resolve("hash_grid", "auto", device) == expected.replace("triton", "torch")
 
 
 def test_configuration_decides_auto_and_the_caller_decides_over_it():
@@ -33,24 +54,48 @@ def test_configuration_decides_auto_and_the_caller_decides_over_it():
     assert resolve("hash_grid", "auto", "cpu") == "numba"
 
 
-def test_what_cannot_be_had_is_named():
-    with pytest.raises(ValueError, match="hash_grid=triton: not implemented, available: auto, torch, numba"):
-        resolve("hash_grid", "triton", "cuda")
-    with pytest.raises(ValueError, match="ray_marching=triton"):
-        set_backend("ray_marching", "triton")
-    with pytest.raises(ValueError, match="CPU tensors only, these are on cuda"):
+def test_what_cannot_be_had_is_named(triton_is):
+    triton_is(True)
+    with pytest.raises(ValueError, match="normal_consistency=triton: not implemented, available: auto, torch, numba"):
+        resolve("normal_consistency", "triton", "cuda")
+    with pytest.raises(ValueError, match="marching_tetrahedra=triton"):
+        set_backend("marching_tetrahedra", "triton")
+    with pytest.raises(ValueError, match="CPU tensors only, these are on cuda; expected triton"):
         resolve("hash_grid", "numba", "cuda:0")
+    with pytest.raises(ValueError, match="GPU tensors only, these are on cpu; expected numba"):
+        resolve("hash_grid", "triton", "cpu")
+    with pytest.raises(ValueError, match="triton does not compile for mps; expected torch"):
+        resolve("hash_grid", "triton", "mps")
+    triton_is(False)
+    with pytest.raises(ValueError, match="triton is not installed; expected torch"):
+        resolve("hash_grid", "triton", "cuda")
     with pytest.raises(ValueError, match="kernels.hash_gird: no such operation, expected one of hash_grid"):
         set_backend("hash_gird", "torch")
 
 
-def test_available_tells_every_operation_and_why():
+def test_what_runs_here(triton_is):
+    triton_is(True)
+    assert runs_on("hash_grid", "cpu") == ("torch", "numba") and runs_on("hash_grid", "cuda:0") == ("torch", "triton")
+    triton_is(True, interpreted=True)
+    assert runs_on("hash_grid", "cpu") == ("torch", "numba", "triton")
+    assert resolve("hash_grid", "auto", "cpu") == "numba" and resolve("hash_grid", "triton", "cpu") == "triton"
+    triton_is(False)
+    assert runs_on("hash_grid", "cuda") == ("torch",)
+
+
+def test_available_tells_every_operation_and_why(triton_is):
+    triton_is(True)
     set_backend("rasterizer", "torch")
     rows = {row.operation: row for row in available()}
     assert set(rows) == set(IMPLEMENTATIONS)
     assert rows["hash_grid"].backend == "numba" and "CPU" in rows["hash_grid"].why
     assert rows["rasterizer"].backend == "torch" and "configuration" in rows["rasterizer"].why
-    assert {row.backend for row in available("cuda")} == {"torch"}
+    set_backend("rasterizer", "auto")
+    on_gpu = {row.operation: row for row in available("cuda")}
+    assert on_gpu["hash_grid"].backend == "triton" and "this GPU" in on_gpu["hash_grid"].why
+    assert on_gpu["marching_tetrahedra"].backend == "torch" and "whole-tensor" in on_gpu["marching_tetrahedra"].why
+    triton_is(False)
+    assert ("hash_grid", "torch", "triton is not installed") in available("cuda")
 
 
 def test_import_is_light():

@@ -125,13 +125,13 @@ def encode_once() -> None:
 
 
 def test_instruments_see_both_passes_and_are_taken_away():
-    from sv3dgen.kernels import hash_grid, hash_grid_numba
+    from sv3dgen.kernels import hash_grid, hash_grid_autograd
 
-    function, backward = hash_grid.hash_encode, inspect.getattr_static(hash_grid_numba.Encode, "backward")
+    function, backward = hash_grid.hash_encode, inspect.getattr_static(hash_grid_autograd.Encode, "backward")
     with instrumented(keep=2) as recorders:
         encode_once()
     assert hash_grid.hash_encode is function
-    assert inspect.getattr_static(hash_grid_numba.Encode, "backward") is backward
+    assert inspect.getattr_static(hash_grid_autograd.Encode, "backward") is backward
     assert recorders["encode"][0].seen == 1
     assert times()["encode"].calls >= 2  # forward, backward
     assert [times()[name].calls for name in ("network", "shading", "optimizer")] == [1, 1, 1]

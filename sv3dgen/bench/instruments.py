@@ -18,7 +18,7 @@ from sv3dgen.profiler import part, profiled
 
 # Part -> public functions with a `backend`, by module; gradients are those of the autograd functions beside them.
 KERNELS: dict[str, dict[str, tuple[str, ...]]] = {
-    "encode": {"sv3dgen.kernels.hash_grid": ("hash_encode",), "sv3dgen.kernels.hash_grid_numba": ()},
+    "encode": {"sv3dgen.kernels.hash_grid": ("hash_encode",), "sv3dgen.kernels.hash_grid_autograd": ()},
     "march": {"sv3dgen.kernels.ray_marching": ("march", "prune")},
     "composite": {
         "sv3dgen.kernels.ray_marching": ("render_weights", "accumulate"),

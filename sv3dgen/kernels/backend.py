@@ -4,16 +4,18 @@ Every operation has one file beside this one. A kernel asks `resolve` with its o
 `python -m sv3dgen.doctor` and run.json tell the outcome from `available`. This module imports neither torch nor numba.
 """
 
+import os
 from functools import cache
+from importlib.util import find_spec
 from typing import Literal, NamedTuple
 
 from sv3dgen.errors import InputError
 
 Backend = Literal["auto", "torch", "numba", "triton"]
 
-# Operation -> implementations that exist. A triton version, once written, is named here and in `_automatic`.
+# Operation -> implementations that exist.
 IMPLEMENTATIONS: dict[str, tuple[str, ...]] = {
-    "hash_grid": ("torch", "numba"),
+    "hash_grid": ("torch", "numba", "triton"),
     "ray_marching": ("torch", "numba"),
     "rasterizer": ("torch", "numba"),
     "marching_tetrahedra": ("torch", "numba"),
@@ -49,7 +51,8 @@ def resolve(operation: str, backend: Backend, device: object) -> str:
     """The implementation to run, `torch`, `numba` or `triton`, for tensors on `device` (a torch.device or its name).
 
     A `backend` other than `auto` is taken as it is; `auto` is the choice made with `set_backend`, else numba for CPU
-    tensors and torch for all others. Raises InputError where the choice does not exist or cannot run on the device.
+    tensors, triton for those on an Nvidia or AMD GPU (torch calls both `cuda`), and torch for all others. Raises
+    InputError where the choice does not exist or cannot run on the device.
     """
     return _choose(operation, backend, _device_type(device))[0]
 
@@ -57,6 +60,12 @@ def resolve(operation: str, backend: Backend, device: object) -> str:
 def available(device: object = "cpu") -> list[Availability]:
     """What `auto` stands for on this machine, operation by operation, for tensors on `device`."""
     return [Availability(name, *_choose(name, "auto", _device_type(device))) for name in IMPLEMENTATIONS]
+
+
+def runs_on(operation: str, device: object) -> tuple[str, ...]:
+    """The implementations of an operation that this machine can run on tensors on `device`."""
+    device_type = _device_type(device)
+    return tuple(name for name in IMPLEMENTATIONS[operation] if _obstacle(name, device_type) is None)
 
 
 def _choose(operation: str, backend: str, device_type: str) -> tuple[str, str]:
@@ -69,21 +78,42 @@ def _choose(operation: str, backend: str, device_type: str) -> tuple[str, str]:
 
 @cache
 def _automatic(operation: str, device_type: str) -> tuple[str, str]:
-    if device_type != "cpu":
-        return "torch", f"the tensors are on {device_type}, and there is no triton version yet"
-    if "numba" not in IMPLEMENTATIONS[operation]:
-        return "torch", "there is no numba version"
-    return "numba", "compiled for every core of this CPU"
+    present = IMPLEMENTATIONS[operation]
+    if device_type == "cpu":
+        if "numba" not in present:
+            return "torch", "there is no numba version"
+        return "numba", "compiled for every core of this CPU"
+    if device_type != "cuda":
+        return "torch", f"the tensors are on {device_type}, which triton does not compile for"
+    if "triton" not in present:
+        return "torch", "whole-tensor operations, which are fast on a GPU as they are"
+    obstacle = _obstacle("triton", device_type)
+    if obstacle is not None:
+        return "torch", obstacle
+    return "triton", "compiled for this GPU at the first call"
 
 
 @cache
 def _explicit(operation: str, backend: str, device_type: str) -> str:
     _check_implemented(operation, backend)
-    if backend == "numba" and device_type != "cpu":
-        raise InputError(
-            f"kernels.{operation}=numba: runs on CPU tensors only, these are on {device_type}; expected torch"
-        )
+    obstacle = _obstacle(backend, device_type)
+    if obstacle is not None:
+        raise InputError(f"kernels.{operation}={backend}: {obstacle}; expected {_automatic(operation, device_type)[0]}")
     return backend
+
+
+def _obstacle(backend: str, device_type: str) -> str | None:
+    """Why an implementation cannot run on tensors of a device here; None if it can."""
+    if backend == "numba" and device_type != "cpu":
+        return f"numba runs on CPU tensors only, these are on {device_type}"
+    if backend == "triton":
+        if find_spec("triton") is None:
+            return "triton is not installed"
+        if device_type == "cpu" and os.environ.get("TRITON_INTERPRET") != "1":
+            return "triton runs on GPU tensors only, these are on cpu"
+        if device_type not in ("cpu", "cuda"):
+            return f"triton does not compile for {device_type}"
+    return None
 
 
 def _check_implemented(operation: str, backend: str) -> None:

@@ -5,6 +5,8 @@ into its share of the table is stored densely, a finer one shares entries throug
 """
 
 from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
 
 import torch
 from jaxtyping import Float, Int
@@ -68,15 +70,16 @@ def hash_encode(
     """Features of points in [0, 1]^3, level by level; points outside are moved to the nearest face of the cube.
 
     Levels from `active_levels` (at least 1) on are zero. Differentiable in the table and the points, and once more, so
-    that a loss on normals, themselves a gradient, works. numba computes in float32 whatever the dtype. Points must be
-    finite. Raises ValueError for a table of another shape than `spec` says, and active_levels out of range.
+    that a loss on normals, themselves a gradient, works. numba and triton compute in float32 whatever the dtype. Points
+    must be finite. Raises ValueError for a table of another shape than `spec` says, and active_levels out of range.
     """
     active = _check(table, spec, active_levels)
-    if resolve("hash_grid", backend, table.device) == "torch":
+    chosen = resolve("hash_grid", backend, table.device)
+    if chosen == "torch":
         return _encode_reference(points, table, spec, active)
-    from sv3dgen.kernels.hash_grid_numba import Encode  # compiled code is loaded only where it is used
+    from sv3dgen.kernels.hash_grid_autograd import Encode
 
-    return Encode.apply(table, points, spec, active)
+    return Encode.apply(table, points, spec, active, _sweeps(chosen))
 
 
 def hash_encode_gradient(
@@ -94,15 +97,31 @@ def hash_encode_gradient(
     neither pass works out one that nobody uses. Arguments and errors as in `hash_encode`.
     """
     active = _check(table, spec, active_levels)
-    if resolve("hash_grid", backend, table.device) == "torch":
+    chosen = resolve("hash_grid", backend, table.device)
+    if chosen == "torch":
         keep_graph = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (points, table, weights))
         with torch.enable_grad():
             points = points if points.requires_grad else points.detach().requires_grad_()
             encoded = _encode_reference(points, table, spec, active)
             return torch.autograd.grad(encoded, points, weights, create_graph=keep_graph)[0]
-    from sv3dgen.kernels.hash_grid_numba import PointGradient
+    from sv3dgen.kernels.hash_grid_autograd import PointGradient
 
-    return PointGradient.apply(table, points, weights, spec, active)
+    return PointGradient.apply(table, points, weights, spec, active, _sweeps(chosen))
+
+
+def level_rows(spec: HashGridSpec) -> list[tuple[int, ...]]:
+    """A row per level: resolution, steps to the next vertex in y and z, mask (0 if dense), offset, size, channel."""
+    rows = []
+    for level, (resolution, size, offset) in enumerate(zip(spec.resolutions, spec.sizes, spec.offsets, strict=True)):
+        dense = (resolution + 1) ** 3 <= size
+        steps = (resolution + 1, (resolution + 1) ** 2, 0) if dense else (*PRIMES[1:], size - 1)
+        rows.append((resolution, *steps, offset, size, level * spec.features_per_level))
+    return rows
+
+
+def _sweeps(backend: str) -> ModuleType:
+    """The module with the compiled sweeps, loaded only where it is used."""
+    return import_module(f"sv3dgen.kernels.hash_grid_{backend}")
 
 
 def _check(table: Tensor, spec: HashGridSpec, active_levels: int | None) -> int:

@@ -1,10 +1,9 @@
-"""The numba version of the hash encoding: differentiable functions around three kernels.
+"""The numba version of the hash encoding: the three sweeps of `hash_grid_autograd`.
 
 One block of points is taken through one level at a time. The eight corners of each point's cell (bits 0, 1, 2 of the
 corner's number: x, y, z) are found as an `index` into the table and a `weight`: that of the corner in the value, or,
 given a `direction`, in the derivative of the value along it. What remains is to gather with the weights (encoding), to
-scatter with them (table gradient) or to contract what the corners hold (point gradient). Each is linear in all but the
-points, so the three are each other's derivatives: that is how gradients of gradients come without further kernels.
+scatter with them (table gradient) or to contract what the corners hold (point gradient).
 
 Corner k of point i of a block is number k * BLOCK + i of a flat array. With constant distances between the corners LLVM
 can tell them apart, and puts 16 points into a register; with two-dimensional arrays it does not.
@@ -19,78 +18,21 @@ import torch
 from numba import njit, prange
 from torch import Tensor
 
-from sv3dgen.kernels.hash_grid import PRIMES, HashGridSpec
+from sv3dgen.kernels.hash_grid import HashGridSpec, level_rows
 
 BLOCK = 256  # points whose corners fit into the first-level cache
 CHUNK = 2048  # points a thread takes at once
 FAST_MATH = {"contract", "reassoc", "nsz", "arcp"}  # not "nnan": points that are not numbers must stay inside the table
 
 
-class Encode(torch.autograd.Function):
-    """Table, points -> encoding."""
-
-    @staticmethod
-    def forward(ctx, table, points, spec, active):
-        ctx.save_for_backward(table, points)
-        ctx.grid = spec, active
-        return _gather(points, None, table, spec, active)
-
-    @staticmethod
-    def backward(ctx, grad):
-        table, points = ctx.saved_tensors
-        grad_table = TableGradient.apply(points, grad, table.dtype, *ctx.grid) if ctx.needs_input_grad[0] else None
-        grad_points = PointGradient.apply(table, points, grad, *ctx.grid) if ctx.needs_input_grad[1] else None
-        return grad_table, grad_points, None, None
-
-
-class TableGradient(torch.autograd.Function):
-    """Points, gradient in the encoding -> gradient in the table."""
-
-    @staticmethod
-    def forward(ctx, points, grad, dtype, spec, active):
-        ctx.save_for_backward(points, grad)
-        ctx.grid = spec, active
-        return _scatter(points, None, grad, spec, active).to(dtype)
-
-    @staticmethod
-    def backward(ctx, table):
-        points, grad = ctx.saved_tensors
-        grad_points = PointGradient.apply(table, points, grad, *ctx.grid) if ctx.needs_input_grad[0] else None
-        grad_grad = Encode.apply(table, points, *ctx.grid) if ctx.needs_input_grad[1] else None
-        return grad_points, grad_grad, None, None, None
-
-
-class PointGradient(torch.autograd.Function):
-    """Table, points, gradient in the encoding -> gradient in the points."""
-
-    @staticmethod
-    def forward(ctx, table, points, grad, spec, active):
-        ctx.save_for_backward(table, points, grad)
-        ctx.grid = spec, active
-        return _contract(points, None, table, grad, spec, active)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, direction):
-        table, points, grad = ctx.saved_tensors
-        need_table, need_points, need_grad = ctx.needs_input_grad[:3]
-        return (
-            _scatter(points, direction, grad, *ctx.grid).to(table.dtype) if need_table else None,
-            _contract(points, direction, table, grad, *ctx.grid) if need_points else None,
-            _gather(points, direction, table, *ctx.grid) if need_grad else None,
-            None,
-            None,
-        )
-
-
-def _gather(points: Tensor, direction: Tensor | None, table: Tensor, spec: HashGridSpec, active: int) -> Tensor:
+def gather(points: Tensor, direction: Tensor | None, table: Tensor, spec: HashGridSpec, active: int) -> Tensor:
     encoded = torch.empty(len(points), spec.channels)
     encoded[:, active * spec.features_per_level :] = 0
     _gather_kernel(_rows(points), _rows(direction), _plain(table), _layout(spec)[:active], encoded.numpy())
     return encoded.to(table.dtype)
 
 
-def _scatter(points: Tensor, direction: Tensor | None, grad: Tensor, spec: HashGridSpec, active: int) -> Tensor:
+def scatter(points: Tensor, direction: Tensor | None, grad: Tensor, spec: HashGridSpec, active: int) -> Tensor:
     # Each thread owns whole levels; where there are more threads than levels, copies of them that are added up.
     threads = numba.get_num_threads()
     copies = max(1, threads // active)
@@ -103,7 +45,7 @@ def _scatter(points: Tensor, direction: Tensor | None, grad: Tensor, spec: HashG
     return table[0] if copies == 1 else table.sum(dim=0)
 
 
-def _contract(
+def contract(
     points: Tensor, direction: Tensor | None, table: Tensor, grad: Tensor, spec: HashGridSpec, active: int
 ) -> Tensor:
     contracted = torch.empty(len(points), 3)
@@ -123,13 +65,7 @@ def _rows(vectors: Tensor | None) -> np.ndarray:
 
 @cache
 def _layout(spec: HashGridSpec) -> np.ndarray:
-    """A row per level: resolution, steps to the next vertex in y and z, mask (0 if dense), offset, size, channel."""
-    rows = []
-    for level, (resolution, size, offset) in enumerate(zip(spec.resolutions, spec.sizes, spec.offsets, strict=True)):
-        dense = (resolution + 1) ** 3 <= size
-        steps = (resolution + 1, (resolution + 1) ** 2, 0) if dense else (*PRIMES[1:], size - 1)
-        rows.append((resolution, *steps, offset, size, level * spec.features_per_level))
-    return np.array(rows, np.int64)
+    return np.array(level_rows(spec), np.int64)
 
 
 @njit(cache=True)
