@@ -35,7 +35,7 @@ def antialiased_coverage(
 
     Differentiable in `clip`. Edges with a vertex in front of the near plane are ignored.
     """
-    if resolve("rasterizer", backend, clip.device) == "torch":
+    if resolve("rasterizer", backend, clip.device) != "numba":
         return _coverage_reference(fragments.face_index >= 0, clip, faces.long(), edges)
     inputs = fragments.face_index, faces.long(), edges.vertices.long(), edges.faces.long()
     return _Coverage.apply(clip.float(), *inputs).to(clip.dtype)

@@ -17,7 +17,7 @@ Backend = Literal["auto", "torch", "numba", "triton"]
 IMPLEMENTATIONS: dict[str, tuple[str, ...]] = {
     "hash_grid": ("torch", "numba", "triton"),
     "ray_marching": ("torch", "numba"),
-    "rasterizer": ("torch", "numba"),
+    "rasterizer": ("torch", "numba", "triton"),
     "marching_tetrahedra": ("torch", "numba"),
     "normal_consistency": ("torch", "numba"),
 }

@@ -22,7 +22,7 @@ class Edges:
 
 def edge_adjacency(faces: Int[Tensor, "faces 3"], *, backend: Backend = "auto") -> Edges:
     """Pair the faces that share an edge."""
-    if resolve("rasterizer", backend, faces.device) == "torch":
+    if resolve("rasterizer", backend, faces.device) != "numba":
         return _edge_adjacency_reference(faces.long())
     vertices, pairs = _edge_adjacency_numba(np.ascontiguousarray(faces.numpy(), dtype=np.int64))
     return Edges(torch.from_numpy(vertices), torch.from_numpy(pairs))

@@ -2,8 +2,8 @@
 
 Vertices are snapped to 1/4096 px and inside tests are done in integers, so two triangles that share an edge leave no
 hole between them and no pixel belongs to both: a centre that lies exactly on an edge belongs to the triangle which has
-it at its top or left, as in OpenGL and Direct3D. Both sides of a triangle are drawn. The reference and the numba kernel
-do the same arithmetic in the same order, so they agree bit by bit. Not differentiable: gradients come from
+it at its top or left, as in OpenGL and Direct3D. Both sides of a triangle are drawn. The reference and the compiled
+versions do the same arithmetic in the same order, so they agree bit by bit. Not differentiable: gradients come from
 `interpolate` (inside) and `antialias` (outline).
 
 A triangle is dropped, not clipped, when a vertex lies in front of the near plane or more than 16384 px outside the
@@ -58,8 +58,13 @@ def rasterize(
     `clip` is as from `clip_positions`: y points up there, row 0 is the top row here. Computed from float32 positions.
     """
     clip = clip.detach().float()
-    if resolve("rasterizer", backend, clip.device) == "torch":
+    chosen = resolve("rasterizer", backend, clip.device)
+    if chosen == "torch":
         return _rasterize_reference(clip, faces, height_px, width_px)
+    if chosen == "triton":
+        from sv3dgen.kernels.rasterize_triton import draw  # triton is loaded only where it is used
+
+        return Fragments(*draw(*_project(clip, height_px, width_px), faces, height_px, width_px))
     corner_index = np.ascontiguousarray(faces.numpy(), dtype=np.int64)
     views, threads = clip.shape[0], get_num_threads()
     strips = 1 if views % threads == 0 or views > 2 * threads else 1 << (threads - 1).bit_length()
@@ -83,18 +88,20 @@ def in_front(clip: Float[Tensor, "*batch 4"]) -> Tensor:
 
 def _rasterize_reference(clip: Tensor, faces: Tensor, height: int, width: int) -> Fragments:
     """The definition: every face is tested at every pixel centre of its bounding box."""
+    projected = _project(clip, height, width)
+    frames = [_rasterize_view_reference(*view, faces.long(), height, width) for view in zip(*projected, strict=True)]
+    return Fragments(*map(torch.stack, zip(*frames, strict=True)))
+
+
+def _project(clip: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Vertices snapped to 1/4096 px [views, vertices, 2], their z / w, and whether faces with them can be drawn."""
     wide = clip.double()
     usable = in_front(wide)
     w = torch.where(usable, wide[..., 3], 1.0)
     screen = torch.stack([(wide[..., 0] / w * 0.5 + 0.5) * width, (0.5 - wide[..., 1] / w * 0.5) * height], -1)
     usable &= ((screen > -LIMIT_PX) & (screen < LIMIT_PX)).all(-1)
     snapped = (torch.where(usable[..., None], screen, 0.0) * ONE_PX + 0.5).floor().long()
-    depth = (wide[..., 2] / w).float()
-    frames = [
-        _rasterize_view_reference(*view, faces.long(), height, width)
-        for view in zip(snapped, depth, usable, strict=True)
-    ]
-    return Fragments(*map(torch.stack, zip(*frames, strict=True)))
+    return snapped, (wide[..., 2] / w).float(), usable
 
 
 def _rasterize_view_reference(

@@ -77,7 +77,7 @@ def shade(
     """Premultiplied linear colour and coverage of pixels of `supersample` x `supersample` samples each."""
     a, (tall, wide) = appearance, face_index.shape[1:]
     levels = torch.stack([face_levels(view, faces, appearance, tall, wide) for view in clip])
-    if resolve("rasterizer", backend, clip.device) == "torch":
+    if resolve("rasterizer", backend, clip.device) != "numba":
         views = zip(face_index, clip, levels, strict=True)
         return torch.stack([_shade_reference(*view, faces, appearance, supersample) for view in views])
     out = _shade_numba(
