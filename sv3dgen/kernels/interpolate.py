@@ -4,6 +4,8 @@ Both work on flat lists of pixels, since only a part of the pixels is shaded. Di
 point `interpolate(vertices)` moves along the pixel's ray, for the coordinates make it project to the pixel centre.
 """
 
+from importlib import import_module
+from types import ModuleType
 from typing import no_type_check  # a run-time checker's wrapper around a kernel could not be compiled
 
 import numpy as np
@@ -37,9 +39,11 @@ def barycentrics(
     corners' clip coordinates and (px, py) the pixel in [-1, 1]^2, sum_i b_i (x_i - px w_i, y_i - py w_i) = 0.
     """
     pixels = torch.stack([face_index.long(), view.long(), row.long(), col.long()], dim=-1)
-    if resolve("rasterizer", backend, clip.device) == "torch":
+    chosen = resolve("rasterizer", backend, clip.device)
+    if chosen == "torch":
         return _barycentrics_reference(clip, faces, pixels, height_px, width_px)
-    return _Barycentrics.apply(clip.float(), faces.long(), pixels, height_px, width_px).to(clip.dtype)
+    function = _Barycentrics if chosen == "numba" else _triton().Barycentrics
+    return function.apply(clip.float(), faces.long(), pixels, height_px, width_px).to(clip.dtype)
 
 
 def interpolate(
@@ -51,10 +55,17 @@ def interpolate(
     backend: Backend = "auto",
 ) -> Float[Tensor, "pixels channels"]:
     """Vertex attributes at points given by a face and barycentric coordinates; differentiable in both floats."""
-    if resolve("rasterizer", backend, attributes.device) == "torch":
+    chosen = resolve("rasterizer", backend, attributes.device)
+    if chosen == "torch":
         return torch.einsum("pkc,pk->pc", attributes[faces.long()[face_index.long()]], barycentric)
-    values = _Interpolate.apply(attributes.float(), faces.long(), face_index.long(), barycentric.float())
+    function = _Interpolate if chosen == "numba" else _triton().Interpolate
+    values = function.apply(attributes.float(), faces.long(), face_index.long(), barycentric.float())
     return values.to(attributes.dtype)
+
+
+def _triton() -> ModuleType:
+    """The module with the Triton versions; triton is loaded only where it is used."""
+    return import_module("sv3dgen.kernels.interpolate_triton")
 
 
 def _barycentrics_reference(clip: Tensor, faces: Tensor, pixels: Tensor, height: int, width: int) -> Tensor:
