@@ -22,7 +22,7 @@ KERNELS: dict[str, dict[str, tuple[str, ...]]] = {
     "march": {"sv3dgen.kernels.ray_marching": ("march", "prune")},
     "composite": {
         "sv3dgen.kernels.ray_marching": ("render_weights", "accumulate"),
-        "sv3dgen.kernels.ray_marching_numba": (),
+        "sv3dgen.kernels.ray_marching_autograd": (),
     },
     "rasterise": {
         "sv3dgen.kernels.rasterize": ("rasterize",),

@@ -16,7 +16,7 @@ Backend = Literal["auto", "torch", "numba", "triton"]
 # Operation -> implementations that exist.
 IMPLEMENTATIONS: dict[str, tuple[str, ...]] = {
     "hash_grid": ("torch", "numba", "triton"),
-    "ray_marching": ("torch", "numba"),
+    "ray_marching": ("torch", "numba", "triton"),
     "rasterizer": ("torch", "numba", "triton"),
     "marching_tetrahedra": ("torch", "numba"),
     "normal_consistency": ("torch", "numba"),

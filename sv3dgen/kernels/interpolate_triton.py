@@ -1,4 +1,4 @@
-"""The Triton versions of barycentric coordinates and interpolation: a lane takes a pixel, gradients are added atomically.
+"""The Triton versions of barycentric coordinates and interpolation: pixels side by side, gradients added up.
 
 Plain torch would do for the values, but the gradient of its indexing sorts the indices of all pixels first. Atomic
 additions come in any order, so the last bits of gradients differ from run to run.

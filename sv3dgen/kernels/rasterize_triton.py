@@ -28,11 +28,8 @@ def draw(
     views, vertices = depth.shape
     keys = torch.full((views, height, width), EMPTY, device=depth.device)
     corners = snapped.int().contiguous(), depth.contiguous(), usable.to(torch.uint8)
-    sizes = vertices, height, width
-    grid = len(faces), views
-    launch(
-        _draw_kernel, grid, *corners, faces.contiguous(), keys, *sizes, PIXELS=PIXELS, num_warps=1, enable_fp_fusion=False
-    )
+    arguments = *corners, faces.contiguous(), keys, vertices, height, width
+    launch(_draw_kernel, (len(faces), views), *arguments, PIXELS=PIXELS, num_warps=1, enable_fp_fusion=False)
     words = keys.view(torch.int32).unflatten(-1, (width, 2))  # the lower half first, on every GPU and CPU of today
     return words[..., 0].contiguous(), _in_order(words[..., 1]).view(torch.float32)
 

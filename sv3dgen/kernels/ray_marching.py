@@ -6,6 +6,8 @@ product of 1 - alpha_j over the samples before i, and the weight of a sample is 
 """
 
 from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -43,16 +45,16 @@ def march(
 
     Directions have unit length. With t_near where the ray enters the box (0 if it starts inside), the samples stand at
     t_near + (k + 1/2 + jitter) step_size, for every integer k that puts them inside; jitter in [0, 1), zero for
-    evaluation. Not differentiable. numba computes in float32 whatever the dtype. Raises ValueError for step_size <= 0.
+    evaluation. Not differentiable. numba and triton compute in float32 whatever the dtype. Raises ValueError for
+    step_size <= 0.
     """
     if not step_size > 0:
         raise ValueError(f"step_size: expected a positive length, got {step_size}")
-    if resolve("ray_marching", backend, origins.device) == "torch":
+    chosen = resolve("ray_marching", backend, origins.device)
+    if chosen == "torch":
         with torch.no_grad():
             return _march_reference(origins, directions, occupied, aabb, step_size, jitter)
-    from sv3dgen.kernels import ray_marching_numba  # compiled code is loaded only where it is used
-
-    ray_index, t, offsets = ray_marching_numba.march(origins, directions, occupied, aabb, step_size, jitter)
+    ray_index, t, offsets = _compiled(chosen).march(origins, directions, occupied, aabb, step_size, jitter)
     return RaySamples(ray_index, t, torch.full_like(t, step_size), offsets)
 
 
@@ -64,12 +66,13 @@ def render_weights(
     backend: Backend = "auto",
 ) -> Float[Tensor, " samples"]:
     """Share of each sample in its ray's colour, T_i (1 - exp(-density_i delta_i)); differentiable in the density."""
-    if resolve("ray_marching", backend, density.device) == "torch":
+    chosen = resolve("ray_marching", backend, density.device)
+    if chosen == "torch":
         transmittance, alpha = _transmittance_and_alpha(density, delta.detach(), offsets)
         return transmittance * alpha
-    from sv3dgen.kernels.ray_marching_numba import RenderWeights
+    from sv3dgen.kernels.ray_marching_autograd import RenderWeights
 
-    return RenderWeights.apply(density, delta, offsets)
+    return RenderWeights.apply(density, delta, offsets, _compiled(chosen))
 
 
 def accumulate(
@@ -80,12 +83,13 @@ def accumulate(
     backend: Backend = "auto",
 ) -> Float[Tensor, "rays channels"]:
     """Weighted sum of the values along each ray, zero where a ray has no samples; differentiable in both."""
-    if resolve("ray_marching", backend, values.device) == "torch":
+    chosen = resolve("ray_marching", backend, values.device)
+    if chosen == "torch":
         sums = values.new_zeros(len(offsets) - 1, values.shape[1])
         return sums.index_add(0, _ray_index(offsets), weights[:, None] * values)
-    from sv3dgen.kernels.ray_marching_numba import Accumulate
+    from sv3dgen.kernels.ray_marching_autograd import Accumulate
 
-    return Accumulate.apply(weights, values, offsets)
+    return Accumulate.apply(weights, values, offsets, _compiled(chosen))
 
 
 @torch.no_grad()
@@ -102,12 +106,16 @@ def prune(
 
     Run the field once without gradients, `samples.select(prune(...))`, and only what is left with gradients.
     """
-    if resolve("ray_marching", backend, density.device) == "torch":
+    chosen = resolve("ray_marching", backend, density.device)
+    if chosen == "torch":
         transmittance, alpha = _transmittance_and_alpha(density, delta, offsets)
         return (transmittance > min_transmittance) & (alpha > min_alpha)
-    from sv3dgen.kernels import ray_marching_numba
+    return _compiled(chosen).prune(density, delta, offsets, min_transmittance, min_alpha)
 
-    return ray_marching_numba.prune(density, delta, offsets, min_transmittance, min_alpha)
+
+def _compiled(backend: str) -> ModuleType:
+    """The module of a compiled version, loaded only where it is used."""
+    return import_module(f"sv3dgen.kernels.ray_marching_{backend}")
 
 
 # The definition, in plain torch.

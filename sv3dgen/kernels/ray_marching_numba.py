@@ -41,56 +41,34 @@ def prune(density: Tensor, delta: Tensor, offsets: Tensor, min_transmittance: fl
     return keep
 
 
-class RenderWeights(torch.autograd.Function):
-    """Density, delta, offsets -> weights; the gradient goes to the density."""
-
-    @staticmethod
-    def forward(ctx, density, delta, offsets):
-        weights, behind = torch.empty(len(density)), torch.empty(len(density))
-        _weights_kernel(_plain(density), _plain(delta), _plain_offsets(offsets), weights.numpy(), behind.numpy())
-        ctx.save_for_backward(delta, offsets, weights, behind)
-        return weights.to(density.dtype)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, grad):
-        delta, offsets, weights, behind = ctx.saved_tensors
-        grad_density = torch.empty(len(grad))
-        _weights_backward_kernel(
-            _plain(grad),
-            _plain(delta),
-            _plain_offsets(offsets),
-            weights.numpy(),
-            behind.numpy(),
-            grad_density.numpy(),
-        )
-        return grad_density.to(grad.dtype), None, None
+def weights(density: Tensor, delta: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
+    """The weight of each sample, and the transmittance behind it."""
+    found, behind = torch.empty(len(density)), torch.empty(len(density))
+    _weights_kernel(_plain(density), _plain(delta), _plain_offsets(offsets), found.numpy(), behind.numpy())
+    return found, behind
 
 
-class Accumulate(torch.autograd.Function):
-    """Weights, values, offsets -> sums along the rays."""
+def weights_backward(grad: Tensor, delta: Tensor, offsets: Tensor, weights: Tensor, behind: Tensor) -> Tensor:
+    """Gradient in the density from that in the weights."""
+    grad_density = torch.empty(len(grad))
+    samples = _plain(grad), _plain(delta), _plain_offsets(offsets), weights.numpy(), behind.numpy()
+    _weights_backward_kernel(*samples, grad_density.numpy())
+    return grad_density
 
-    @staticmethod
-    def forward(ctx, weights, values, offsets):
-        ctx.save_for_backward(weights, values, offsets)
-        sums = torch.empty(len(offsets) - 1, values.shape[1])
-        _accumulate_kernel(_plain(weights), _plain(values), _plain_offsets(offsets), sums.numpy())
-        return sums.to(values.dtype)
 
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, grad):
-        weights, values, offsets = ctx.saved_tensors
-        grad_weights, grad_values = torch.empty(len(weights)), torch.empty(values.shape)
-        _accumulate_backward_kernel(
-            _plain(weights),
-            _plain(values),
-            _plain_offsets(offsets),
-            _plain(grad),
-            grad_weights.numpy(),
-            grad_values.numpy(),
-        )
-        return grad_weights.to(weights.dtype), grad_values.to(values.dtype), None
+def accumulate(weights: Tensor, values: Tensor, offsets: Tensor) -> Tensor:
+    """Weighted sums along the rays."""
+    sums = torch.empty(len(offsets) - 1, values.shape[1])
+    _accumulate_kernel(_plain(weights), _plain(values), _plain_offsets(offsets), sums.numpy())
+    return sums
+
+
+def accumulate_backward(weights: Tensor, values: Tensor, offsets: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients in the weights and in the values from that in the sums."""
+    grad_weights, grad_values = torch.empty(len(weights)), torch.empty(values.shape)
+    samples = _plain(weights), _plain(values), _plain_offsets(offsets), _plain(grad)
+    _accumulate_backward_kernel(*samples, grad_weights.numpy(), grad_values.numpy())
+    return grad_weights, grad_values
 
 
 def _plain(tensor: Tensor) -> np.ndarray:
