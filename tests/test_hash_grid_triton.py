@@ -3,6 +3,7 @@
 import pytest
 import torch
 from test_hash_grid_kernel import SMALL, gradients, make_inputs
+from triton_case import rivals
 
 from sv3dgen.kernels.hash_grid import hash_encode, hash_encode_gradient, hash_grid_spec
 
@@ -34,7 +35,7 @@ def test_gradient_in_the_points_is_differentiable_by_itself(points_too, triton_d
     points, table = make_inputs(SMALL, points=200)
     weights = torch.randn(len(points), SMALL.channels, generator=torch.Generator().manual_seed(4))
     results = []
-    for backend, device, dtype in (("torch", "cpu", torch.float64), ("triton", triton_device, torch.float32)):
+    for backend, device, dtype in rivals(triton_device):
         leaves = table.to(device, dtype).requires_grad_(), weights.to(device, dtype).requires_grad_()
         where = points.to(device, dtype).requires_grad_(points_too)
         slope = hash_encode_gradient(where, leaves[0], leaves[1], SMALL, backend=backend)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from test_interpolate import HEIGHT, WIDTH, scene, small_problem
+from triton_case import rivals
 
 from sv3dgen.kernels.interpolate import barycentrics, interpolate
 from sv3dgen.kernels.rasterize import clip_positions
@@ -16,7 +17,7 @@ def test_triton_equals_the_reference_in_value_and_gradient(channels, triton_devi
     weight_gradient = torch.randn(len(face), 3, generator=generator)
     value_gradient = torch.randn(len(face), channels, generator=generator)
     results = []
-    for backend, device, dtype in (("torch", "cpu", torch.float64), ("triton", triton_device, torch.float32)):
+    for backend, device, dtype in rivals(triton_device):
         clip = clip_positions(cameras, vertices.float()).to(device, dtype).requires_grad_()
         leaf = attributes.to(device, dtype).requires_grad_()
         triangles, where, v, r, c = (tensor.to(device) for tensor in (faces, face, view, row, col))

@@ -19,7 +19,7 @@ def cameras(views, width_px, height_px):
     return look_at_origin(elevation, azimuth, distance=2.0, size_px=width_px).resized(width_px, height_px)
 
 
-def flat(xy_px, size_px, z=0.0):
+def flat(xy_px, size_px, z: float | torch.Tensor = 0.0):
     """Clip positions of points given in pixels of a square frame, without perspective."""
     xy_px = torch.as_tensor(xy_px, dtype=torch.float32)
     ndc = 2 * xy_px / size_px - 1

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from test_ray_marching import make_packed, make_rays
+from triton_case import rivals
 
 from sv3dgen.kernels.ray_marching import accumulate, march, prune, render_weights
 
@@ -40,7 +41,7 @@ def test_triton_composites_like_the_reference(channels, triton_device):
     density[:20] *= 1e-4  # where 1 - exp(-x) would cancel
     values = values.repeat(1, 3)[:, :channels]
     results = []
-    for backend, device, dtype in (("torch", "cpu", torch.float64), ("triton", triton_device, torch.float32)):
+    for backend, device, dtype in rivals(triton_device):
         inputs = density.to(device, dtype).requires_grad_(), values.to(device, dtype).requires_grad_()
         ends = offsets.to(device)
         weights = render_weights(inputs[0], delta.to(device, dtype), ends, backend=backend)
