@@ -63,9 +63,8 @@ def examine() -> dict[str, Any]:
         },
         "devices": devices,
         "operations": {
-            device["type"]: [operation._asdict() for operation in available(device["type"])]
-            for device in devices
-            if device["used"]
+            name: [operation._asdict() for operation in available(name)]
+            for name in dict.fromkeys(device["type"].partition(":")[0] for device in devices)
         },
         "extras": [{**asdict(extra), "version": installed(extra), "used": is_used(extra)} for extra in EXTRAS],
         "ffmpeg": ffmpeg(),
@@ -145,8 +144,9 @@ def report(facts: dict[str, Any]) -> str:
     for device in facts["devices"]:
         unused = "" if device["used"] else "; for SV3D only: the 3D stages run on the CPU for now"
         lines.append(f"  {device['type']:<8} {device['name']}, {_size(device['memory_gib'])}{unused}")
+    used = {device["type"].partition(":")[0] for device in facts["devices"] if device["used"]}
     for device, operations in facts["operations"].items():
-        lines += ["", f"Operations on {device}"]
+        lines += ["", f"Operations on {device}" + ("" if device in used else " (no stage of a run asks for them yet)")]
         lines += [f"  {o['operation']:<20} {o['backend']:<7} {o['why']}" for o in operations]
     lines += ["", "Optional packages (never needed)"]
     for extra in facts["extras"]:

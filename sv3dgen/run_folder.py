@@ -24,7 +24,7 @@ from sv3dgen.errors import InputError
 from sv3dgen.kernels.backend import available
 
 CARD = "run.json"
-PACKAGES = ("torch", "lightning", "numpy", "numba", "hydra-core", "trimesh", "xatlas", "fast-simplification")
+PACKAGES = ("torch", "lightning", "numpy", "numba", "triton", "hydra-core", "trimesh", "xatlas", "fast-simplification")
 _HYDRAS = {".hydra", "run.log"}
 _HYDRAS_INNER = {"config.yaml", "hydra.yaml", "overrides.yaml"}
 _WITHOUT_WORK = _HYDRAS | {CARD, "views"}  # the last a copy of what was given

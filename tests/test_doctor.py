@@ -44,8 +44,10 @@ def test_no_gpu_is_said_to_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
     facts = examine()
     assert [device["used"] for device in facts["devices"]][::-1] == [True] + [False] * (len(facts["devices"]) - 1)
-    assert list(facts["operations"]) == ["cpu"]
-    assert "A GPU, 8.0 GiB; for SV3D only: the 3D stages run on the CPU for now" in report(facts)
+    assert list(facts["operations"])[0] == "cuda" and list(facts["operations"])[-1] == "cpu"
+    text = report(facts)
+    assert "A GPU, 8.0 GiB; for SV3D only: the 3D stages run on the CPU for now" in text
+    assert "Operations on cuda (no stage of a run asks for them yet)" in text and "Operations on cpu\n" in text
 
 
 def test_examination_changes_nothing() -> None:

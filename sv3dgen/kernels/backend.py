@@ -13,7 +13,8 @@ from sv3dgen.errors import InputError
 
 Backend = Literal["auto", "torch", "numba", "triton"]
 
-# Operation -> implementations that exist.
+# Operation -> implementations that exist. Those without a triton version are a few whole-tensor operations in the
+# reference, without loops or scattered gradients that would need one: a GPU runs them as they are.
 IMPLEMENTATIONS: dict[str, tuple[str, ...]] = {
     "hash_grid": ("torch", "numba", "triton"),
     "ray_marching": ("torch", "numba", "triton"),
@@ -86,11 +87,11 @@ def _automatic(operation: str, device_type: str) -> tuple[str, str]:
     if device_type != "cuda":
         return "torch", f"the tensors are on {device_type}, which triton does not compile for"
     if "triton" not in present:
-        return "torch", "whole-tensor operations, which are fast on a GPU as they are"
+        return "torch", "whole-tensor operations, which run on a GPU as they are"
     obstacle = _obstacle("triton", device_type)
     if obstacle is not None:
         return "torch", obstacle
-    return "triton", "compiled for this GPU at the first call"
+    return "triton", "compiled for this GPU at the first call; tested in Triton's interpreter only so far"
 
 
 @cache

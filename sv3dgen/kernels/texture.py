@@ -32,8 +32,8 @@ class MipPyramid:
         return self.texels[first : first + height * width].reshape(height, width, 3).movedim(2, 0)
 
 
-def build_pyramid(textures: tuple[Float[Tensor, "3 _ _"], ...]) -> MipPyramid:
-    """Halve linear-light textures, by averaging areas, until one texel is left."""
+def build_pyramid(textures: tuple[Float[Tensor, "3 _ _"], ...], device: torch.device | str = "cpu") -> MipPyramid:
+    """Halve linear-light textures on `device`, by averaging areas, until one texel is left."""
     texels: list[Tensor] = []
     rows: list[list[list[int]]] = []
     total = 0
@@ -50,7 +50,8 @@ def build_pyramid(textures: tuple[Float[Tensor, "3 _ _"], ...]) -> MipPyramid:
         rows.append(shapes)
     deepest = max((len(shapes) for shapes in rows), default=1)
     padded = [shapes + shapes[-1:] * (deepest - len(shapes)) for shapes in rows] or [[[0, 1, 1]]]
-    return MipPyramid(torch.cat(texels) if texels else torch.zeros(1, 3), torch.tensor(padded))
+    held = torch.cat(texels).to(device) if texels else torch.zeros(1, 3, device=device)
+    return MipPyramid(held, torch.tensor(padded, device=device))
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def _shade_reference(
         if texture >= 0:
             color[chosen] = _trilinear_reference(look.pyramid, texture, uv[chosen], levels[face[chosen]])
     light = (weights * look.vertex_light[faces[face]]).sum(1, keepdim=True)
-    frame = torch.zeros(height, width, 4)
+    frame = clip.new_zeros(height, width, 4)
     frame[row, col] = torch.cat([color * light, torch.ones_like(light)], 1)
     cells = frame.reshape(height // supersample, supersample, width // supersample, supersample, 4)
     return cells.mean(dim=(1, 3))
@@ -150,7 +151,7 @@ def perspective_weights(corners: Float[Tensor, "samples 3 4"], ndc: Float[Tensor
 
 def _trilinear_reference(pyramid: MipPyramid, texture: int, uv: Tensor, levels: Tensor) -> Tensor:
     deepest = pyramid.shapes.shape[1] - 1
-    color = torch.zeros(len(uv), 3)
+    color = uv.new_zeros(len(uv), 3)
     for level in range(deepest + 1):
         share = (1 - (levels - level).abs()).clamp_min(0)
         picture = pyramid.level(texture, level)

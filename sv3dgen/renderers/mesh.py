@@ -91,7 +91,7 @@ class MeshRasterizer(Renderer):
             covered &= asked
         view, row, col = covered.nonzero(as_tuple=True)
         if self.training and self.shade_fraction < 1:
-            picked = torch.rand(len(view)) < self.shade_fraction
+            picked = torch.rand(len(view), device=view.device) < self.shade_fraction
             view, row, col = view[picked], row[picked], col[picked]
         return view, row, col
 

@@ -47,21 +47,21 @@ def render_batches(
 
 def appearance(mesh: TexturedMesh, irradiance: Float[Tensor, " vertices"] | None = None) -> Appearance:
     """A mesh's colours in linear light, with grey where it has none."""
-    num_faces = len(mesh.faces)
+    num_faces, device = len(mesh.faces), mesh.vertices.device
     colors = mesh.vertex_colors
     if colors is None:
         colors = torch.full_like(mesh.vertices, DEFAULT_COLOR)
-    uv, uv_faces = torch.zeros(1, 2), torch.zeros_like(mesh.faces)
-    face_texture = torch.full((num_faces,), -1, dtype=torch.int64)
+    uv, uv_faces = torch.zeros(1, 2, device=device), torch.zeros_like(mesh.faces)
+    face_texture = torch.full((num_faces,), -1, dtype=torch.int64, device=device)
     if mesh.uv is not None and mesh.uv_faces is not None and mesh.face_texture is not None:
         uv, uv_faces, face_texture = mesh.uv, mesh.uv_faces, mesh.face_texture
     return Appearance(
         uv=uv,
         uv_faces=uv_faces,
         face_texture=face_texture,
-        pyramid=build_pyramid(tuple(srgb_to_linear(texture) for texture in mesh.textures)),
+        pyramid=build_pyramid(tuple(srgb_to_linear(texture) for texture in mesh.textures), device=device),
         vertex_colors=srgb_to_linear(colors),
-        vertex_light=torch.ones(len(mesh.vertices)) if irradiance is None else irradiance,
+        vertex_light=torch.ones(len(mesh.vertices), device=device) if irradiance is None else irradiance,
     )
 
 

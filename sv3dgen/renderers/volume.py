@@ -68,7 +68,9 @@ class Volume(Renderer):
         if not self.warm or step % self.update_every:
             return
         cells = self.hull.nonzero()
-        points = (cells + torch.rand(cells.shape)) * (2 * self.radius / self.resolution) - self.radius
+        points = (cells + torch.rand(cells.shape, device=cells.device)) * (
+            2 * self.radius / self.resolution
+        ) - self.radius
         density = geometry(points).density
         fading = 0.95 * self.cell_density[self.hull]  # a cell is forgotten slowly, one sample may miss what is in it
         self.cell_density[self.hull] = torch.maximum(fading, density)
@@ -152,14 +154,15 @@ class Volume(Renderer):
 
     def march(self, origins: Tensor, directions: Tensor) -> RaySamples:
         """Samples in occupied cells; shifted by a random part of a step per ray while training."""
-        jitter = torch.rand(len(origins)) if self.training else torch.full((len(origins),), 0.5)
+        rays, device = len(origins), origins.device
+        jitter = torch.rand(rays, device=device) if self.training else torch.full((rays,), 0.5, device=device)
         return march(origins, directions, self.occupied, self.aabb, step_size=self.step_size, jitter=jitter)
 
     @torch.no_grad()
     def median_depth(self, geometry: Field, cameras: Cameras) -> Float[Tensor, "views height width"]:
         """Distance along each ray to where it has lost half its light; infinite where it never does."""
         origins, directions = cameras.rays()
-        depth = torch.full(directions.shape[:-1], torch.inf)
+        depth = torch.full(directions.shape[:-1], torch.inf, device=directions.device)
         flat = depth.view(-1)
         for first in range(0, flat.numel(), self.rays_per_chunk):
             chunk = slice(first, first + self.rays_per_chunk)
@@ -170,5 +173,5 @@ class Volume(Renderer):
             before = torch.cat([optical.new_zeros(1), optical])[samples.offsets[:-1]]
             passed = optical - before[rays] >= 0.6931471805599453  # ln 2: half the light is gone
             crossing = torch.where(passed, samples.t, torch.inf)
-            flat[chunk] = torch.full((len(o),), torch.inf).scatter_reduce(0, rays.long(), crossing, "amin")
+            flat[chunk] = flat[chunk].scatter_reduce(0, rays.long(), crossing, "amin")
         return depth
