@@ -18,14 +18,15 @@ def matrix_flops(device: torch.device | str = "cpu", dtype: torch.dtype = torch.
     for side in _CPU_SIDES if device.type == "cpu" else _GPU_SIDES:
         first, second = (torch.ones(side, side, dtype=dtype, device=device) for _ in range(2))
         for _ in range(_REPEATS):
-            _wait_for(device)
+            wait_for(device)
             started = perf_counter()
             first @ second
-            _wait_for(device)
+            wait_for(device)
             fastest = max(fastest, 2 * side**3 / (perf_counter() - started))
     return fastest
 
 
-def _wait_for(device: torch.device) -> None:
+def wait_for(device: torch.device) -> None:
+    """Let a GPU finish what it was given; on the CPU everything is done when a call returns."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -10,9 +10,10 @@ import torch
 import trimesh
 
 from sv3dgen.bench import __main__ as command
-from sv3dgen.bench import objects, stages
+from sv3dgen.bench import kernels, objects, stages
+from sv3dgen.bench.copy_speed import copy_speed
 from sv3dgen.bench.instruments import KERNELS, OTHER_PARTS, instrumented
-from sv3dgen.bench.kernels import bumpy_sphere
+from sv3dgen.bench.kernel_cases import Case, bumpy_sphere
 from sv3dgen.bench.machine import describe
 from sv3dgen.bench.replay import Recorder, slowdown
 from sv3dgen.bench.timing import take_turns
@@ -169,6 +170,30 @@ def test_the_benchmark_sphere_is_closed():
     assert is_closed(sphere)
     solid = trimesh.Trimesh(sphere.vertices.numpy(), sphere.faces.numpy(), process=False)
     assert solid.volume == pytest.approx(4 / 3 * math.pi * 0.4**3, rel=0.1)  # outward
+
+
+def test_kernels_are_timed_beside_plain_torch_and_a_copy(monkeypatch, capsys):
+    def encode_nothing(backend: str) -> None:
+        sleep(0.02 if backend == "torch" else 0.01)
+
+    monkeypatch.setattr(
+        kernels, "cases", lambda device: [Case("hash_grid", "encode nothing", encode_nothing, 5_000_000)]
+    )
+    monkeypatch.setattr(kernels, "copy_speed", lambda device: 1e9)  # 5 ms
+    assert command.main(["kernels", "--budget-s", "0", "--device", "cpu", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    (row,) = report["cases"]
+    assert set(row) == {"operation", "case", "bytes", "numba", "torch", "roofline", "ratio"}  # triton's interpreter: no
+    assert 1.1 < row["ratio"] < 10 and row["roofline"]["torch"] == pytest.approx(5 / row["torch"]["median_ms"])
+    assert 0 < row["roofline"]["torch"] < row["roofline"]["numba"] <= 0.5
+    assert command.main(["kernels", "--budget-s", "0", "--device", "cpu"]) == 0
+    assert "encode nothing" in capsys.readouterr().out
+    assert command.main(["kernels", "--device", "cuda:99"]) == 2
+
+
+def test_a_copy_moves_some_bytes(monkeypatch):
+    monkeypatch.setattr("sv3dgen.bench.copy_speed.CPU_BYTES", 1 << 20)
+    assert copy_speed("cpu") > 1e6
 
 
 def test_processes_are_measured_and_their_failures_told(tmp_path):

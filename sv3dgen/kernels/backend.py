@@ -13,8 +13,8 @@ from sv3dgen.errors import InputError
 
 Backend = Literal["auto", "torch", "numba", "triton"]
 
-# Operation -> implementations that exist. Those without a triton version are a few whole-tensor operations in the
-# reference, without loops or scattered gradients that would need one: a GPU runs them as they are.
+# Operation -> implementations that exist. The reference of those without a triton version is a few operations on whole
+# tensors, each of which a GPU runs with all it has.
 IMPLEMENTATIONS: dict[str, tuple[str, ...]] = {
     "hash_grid": ("torch", "numba", "triton"),
     "ray_marching": ("torch", "numba", "triton"),
