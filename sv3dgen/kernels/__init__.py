@@ -1,1 +1,1 @@
-"""The few hot loops, one file an operation: torch reference, numba (CPU), later triton (GPU)."""
+"""The few hot loops, one file an operation: torch reference, numba (CPU), triton (GPU)."""
