@@ -24,6 +24,7 @@ def triton_is(monkeypatch):
     def make(present: bool, interpreted: bool = False) -> None:
         monkeypatch.setattr(backend, "find_spec", lambda name: object() if present else None)
         monkeypatch.setenv("TRITON_INTERPRET", "1" if interpreted else "0")
+        monkeypatch.setattr(backend, "_missing_for_triton", lambda: None)
         forget()
 
     def forget() -> None:
@@ -71,6 +72,25 @@ def test_what_cannot_be_had_is_named(triton_is):
         resolve("hash_grid", "triton", "cuda")
     with pytest.raises(ValueError, match="kernels.hash_gird: no such operation, expected one of hash_grid"):
         set_backend("hash_gird", "torch")
+
+
+def test_triton_needs_a_compiler_and_headers_on_a_gpu(triton_is, monkeypatch, tmp_path):
+    missing = backend._missing_for_triton
+    triton_is(True)
+    monkeypatch.setattr(backend, "_missing_for_triton", missing)
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr(backend.shutil, "which", lambda name: None)
+    assert resolve("hash_grid", "auto", "cuda") == "torch"
+    with pytest.raises(ValueError, match="C compiler"):
+        resolve("hash_grid", "triton", "cuda")
+    monkeypatch.setattr(backend.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(backend.sysconfig, "get_paths", lambda: {"include": str(tmp_path)})
+    assert runs_on("hash_grid", "cuda") == ("torch",)
+    with pytest.raises(ValueError, match="Python.h"):
+        backend._explicit.cache_clear()
+        resolve("hash_grid", "triton", "cuda")
+    (tmp_path / "Python.h").touch()
+    assert resolve("hash_grid", "triton", "cuda") == "triton"
 
 
 def test_what_runs_here(triton_is):

@@ -5,8 +5,11 @@ Every operation has one file beside this one. A kernel asks `resolve` with its o
 """
 
 import os
+import shutil
+import sysconfig
 from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 from sv3dgen.errors import InputError
@@ -114,6 +117,17 @@ def _obstacle(backend: str, device_type: str) -> str | None:
             return "triton runs on GPU tensors only, these are on cpu"
         if device_type not in ("cpu", "cuda"):
             return f"triton does not compile for {device_type}"
+        if device_type == "cuda":
+            return _missing_for_triton()
+    return None
+
+
+def _missing_for_triton() -> str | None:
+    """What Triton lacks: at its first start it builds the module through which kernels reach the driver."""
+    if not (os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")):
+        return "triton needs a C compiler at its first start (gcc, clang or $CC), and there is none"
+    if not Path(sysconfig.get_paths()["include"], "Python.h").is_file():
+        return "triton needs Python's C headers at its first start, and Python.h is not there"
     return None
 
 

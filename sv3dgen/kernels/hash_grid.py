@@ -5,6 +5,7 @@ into its share of the table is stored densely, a finer one shares entries throug
 """
 
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 
@@ -119,6 +120,7 @@ def level_rows(spec: HashGridSpec) -> list[tuple[int, ...]]:
     return rows
 
 
+@cache
 def _sweeps(backend: str) -> ModuleType:
     """The module with the compiled sweeps, loaded only where it is used."""
     return import_module(f"sv3dgen.kernels.hash_grid_{backend}")

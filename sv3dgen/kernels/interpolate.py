@@ -4,6 +4,7 @@ Both work on flat lists of pixels, since only a part of the pixels is shaded. Di
 point `interpolate(vertices)` moves along the pixel's ray, for the coordinates make it project to the pixel centre.
 """
 
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 from typing import no_type_check  # a run-time checker's wrapper around a kernel could not be compiled
@@ -63,6 +64,7 @@ def interpolate(
     return values.to(attributes.dtype)
 
 
+@cache
 def _triton() -> ModuleType:
     """The module with the Triton versions; triton is loaded only where it is used."""
     return import_module("sv3dgen.kernels.interpolate_triton")

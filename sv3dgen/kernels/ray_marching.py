@@ -6,6 +6,7 @@ product of 1 - alpha_j over the samples before i, and the weight of a sample is 
 """
 
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 
@@ -113,6 +114,7 @@ def prune(
     return _compiled(chosen).prune(density, delta, offsets, min_transmittance, min_alpha)
 
 
+@cache
 def _compiled(backend: str) -> ModuleType:
     """The module of a compiled version, loaded only where it is used."""
     return import_module(f"sv3dgen.kernels.ray_marching_{backend}")
