@@ -11,7 +11,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from sv3dgen.kernels.triton_launch import blocks, launch
+from sv3dgen.kernels.triton_launch import blocks, launch, power_of_two
 
 PIXELS = 128
 SMALLEST_SUM = tl.constexpr(1e-30)  # as in `interpolate`; a kernel can read no other globals
@@ -72,7 +72,7 @@ def _launch_interpolation(
     kernel, attributes: Tensor, faces: Tensor, face_index: Tensor, barycentric: Tensor, values: Tensor
 ) -> None:
     channels = attributes.shape[1]
-    width = triton.next_power_of_2(channels)
+    width = power_of_two(channels)
     rows = max(1, 1024 // width)  # 8 values to a lane
     tensors = attributes, faces, face_index, barycentric, values
     launch(kernel, (blocks(len(face_index), rows),), *tensors, len(face_index), channels, ROWS=rows, WIDTH=width)

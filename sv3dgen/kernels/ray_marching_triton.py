@@ -11,7 +11,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from sv3dgen.kernels.triton_launch import launch
+from sv3dgen.kernels.triton_launch import launch, power_of_two
 
 PLACES = 128  # on a ray that marching looks at at once
 SAMPLES = 32  # of a ray that compositing takes at once
@@ -65,7 +65,7 @@ def accumulate(weights: Tensor, values: Tensor, offsets: Tensor) -> Tensor:
     """Weighted sums along the rays."""
     channels = values.shape[1]
     sums = torch.empty(len(offsets) - 1, channels, device=values.device)
-    _launch(_accumulate_kernel, offsets, weights, values, sums, channels, WIDTH=triton.next_power_of_2(channels))
+    _launch(_accumulate_kernel, offsets, weights, values, sums, channels, WIDTH=power_of_two(channels))
     return sums
 
 
@@ -75,7 +75,7 @@ def accumulate_backward(weights: Tensor, values: Tensor, offsets: Tensor, grad: 
     grad_weights = torch.empty(len(weights), device=values.device)
     grad_values = torch.empty(values.shape, device=values.device)
     samples = weights, values, grad, grad_weights, grad_values
-    width = triton.next_power_of_2(channels)
+    width = power_of_two(channels)
     _launch(_accumulate_backward_kernel, offsets, *samples, channels, WIDTH=width)
     return grad_weights, grad_values
 

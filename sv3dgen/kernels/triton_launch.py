@@ -21,3 +21,8 @@ def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **options: Any) 
 def blocks(count: int, size: int) -> int:
     """How many programs of `size` items each take `count` items."""
     return -(-count // size)
+
+
+def power_of_two(count: int) -> int:
+    """The least power of two that is not below `count`, which is at least 1: the sizes that Triton's blocks have."""
+    return 1 << (count - 1).bit_length()
