@@ -24,7 +24,7 @@ _GEOMETRY: dict[str, dict[str, str]] = {
     "sv3d-2024": {"chamfer_vertices": "CD", "iou_32": "IoU"},
     "surface": {"chamfer": "CD", "iou_64": "IoU"},
 }
-_COLOUR = {"lpips": "LPIPS", "psnr": "PSNR", "ssim": "SSIM", "mse": "MSE"}
+_COLOUR = {"lpips": "LPIPS", "psnr": "PSNR", "ssim": "SSIM", "mse": "MSE", "clip_s": "CLIP-S"}
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class Truth:
     views: Path | None = None
     protocol: Protocol = "sv3d-2024"
     lpips: bool = False
+    clip: str | None = None
+    size_px: int = 256  # of pictures drawn of both meshes
 
 
 def scores_of_run(run: AblationRun, truth: Truth) -> tuple[dict[str, float], list[str]]:
@@ -57,9 +59,17 @@ def _geometry(run: AblationRun, truth: Truth) -> dict[str, float]:
     mesh, true_mesh = run.folder / MESH, truth.meshes / f"{run.name}.glb"
     if not true_mesh.is_file():
         raise InputError(f"no {true_mesh}")
-    by = {"protocol": truth.protocol, "truth": _digest(true_mesh), "mesh": _digest(mesh)}
-    report = _kept(run.folder, by, lambda: evaluate(mesh, true_mesh, protocol=truth.protocol))
-    return _columns(report, _GEOMETRY[truth.protocol])
+    # Without true views, both meshes are drawn on the paper's dynamic orbit.
+    orbit = "dynamic" if truth.views is None and true_views(run, truth) is None else None
+    by = {"protocol": truth.protocol, "truth": _digest(true_mesh), "mesh": _digest(mesh), "orbit": orbit}
+    drawing = {"lpips": truth.lpips, "clip": truth.clip, "size_px": truth.size_px} if orbit else {}
+    report = _kept(
+        run.folder,
+        by | drawing,
+        lambda: evaluate(mesh, true_mesh, protocol=truth.protocol, orbit=orbit, **drawing),
+    )
+    drawn = {f"orbit_{name}": column for name, column in _COLOUR.items()} if orbit else {}
+    return _columns(report, _GEOMETRY[truth.protocol] | drawn)
 
 
 def _colour(run: AblationRun, truth: Truth) -> dict[str, float]:
@@ -73,6 +83,7 @@ def _colour(run: AblationRun, truth: Truth) -> dict[str, float]:
         "protocol": "appearance",
         "split": split,
         "lpips": truth.lpips,
+        "clip": truth.clip,
         "truth": _digest(*_cameras(views), *pictures),
         "mesh": _digest(mesh, *([] if light is None else [light])),
     }
@@ -80,8 +91,10 @@ def _colour(run: AblationRun, truth: Truth) -> dict[str, float]:
     def compute() -> dict[str, Any]:
         from sv3dgen.mesh_files import read_mesh  # imports torch, which takes seconds
         from sv3dgen.metrics.appearance import appearance_scores
+        from sv3dgen.metrics.pictures import learned_metrics
 
-        return appearance_scores(read_mesh(mesh), views, split=split, light=light, lpips=truth.lpips)
+        learned = learned_metrics(truth.lpips, truth.clip, all_at_hand=False)
+        return appearance_scores(read_mesh(mesh), views, learned, split=split, light=light)
 
     return _columns(_kept(run.folder, by, compute), _COLOUR)
 

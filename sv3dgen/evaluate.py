@@ -17,7 +17,7 @@ from sv3dgen.command import exit_status
 from sv3dgen.errors import InputError
 
 if TYPE_CHECKING:
-    from sv3dgen.metrics.pictures import Learned
+    pass
 
 Protocol = Literal["surface", "sv3d-2024"]
 Report = dict[str, Any]  # numbers, truth values and words, by name
@@ -96,12 +96,13 @@ def evaluate(
             raise InputError(f"{path}: no such file or folder")
     light = light if light is not None else light_beside(pred)
     from sv3dgen.mesh_files import read_mesh  # imports torch, which takes seconds
+    from sv3dgen.metrics.pictures import learned_metrics
     from sv3dgen.metrics.protocols import aligned, surface_protocol, sv3d_2024_frame, sv3d_2024_protocol
     from sv3dgen.orbits import orbit_by_name
 
     path = None if orbit is None else orbit_by_name(orbit, elevation_deg=elevation_deg, seed=seed)
-    of_views = None if views is None else _learned(lpips, clip, all_at_hand=False)
-    of_orbit = None if orbit is None else _learned(lpips, clip, all_at_hand=True)
+    of_views = None if views is None else learned_metrics(lpips, clip, all_at_hand=False)
+    of_orbit = None if orbit is None else learned_metrics(lpips, clip, all_at_hand=True)
     prediction, truth = read_mesh(pred), read_mesh(gt)
     report: Report = {"protocol": protocol}
     if protocol == "surface":
@@ -126,20 +127,6 @@ def evaluate(
         report |= {f"orbit_{name}": value for name, value in scores.items()}
     _refuse_nan(pred, report)
     return report
-
-
-def _learned(lpips: bool, clip: str | None, *, all_at_hand: bool) -> "Learned":
-    """The metrics that need weights: those asked for, or all whose weights are on this machine."""
-    from sv3dgen.lpips import is_at_hand, load_lpips
-    from sv3dgen.metrics.clip_similarity import load_clip
-    from sv3dgen.metrics.pictures import Learned
-
-    distance = None
-    if lpips or (all_at_hand and is_at_hand("vgg")):
-        distance = load_lpips("vgg") or "its weights cannot be had, see the log"
-    elif all_at_hand:
-        distance = "its weights are not on this machine; --lpips fetches them"
-    return Learned(distance, load_clip(clip) if clip is not None or all_at_hand else None)
 
 
 def light_beside(mesh: Path) -> Path | None:

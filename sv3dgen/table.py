@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 raise InputError(f"{folder}: no such folder, expected one with {what} for the name of each object")
         text, remarks = table(
             options.runs,
-            Truth(options.meshes, options.views, options.protocol, options.lpips),
+            Truth(options.meshes, options.views, options.protocol, options.lpips, options.clip, options.size_px),
             options.format,
         )
         if remarks:
@@ -82,7 +82,8 @@ def table(folders: Sequence[Path], truth: Truth, style: str = "markdown") -> tup
 def _legend(truth: Truth, *, beside: bool) -> list[str]:
     legend = [
         "ours: mean over objects ± standard deviation over seeds; CD and IoU by protocol "
-        f"{truth.protocol} (python -m sv3dgen.evaluate), colour over white against the given views"
+        f"{truth.protocol} (python -m sv3dgen.evaluate), colour over white against true views, or where there are "
+        "none against the true mesh on a dynamic orbit"
     ]
     if beside:
         published = json.loads(PAPER_TABLES.read_text(encoding="utf-8"))
@@ -100,6 +101,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--protocol", choices=("sv3d-2024", "surface"), default="sv3d-2024", help="of CD and IoU")
     parser.add_argument("--lpips", action="store_true", help="LPIPS too (slow on a CPU; its weights are fetched once)")
+    parser.add_argument("--clip", help="CLIP-S with this model: a folder, or a name in the hub's cache")
+    parser.add_argument("--size-px", type=int, default=256, help="of pictures drawn where there are no true views")
     parser.add_argument("--format", choices=("markdown", "csv", "latex"), default="markdown")
     parser.add_argument("--out", type=Path, help="file to write to instead of the console")
     return parser

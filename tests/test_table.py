@@ -87,7 +87,7 @@ def test_a_setting_that_only_some_runs_give_is_the_default_of_the_others(tmp_pat
 
 
 def test_the_whole_table(sweep, truth, capsys):
-    assert main([str(sweep), "--meshes", str(truth)]) == 0
+    assert main([str(sweep), "--size-px", "32", "--meshes", str(truth)]) == 0
     told = capsys.readouterr()
     table = [[text.strip() for text in line.split("|")[1:-1]] for line in told.out.splitlines() if line[:1] == "|"]
     head, _, none, paper_none, soft, paper_soft, *rest = table
@@ -104,22 +104,22 @@ def test_the_whole_table(sweep, truth, capsys):
 
 
 def test_scores_are_kept_until_what_they_are_of_changes(sweep, truth, capsys, monkeypatch):
-    main([str(sweep), "--meshes", str(truth)])
+    main([str(sweep), "--size-px", "32", "--meshes", str(truth)])
     assert capsys.readouterr().err.count("scoring ") == 6
     first = (sweep / "0" / "scores.json").read_bytes()
-    main([str(sweep), "--meshes", str(truth)])
+    main([str(sweep), "--size-px", "32", "--meshes", str(truth)])
     assert "scoring" not in capsys.readouterr().err and (sweep / "0" / "scores.json").read_bytes() == first
     trimesh.creation.box((1.0, 0.8, 0.9)).export(sweep / "0" / "mesh" / "mesh.glb")
-    main([str(sweep), "--meshes", str(truth)])
+    main([str(sweep), "--size-px", "32", "--meshes", str(truth)])
     assert capsys.readouterr().err == f"scoring {sweep / '0'} (sv3d-2024)\n"
     trimesh.creation.box((1.0, 0.8, 0.5)).export(truth / "bus.glb")
-    main([str(sweep), "--meshes", str(truth)])
+    main([str(sweep), "--size-px", "32", "--meshes", str(truth)])
     assert capsys.readouterr().err.count("scoring") == 3
     (sweep / "0" / "scores.json").write_text("{damaged")
-    main([str(sweep), "--meshes", str(truth)])
+    main([str(sweep), "--size-px", "32", "--meshes", str(truth)])
     assert capsys.readouterr().err.count("scoring") == 1
     monkeypatch.setattr(ablation_scores, "VERSION", 2)
-    main([str(sweep), "--meshes", str(truth), "--protocol", "sv3d-2024"])
+    main([str(sweep), "--size-px", "32", "--meshes", str(truth), "--protocol", "sv3d-2024"])
     assert capsys.readouterr().err.count("scoring") == 6
 
 
@@ -145,7 +145,7 @@ def test_what_can_not_be_scored_is_told_and_the_rest_counts(sweep, truth, capsys
     (truth / "bus.glb").unlink()
     (sweep / "1" / "mesh" / "mesh.glb").write_bytes(b"glTF, cut off")
     (sweep / "4" / "run.json").write_text("{")
-    assert main([str(sweep), "--meshes", str(truth)]) == 0
+    assert main([str(sweep), "--size-px", "32", "--meshes", str(truth)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert any(line.startswith("| none | ours, sv3d-2024 | 1 of 4 |") for line in lines)
     assert any(line.startswith("| soft | ours, sv3d-2024 | 0 of 4 | - | - |") for line in lines)
@@ -186,10 +186,10 @@ def test_what_the_user_has_to_mend_is_one_line(tmp_path, monkeypatch, capsys, co
 
 
 def test_a_file_holds_the_table_alone_where_its_format_has_no_place_for_notes(sweep, truth, tmp_path, capsys):
-    main([str(sweep), "--meshes", str(truth), "--format", "csv", "--out", str(tmp_path / "out" / "table.csv")])
+    main([str(sweep), "--size-px", "32", "--meshes", str(truth), "--format", "csv", "--out", str(tmp_path / "out" / "table.csv")])
     told = capsys.readouterr()
     assert not told.out and "failed: mug: no surface" in told.err
     lines = (tmp_path / "out" / "table.csv").read_text().splitlines()
     assert lines[0].startswith("guidance/sds,numbers,runs,LPIPS,LPIPS spread") and len(lines) == 1 + 2 + 4
-    main([str(sweep), "--meshes", str(truth), "--format", "latex", "--out", str(tmp_path / "table.tex")])
+    main([str(sweep), "--size-px", "32", "--meshes", str(truth), "--format", "latex", "--out", str(tmp_path / "table.tex")])
     assert "failed: mug: no surface" in (tmp_path / "table.tex").read_text() and not capsys.readouterr().err

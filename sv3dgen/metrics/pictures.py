@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sv3dgen.lpips import Lpips
-from sv3dgen.metrics.clip_similarity import ClipSimilarity
+from sv3dgen.lpips import Lpips, is_at_hand, load_lpips
+from sv3dgen.metrics.clip_similarity import ClipSimilarity, load_clip
 from sv3dgen.metrics.image import mse, over_white, psnr, ssim
 from sv3dgen.metrics.orbits import MOST_PSNR
 
@@ -20,6 +20,16 @@ class Learned:
 
     lpips: Lpips | str | None = None
     clip: ClipSimilarity | str | None = None
+
+
+def learned_metrics(lpips: bool, clip: str | None, *, all_at_hand: bool) -> Learned:
+    """Those asked for, or all whose weights are on this machine. Only `lpips` itself may fetch anything."""
+    distance = None
+    if lpips or (all_at_hand and is_at_hand("vgg")):
+        distance = load_lpips("vgg") or "its weights cannot be had, see the log"
+    elif all_at_hand:
+        distance = "its weights are not on this machine; --lpips fetches them"
+    return Learned(distance, load_clip(clip) if clip is not None or all_at_hand else None)
 
 
 def picture_scores(
