@@ -32,6 +32,10 @@ class MeshNvs:
             self._model = KnownMesh(self.file, frames=SV3D_FRAMES, size_px=self.size_px)
         return self._model
 
+    def check(self) -> None:
+        """Raise InputError where the file is no mesh, for who asks for the model only after minutes."""
+        _ = self.model
+
     def orbit(self, recipe: OrbitRecipe | None, elevation_deg: float, seed: int) -> Orbit:
         """The orbit of a recipe; without one, the paper's reference."""
         return recipe_or_reference(recipe, self.model.abilities, elevation_deg, seed)

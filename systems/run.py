@@ -67,7 +67,9 @@ class Run:
             self.fine = instantiate(config.fine, _convert_="all")
         self.nvs: Sv3dNvs | MeshNvs | None = None
         if config.image is not None or self._needs_nvs():
-            self.nvs = instantiate(config.nvs, _convert_="all")
+            self.nvs = nvs = instantiate(config.nvs, _convert_="all")
+            if self._needs_nvs():  # which is asked for at the end of the fine stage
+                nvs.check()
         self.exporter: Exporter = instantiate(config.export, _convert_="all")
         # Once for all stages: a CSV logger empties its file when it is made.
         self.trainer: dict[str, Any] = instantiate(config.trainer, _target_="builtins.dict", _convert_="all")

@@ -12,10 +12,12 @@ from sv3dgen.errors import InputError
 from sv3dgen.nvs_interfaces import NVSAbilities
 from sv3dgen.orbits import Orbit, OrbitRecipe, SineOrbit, StaticOrbit
 from sv3dgen.progress import StageLine
+from sv3dgen.sv3d.checkpoint_contents import read_contents
+from sv3dgen.sv3d.config import SV3DConfig
 from sv3dgen.sv3d.guidance_scale import GuidanceShape
 from sv3dgen.sv3d.memory import MemoryPlan
 from sv3dgen.sv3d.model import SV3D
-from sv3dgen.sv3d.weights import weights_at_hand
+from sv3dgen.sv3d.weights import Variant, find_weights, is_on_hub, weights_at_hand
 from sv3dgen.views import PosedViews
 
 log = logging.getLogger(__name__)
@@ -55,19 +57,34 @@ class Sv3dNvs:
         self._model: SV3D | None = None
 
     @property
+    def wanted(self) -> Variant:
+        """Which weights to take where those of both variants are there."""
+        return "sv3d_u" if self.variant == "sv3d_u" else "sv3d_p"
+
+    @property
     def model(self) -> SV3D:
         """The model, loaded at the first call; InputError, naming file and key, where the weights are no good."""
         if self._model is None:
-            wanted = "sv3d_u" if self.variant == "sv3d_u" else "sv3d_p"
-            model = SV3D.from_pretrained(self.weights, variant=wanted, device=self.device, memory=self.memory)
-            if self.variant != "auto" and model.abilities.takes_poses != (self.variant == "sv3d_p"):
-                raise InputError(f"nvs={self.variant}: weights={self.weights} is not one; expected nvs=auto")
+            model = SV3D.from_pretrained(self.weights, variant=self.wanted, device=self.device, memory=self.memory)
+            self._check_variant(model.config)
             parameters = sum(parameter.numel() for parameter in model.unet.parameters())
             if self.device.type == "cpu" and parameters > SLOW_ON_CPU:
                 steps = self.steps or model.config.sampler.steps
                 log.warning("SV3D at full size on a CPU: each of its %d steps takes minutes", steps)
             self._model = model
         return self._model
+
+    def check(self) -> None:
+        """Raise InputError for weights that are not there or of no SV3D, for who asks for the model only after minutes.
+
+        Reads names and shapes alone; what is on the hub, or in its cache, is left for later.
+        """
+        if not is_on_hub(self.weights):
+            self._check_variant(read_contents(find_weights(self.weights, self.wanted)).config)
+
+    def _check_variant(self, config: SV3DConfig) -> None:
+        if self.variant != "auto" and config.unet.takes_poses != (self.variant == "sv3d_p"):
+            raise InputError(f"nvs={self.variant}: weights={self.weights} is not one; expected nvs=auto")
 
     def orbit(self, recipe: OrbitRecipe | None, elevation_deg: float, seed: int) -> Orbit:
         """The orbit of a recipe; without one, the paper's reference."""

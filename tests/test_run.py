@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 
 from sv3dgen.cameras import Cameras
 from sv3dgen.command_line import register_resolvers
+from sv3dgen.errors import InputError
 from sv3dgen.mesh_files import read_mesh
 from sv3dgen.normals.files import write_normals
 from sv3dgen.views import read_views
@@ -180,3 +181,10 @@ def test_score_distillation_in_a_run(views_folder, finished, tmp_path):
     changed = read_mesh(tmp_path / "run" / "mesh" / "mesh.glb").vertices
     before = read_mesh(finished / "mesh" / "mesh.glb").vertices
     assert changed.shape != before.shape or not torch.equal(changed, before)
+
+
+@pytest.mark.parametrize("nvs", [("nvs=mesh", "nvs.mesh=missing.glb"), ("weights=missing.safetensors",)])
+def test_a_model_that_is_not_there_is_told_before_the_first_step(views_folder, tmp_path, nvs):
+    with pytest.raises(InputError, match=r"missing\."):
+        Run(small(views_folder, *nvs, "guidance/sds=soft"), tmp_path)
+    Run(small(views_folder, *nvs), tmp_path)  # nobody asks for it
