@@ -29,6 +29,7 @@ from sv3dgen.run_folder import RunCard, versions
 from sv3dgen.sv3d.weights import find_weights, is_on_hub
 from sv3dgen.sweeps import is_sweep, sweep_folder
 from sv3dgen.views import PosedViews
+from systems.mesh_nvs import MeshNvs
 from systems.sv3d_nerf import Sv3dNerf
 from systems.sv3d_nvs import Sv3dNvs
 
@@ -104,7 +105,7 @@ class SharedStages:
 
 
 def obtain_views(
-    shared: SharedStages, config: DictConfig, nvs: Sv3dNvs, folder: Path, make: Callable[[], None]
+    shared: SharedStages, config: DictConfig, nvs: Sv3dNvs | MeshNvs, folder: Path, make: Callable[[], None]
 ) -> None:
     """Have `folder`, a run's views, hold what a model makes of a photo; `make` has the model make it there."""
     card = shared.card
@@ -133,7 +134,7 @@ def obtain_coarse(
     config: DictConfig,
     views: PosedViews,
     coarse: Sv3dNerf,
-    nvs: Sv3dNvs | None,
+    nvs: Sv3dNvs | MeshNvs | None,
     make: Callable[[], Mesh],
 ) -> Mesh:
     """Have the coarse stage's parts as they are after its last step, and its mesh, which `make` computes."""
@@ -162,7 +163,7 @@ def obtain_coarse(
     return found[0]
 
 
-def views_follow_from(config: DictConfig, nvs: Sv3dNvs) -> dict[str, Any]:
+def views_follow_from(config: DictConfig, nvs: Sv3dNvs | MeshNvs) -> dict[str, Any]:
     """All that decides what a model makes of the photo."""
     keys = ("seed", "matting", "foreground_ratio", "elevation_deg", "orbit")
     return {
@@ -174,7 +175,7 @@ def views_follow_from(config: DictConfig, nvs: Sv3dNvs) -> dict[str, Any]:
     }
 
 
-def coarse_follows_from(config: DictConfig, views: PosedViews, nvs: Sv3dNvs | None) -> dict[str, Any]:
+def coarse_follows_from(config: DictConfig, views: PosedViews, nvs: Sv3dNvs | MeshNvs | None) -> dict[str, Any]:
     """All that decides what the coarse stage leaves. `nvs` is the model that a guidance may ask, where one does."""
     trainer = {key: _plain(config.trainer[key]) for key in config.trainer if key != "logger"}
     return {
@@ -210,14 +211,20 @@ def digest_of_views(views: PosedViews) -> str:
     return found.hexdigest()
 
 
-def _model(config: DictConfig, nvs: Sv3dNvs) -> dict[str, Any]:
-    """Settings of the model, and which weights it has: by place, size and time where they lie on this machine."""
+def _model(config: DictConfig, nvs: Sv3dNvs | MeshNvs) -> dict[str, Any]:
+    """Settings of the model, and its weights or mesh: by place, size and time where they lie on this machine."""
+    if isinstance(nvs, MeshNvs):
+        return {"settings": _plain(config.nvs), "mesh": _stamp(nvs.file)}
     weights: list[Any] = [nvs.weights]
     if not is_on_hub(nvs.weights):
-        path = find_weights(nvs.weights, "sv3d_u" if nvs.variant == "sv3d_u" else "sv3d_p")
-        files = sorted(path.rglob("*.safetensors")) if path.is_dir() else [path]
-        weights = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+        path = find_weights(nvs.weights, nvs.wanted)
+        weights = [_stamp(file) for file in (sorted(path.rglob("*.safetensors")) if path.is_dir() else [path])]
     return {"settings": _plain(config.nvs), "device": str(nvs.device), "weights": weights}
+
+
+def _stamp(file: Path) -> tuple[str, int, int]:
+    found = file.stat()
+    return str(file.resolve()), found.st_size, found.st_mtime_ns
 
 
 @cache

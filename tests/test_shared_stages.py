@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+import trimesh
 from filelock import FileLock
 from omegaconf import OmegaConf
 from test_run import small
 
 from sv3dgen.run_folder import RunCard
 from sv3dgen.sv3d import embedded
+from systems.mesh_nvs import MeshNvs
 from systems.run import Run
 from systems.shared_stages import (
     SharedStages,
@@ -170,6 +172,21 @@ def test_a_photos_views_follow_from_its_content(tmp_path, views_folder):
     assert own != key(copy)
     changes = ({"seed": 1}, {"elevation_deg": 3.0}, {"foreground_ratio": 0.7}, {"nvs": {"steps": 3}})
     assert len({own, *(key(PHOTO, **change) for change in changes)}) == 1 + len(changes)
+
+
+def test_views_of_a_known_mesh_follow_from_its_file(tmp_path, views_folder):
+    file = tmp_path / "ball.glb"
+
+    def key(size_px: int = 64) -> str:
+        config = small(views_folder, "nvs=mesh", f"nvs.mesh={file}", f"nvs.size_px={size_px}")
+        config = OmegaConf.merge(config, {"image": str(PHOTO), "views": None})
+        return digest(views_follow_from(config, MeshNvs(mesh=str(file))))  # type: ignore[arg-type]
+
+    trimesh.creation.icosphere(1).export(file)
+    own = key()
+    assert own == key() and own != key(size_px=32)
+    trimesh.creation.icosphere(2).export(file)
+    assert own != key()
 
 
 def test_views_are_taken_with_what_is_to_be_told_of_them(tmp_path, views_folder):
