@@ -14,6 +14,7 @@ from sv3dgen.interfaces import Guidance, GuidanceOutput, Reference, RenderOutput
 from sv3dgen.metrics.image import over_white
 from sv3dgen.nvs_interfaces import OrbitPrior
 from sv3dgen.orbits import SV3D_DISTANCE, Orbit, OrbitRecipe, StaticOrbit, elevations_and_azimuths
+from sv3dgen.outlines import spread_to_outline
 from sv3dgen.schedules import Schedule, active_terms, checked_weights, ever_nonzero, value_at
 from sv3dgen.unseen import UnseenMask
 
@@ -89,7 +90,7 @@ class MaskedSds(Guidance):
         cameras = self.cameras(step)
         if cameras is None:
             return GuidanceOutput({})
-        drawn = self._averaged(over_white(render.rgb, render.opacity))
+        drawn = self._averaged(over_white(spread_to_outline(render.rgb, render.shaded), render.opacity))
         mask = self._averaged(self._unseen(render, cameras))
         value, gradient, clean = self._pull(drawn.detach(), mask, step)
         # The value is half the squared residual, and its gradient the one above.
