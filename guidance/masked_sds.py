@@ -115,7 +115,7 @@ class MaskedSds(Guidance):
             residual = mask * (drawn - self.prior.decode(clean))
             return 0.5 * residual.square().sum() / frames, mask * residual / frames, clean
         factor = {"variance": sigma / (1 + sigma**2), "uniform": 1 / sigma, "clean": 1.0}[self.weighting]
-        weight = factor / frames * torch.nn.functional.adaptive_avg_pool2d(mask, tuple(latents.shape[-2:]))
+        weight = factor / frames * torch.nn.functional.adaptive_avg_pool2d(mask, (latents.shape[2], latents.shape[3]))
         value = 0.5 * (weight * (latents - clean).square()).sum()
         return value, self.prior.pull_back(drawn, weight * (latents - clean)), clean
 
