@@ -1,5 +1,6 @@
 """The surface should face where a picture's normals say it faces (paper, section 4.1: L_normal)."""
 
+import hashlib
 import logging
 from collections.abc import Mapping
 from functools import cache
@@ -52,6 +53,13 @@ class NormalPrior(Guidance):
             return
         self.in_world = to_world(maps, views.cameras).half()
         self.focal_px, self.center_px = views.cameras.focal_px, views.cameras.center_px
+
+    def follows_from(self, reference: Reference) -> str | None:
+        """The normals themselves: files may have come or changed, and weights of a predictor too."""
+        if not self.weights or not isinstance(self.source, NormalSource):
+            return None
+        maps = self.source.maps(reference.views, reference.folder)
+        return None if maps is None else hashlib.sha256(maps.numpy().tobytes()).hexdigest()
 
     def forward(self, render: RenderOutput, batch: ViewBatch, step: int) -> GuidanceOutput:
         if not active_terms(self.weights, step):

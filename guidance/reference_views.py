@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sv3dgen.interfaces import Guidance, GuidanceOutput, RenderOutput, ViewBatch
+from sv3dgen.interfaces import Guidance, GuidanceOutput, Reference, RenderOutput, ViewBatch
 from sv3dgen.losses import mse
 from sv3dgen.schedules import Schedule, active_terms, checked_weights, ever_nonzero
 
@@ -47,6 +47,10 @@ class ReferenceViews(Guidance):
         # An Lpips, or None where nobody asks for it or its weights cannot be had.
         self.lpips: Any = _lpips(lpips_net) if ever_nonzero(self.weights.get("lpips", 0.0)) else None
         self._too_small_told = False
+
+    def follows_from(self, reference: Reference) -> str | None:
+        """Whether LPIPS is there: its weights may be fetched between two runs."""
+        return None if self.lpips is None else "lpips"
 
     def forward(self, render: RenderOutput, batch: ViewBatch, step: int) -> GuidanceOutput:
         wanted = active_terms(self.weights, step)

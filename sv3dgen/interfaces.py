@@ -165,6 +165,10 @@ class Guidance(nn.Module, ABC):
     def start_from(self, reference: Reference) -> None:
         """Take what it needs to know of the run; called by the system before the first step."""
 
+    def follows_from(self, reference: Reference) -> str | None:
+        """What its losses follow from beside settings, views and model, for who keeps a stage for other runs."""
+        return None
+
     def cameras(self, step: int) -> Cameras | None:
         """Whose whole frames it wants to look at in this step; None for those of the batch."""
         return None

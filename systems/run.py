@@ -149,7 +149,7 @@ class Run:
             return Mesh(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.long))
         asked = self.nvs if asks_nvs(coarse) else None
         return obtain_coarse(
-            self.shared, self.config, reference.views, coarse, asked, lambda: self._fit_coarse(coarse, reference)
+            self.shared, self.config, reference, coarse, asked, lambda: self._fit_coarse(coarse, reference)
         )
 
     def _fit_coarse(self, coarse: Sv3dNerf, reference: Reference) -> Mesh:

@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from sv3dgen.atomic import atomic_write, flush_to_disk
+from sv3dgen.interfaces import Guidance, Reference
 from sv3dgen.kernels.backend import available
 from sv3dgen.mesh import Mesh
 from sv3dgen.run_folder import RunCard, versions
@@ -132,7 +133,7 @@ def obtain_views(
 def obtain_coarse(
     shared: SharedStages,
     config: DictConfig,
-    views: PosedViews,
+    reference: Reference,
     coarse: Sv3dNerf,
     nvs: Sv3dNvs | MeshNvs | None,
     make: Callable[[], Mesh],
@@ -159,7 +160,13 @@ def obtain_coarse(
     def make_mesh() -> None:
         found.append(make())
 
-    shared.obtain("coarse", lambda: coarse_follows_from(config, views, nvs), make=make_mesh, save=save, load=load)
+    def follows_from() -> dict[str, Any]:
+        parts = {
+            name: part.follows_from(reference) for name, part in coarse.guidance.items() if isinstance(part, Guidance)
+        }
+        return coarse_follows_from(config, reference.views, nvs, parts)
+
+    shared.obtain("coarse", follows_from, make=make_mesh, save=save, load=load)
     return found[0]
 
 
@@ -175,8 +182,11 @@ def views_follow_from(config: DictConfig, nvs: Sv3dNvs | MeshNvs) -> dict[str, A
     }
 
 
-def coarse_follows_from(config: DictConfig, views: PosedViews, nvs: Sv3dNvs | MeshNvs | None) -> dict[str, Any]:
-    """All that decides what the coarse stage leaves. `nvs` is the model that a guidance may ask, where one does."""
+def coarse_follows_from(
+    config: DictConfig, views: PosedViews, nvs: Sv3dNvs | MeshNvs | None, guidance: Mapping[str, str | None]
+) -> dict[str, Any]:
+    """All that decides what the coarse stage leaves. `nvs` is the model that a guidance may ask, where one does, and
+    `guidance` what guidances say that they follow from."""
     trainer = {key: _plain(config.trainer[key]) for key in config.trainer if key != "logger"}
     return {
         "views": digest_of_views(views),
@@ -185,6 +195,7 @@ def coarse_follows_from(config: DictConfig, views: PosedViews, nvs: Sv3dNvs | Me
         "seed": config.seed,
         "kernels": {operation.operation: operation.backend for operation in available()},
         "nvs": None if nvs is None else _model(config, nvs),
+        "guidance": dict(guidance),
         **_program(),
     }
 

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,13 @@ import torch
 import trimesh
 from filelock import FileLock
 from omegaconf import OmegaConf
+from spheres import maps_in_camera
 from test_run import small
 
+from sv3dgen.normals.files import write_normals
 from sv3dgen.run_folder import RunCard
 from sv3dgen.sv3d import embedded
+from sv3dgen.views import read_views
 from systems.mesh_nvs import MeshNvs
 from systems.run import Run
 from systems.shared_stages import (
@@ -143,12 +147,30 @@ def test_a_run_that_takes_the_coarse_stage_ends_in_the_same_bits(views_folder, t
 def test_the_fine_stages_settings_do_not_part_coarse_stages_and_others_do(views_folder, posed_views):
     def key(*overrides: str) -> str:
         config = small(views_folder, *overrides)
-        return digest(coarse_follows_from(config, posed_views, None))
+        return digest(coarse_follows_from(config, posed_views, None, {}))
 
     own = key()
     assert own == key("fine.steps=3", "name=other", "export.faces=10", "logger=csv")
     changes = ("seed=1", "coarse.steps=41", "material=sg", "trainer.accelerator=auto")
     assert len({own, *(key(change) for change in changes)}) == 1 + len(changes)
+
+
+def test_normals_that_come_or_change_make_another_coarse_stage(views_folder, tmp_path):
+    shutil.copytree(views_folder, tmp_path / "toy")
+    config = small(tmp_path / "toy", "coarse.steps=2", "system=sv3d_nerf")
+    normals = maps_in_camera(read_views(tmp_path / "toy").cameras)
+
+    def entries(name: str, tilt: float | None) -> int:
+        for index, of_view in enumerate(normals if tilt is not None else ()):
+            tilted = of_view + torch.tensor([tilt, 0.0, 0.0]) * of_view.any(-1, True)
+            unit = torch.nn.functional.normalize(tilted, dim=-1)
+            write_normals(tmp_path / "toy" / "normals" / f"{index:03d}.png", unit)
+        (tmp_path / name).mkdir()
+        Run(config, tmp_path / name, tmp_path / "shared").execute()
+        return len([path for path in (tmp_path / "shared").iterdir() if path.is_dir()])
+
+    assert [entries("none", None), entries("again", None)] == [1, 1]
+    assert [entries("normals", 0.0), entries("others", 0.3), entries("the_first", 0.0)] == [2, 3, 3]
 
 
 def test_views_are_known_by_pictures_and_cameras(posed_views):
