@@ -2,7 +2,8 @@
 
 kernels: each kernel beside its plain-torch reference. stages: a whole run by part, and what plain torch would need.
 objects: a folder of objects from views to mesh, each against its ground truth. photos: the same from one photo.
-memory: what SV3D takes at full size. elevation: how well silhouettes tell the elevation of a photo.
+distillation: score distillation on known meshes, where views see them and where none does. light: whether albedo and
+light come apart. memory: what SV3D takes at full size. elevation: how well silhouettes tell the elevation of a photo.
 """
 
 import argparse
@@ -108,7 +109,7 @@ def _elevation(options: argparse.Namespace) -> tuple[dict[str, Any], str | None]
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m sv3dgen.bench", description=(__doc__ or "").partition("\n")[0])
     commands = parser.add_subparsers(
-        required=True, metavar="kernels|stages|objects|photos|distillation|memory|elevation"
+        required=True, metavar="kernels|stages|objects|photos|distillation|light|memory|elevation"
     )
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="JSON instead of a table")

@@ -18,6 +18,7 @@ from sv3dgen.errors import InputError
 from sv3dgen.export.lighting import lighting
 from sv3dgen.materials.from_light import material_from_light
 from sv3dgen.mesh_files import fit_unit_box, read_mesh
+from sv3dgen.metrics.image import over_white
 from sv3dgen.metrics.surface import sample_surface
 from sv3dgen.orbits import SV3D_DISTANCE, SV3D_FRAMES, SineOrbit
 from sv3dgen.renderers.textured import render_textured
@@ -95,12 +96,8 @@ def albedo_psnr(prediction: TexturedMesh, truth: TexturedMesh) -> float:
     linear, wanted = srgb_to_linear(drawn[:, :3]), srgb_to_linear(true[:, :3])
     factor = (linear * wanted)[both].sum() / linear.square()[both].sum()
     scaled = linear_to_srgb((factor * linear).clamp(0, 1))
-    error = _over_white(scaled, drawn[:, 3:]) - _over_white(true[:, :3], true[:, 3:])
+    error = over_white(scaled, drawn[:, 3:]) - over_white(true[:, :3], true[:, 3:])
     return float(-10 * error.square().mean().log10())
-
-
-def _over_white(rgb: Tensor, alpha: Tensor) -> Tensor:
-    return rgb * alpha + 1 - alpha
 
 
 def _irradiance(light: dict[str, Any], normals: Tensor) -> Tensor:

@@ -38,7 +38,8 @@ def region_scores(
     azimuths = (torch.arange(AZIMUTHS) * 360 / AZIMUTHS).repeat(len(ELEVATIONS_DEG))
     cameras = look_at_origin(elevations, azimuths, distance=SV3D_DISTANCE, size_px=size_px)
     unseen = unseen_of(truth.mesh, cameras, references)
-    drawn, true = (over_white(rgba[:, :3], rgba[:, 3:]) for rgba in _drawn((prediction, truth), cameras))
+    rgba = (render_textured(mesh, cameras) for mesh in (prediction, truth))
+    drawn, true = (over_white(one[:, :3], one[:, 3:]) for one in rgba)
     error = (drawn - true).square().mean(1)
     seen_where, unseen_where = (unseen >= 0) & (unseen < SEEN), unseen > UNSEEN
     covered = (unseen >= 0).sum()
@@ -54,18 +55,14 @@ def unseen_of(mesh: Mesh, cameras: Cameras, references: Cameras) -> Tensor:
     """The paper's soft mask of what each pixel shows, with occlusion; [views, height, width], -1 beside the object."""
     clip = clip_positions(cameras, mesh.vertices)
     index = rasterize(clip, mesh.faces, cameras.height_px, cameras.width_px).face_index
-    where = (index >= 0).nonzero(as_tuple=True)
-    face = index[where].long()
-    corners = barycentrics(clip, mesh.faces, face, *where, cameras.height_px, cameras.width_px)
+    view, row, col = (index >= 0).nonzero(as_tuple=True)
+    face = index[view, row, col].long()
+    corners = barycentrics(clip, mesh.faces, face, view, row, col, cameras.height_px, cameras.width_px)
     points = interpolate(mesh.vertices, mesh.faces, face, corners)
     normals = torch.nn.functional.normalize(face_normals(mesh), dim=1)[face]
     unseen = torch.full(index.shape, -1.0)
-    unseen[where] = UnseenMask(occlusion=True, depth_px=512)(points, normals, references, mesh)
+    unseen[view, row, col] = UnseenMask(occlusion=True, depth_px=512)(points, normals, references, mesh)
     return unseen
-
-
-def _drawn(meshes: tuple[TexturedMesh, TexturedMesh], cameras: Cameras) -> list[Tensor]:
-    return [render_textured(mesh, cameras) for mesh in meshes]
 
 
 def _psnr(squared_errors: Tensor) -> float:
