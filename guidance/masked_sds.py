@@ -54,6 +54,12 @@ class MaskedSds(Guidance):
         super().__init__()
         if supersample < 1:
             raise InputError(f"distillation.supersample={supersample}: expected at least 1")
+        if pictures_every_steps < 0:
+            raise InputError(f"distillation.pictures_every_steps={pictures_every_steps}: expected 0 or more")
+        for name, levels in (("noise_low", noise_low), ("noise_high", noise_high)):
+            knots = levels.values() if isinstance(levels, Mapping) else (levels,)
+            if not all(0 <= level <= 1 for level in knots):
+                raise InputError(f"distillation.{name}={levels}: expected levels from 0 to 1")
         self.weights = checked_weights(weights, self.terms)
         self.needs_nvs = ever_nonzero(self.weights.get("sds", 0.0))
         self.mask, self.recipe, self.form, self.weighting = mask, orbit, form, weighting

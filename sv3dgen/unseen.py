@@ -32,6 +32,8 @@ class UnseenMask:
             raise InputError(f"mask.low={low}, mask.high={high}: expected -1 <= low <= high <= 1")
         if not 0 <= floor < 1:
             raise InputError(f"mask.floor={floor}: expected at least 0, below 1")
+        if not 1 <= depth_px <= 4096:
+            raise InputError(f"mask.depth_px={depth_px}: expected 1 to 4096")
         self.low, self.high, self.floor, self.occlusion, self.depth_px = low, high, floor, occlusion, depth_px
 
     @torch.no_grad()

@@ -242,6 +242,14 @@ def test_it_says_that_it_needs_a_model():
         part.start_from(dataclasses.replace(reference(Linear()), nvs=None))
 
 
+@pytest.mark.parametrize(
+    "setting", [{"supersample": 0}, {"pictures_every_steps": -1}, {"noise_low": 2.0}, {"noise_high": {0: 0.9, 9: -0.1}}]
+)
+def test_impossible_numbers_are_refused(setting):
+    with pytest.raises(InputError, match=f"distillation.{next(iter(setting))}=.*expected"):
+        guidance(**setting)
+
+
 def checkers(size: int) -> Tensor:
     ticks = (torch.arange(size) * 8 // size) % 2
     return (ticks[:, None] ^ ticks[None]).float()

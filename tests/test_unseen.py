@@ -109,7 +109,7 @@ def test_points_out_of_the_frame_are_unseen():
     assert in_sight(points, camera, mesh, depth_px=64).tolist() == [[True, False]]
 
 
-@pytest.mark.parametrize("numbers", [{"low": 0.6, "high": 0.5}, {"floor": 1.0}, {"high": 2.0}])
+@pytest.mark.parametrize("numbers", [{"low": 0.6, "high": 0.5}, {"floor": 1.0}, {"high": 2.0}, {"depth_px": 0}])
 def test_impossible_limits_are_refused(numbers):
     with pytest.raises(InputError, match="expected"):
         UnseenMask(**numbers)
