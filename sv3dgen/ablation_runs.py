@@ -67,8 +67,8 @@ def read_run(folder: Path) -> AblationRun:
         given = _settings(_read(folder, "overrides.yaml"))
     except InputError as error:
         return AblationRun(folder, problem=str(error))
-    runtime = hydra.get("hydra", {}).get("runtime", {})
-    choices = {str(key): str(value) for key, value in runtime.get("choices", {}).items()}
+    runtime = _inner(_inner(hydra, "hydra"), "runtime")
+    choices = {str(key): str(value) for key, value in _inner(runtime, "choices").items()}
     paths = [_absolute(config.get(key), runtime.get("cwd")) for key in ("views", "image")]
     return AblationRun(
         folder,
@@ -125,9 +125,14 @@ def _mapping(folder: Path, name: str) -> dict[str, Any]:
     return found
 
 
+def _inner(tree: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = tree.get(key)
+    return found if isinstance(found, dict) else {}
+
+
 def _settings(texts: Any) -> dict[str, str]:
     given = {}
-    for override in map(parse, texts if isinstance(texts, list) else []):
+    for override in map(parse, map(str, texts) if isinstance(texts, list) else []):
         if not override.is_delete():
             given[override.get_key_element().lstrip("+")] = override.get_value_element_as_str()
     return given

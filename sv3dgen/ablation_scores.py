@@ -140,6 +140,8 @@ def _kept(folder: Path, by: Mapping[str, Any], compute: Callable[[], Mapping[str
     try:
         kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     except ValueError:
+        kept = {}
+    if not isinstance(kept, dict) or not all(isinstance(entry, dict) and "scores" in entry for entry in kept.values()):
         kept = {}  # damaged: nothing in it that could not be computed again
     if key in kept:
         return kept[key]["scores"]

@@ -159,6 +159,23 @@ def test_what_can_not_be_scored_is_told_and_the_rest_counts(sweep, truth, capsys
 
 
 @pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        (".hydra/hydra.yaml", "hydra: null"),
+        (".hydra/hydra.yaml", "hydra: {runtime: [1]}"),
+        (".hydra/hydra.yaml", "hydra: {runtime: {choices: null}}"),
+        (".hydra/overrides.yaml", "[1, 2]"),
+        ("scores.json", "[1]"),
+        ("scores.json", '{"a": 1}'),
+    ],
+)
+def test_a_damaged_folder_does_not_end_the_table(sweep, truth, capsys, file, text):
+    (sweep / "0" / file).write_text(text)
+    assert main([str(sweep), "--meshes", str(truth)]) == 0
+    assert "ours, sv3d-2024" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
     ("command", "message"),
     [
         ("nowhere", "nowhere: no such folder, expected one of runs"),
