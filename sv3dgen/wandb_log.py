@@ -12,11 +12,11 @@ from typing import Any
 
 import wandb
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from lightning.pytorch.loggers import WandbLogger
 
 from sv3dgen.atomic import atomic_write
 from sv3dgen.errors import InputError
+from sv3dgen.sweeps import is_sweep, sweep_folder
 
 log = logging.getLogger(__name__)
 
@@ -86,10 +86,9 @@ class WandbLog(WandbLogger):
 
 def _sweep_and_job() -> tuple[str | None, str | None]:
     """The name of the sweep's folder and the number of this job in it; None and None outside a sweep."""
-    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
+    if not HydraConfig.initialized() or not is_sweep():
         return None, None
-    hydra = HydraConfig.get()
-    return Path(hydra.sweep.dir).name, str(hydra.job.num)
+    return sweep_folder().name, str(HydraConfig.get().job.num)
 
 
 def _run_id(folder: Path) -> str:
