@@ -84,5 +84,7 @@ def test_promised_combinations_compose(system: str, choice: str) -> None:
 
 
 def test_masked_is_another_name_of_soft():
-    one, other = (OmegaConf.load(CONF / "guidance" / "sds" / f"{name}.yaml") for name in ("masked", "soft"))
-    assert one == other
+    register_resolvers()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        one, other = (compose("config", [f"guidance/sds={name}"]) for name in ("masked", "soft"))
+    assert one.fine.guidance.sds.mask.high == 0.5 and one == other
