@@ -20,6 +20,8 @@ from sv3dgen.unseen import UnseenMask
 
 NOISE_LEVELS = 50  # of the model's schedule, between which a step draws (docs/method.md)
 
+STEEPEST_DEG = 89.0  # elevation of a view that an orbit can begin at
+
 
 class MaskedSds(Guidance):
     """Term `sds`: a random orbit of the render against the model's clean estimate of it, one noise level for the orbit.
@@ -74,6 +76,11 @@ class MaskedSds(Guidance):
         self._reference, self._prior = reference, None
         elevations_deg, azimuths_deg = elevations_and_azimuths(reference.views.cameras[-1:])
         self._front_deg = float(elevations_deg[0]), float(azimuths_deg[0])
+        if self.needs_nvs and abs(self._front_deg[0]) > STEEPEST_DEG:
+            raise InputError(
+                f"guidance/sds: the last view looks from {self._front_deg[0]:.1f} degrees, where no orbit begins; "
+                f"expected it within +-{STEEPEST_DEG:g}"
+            )
 
     @property
     def prior(self) -> OrbitPrior:

@@ -88,32 +88,41 @@ def in_sight(
     """
     scale = depth_px / max(cameras.width_px, cameras.height_px)
     small = cameras.resized(max(1, round(cameras.width_px * scale)), max(1, round(cameras.height_px * scale)))
-    fragments = rasterize(clip_positions(small, mesh.vertices), mesh.faces, small.height_px, small.width_px)
-    pixels, depth = project(small, points)
-    inside = (pixels >= 0).all(-1) & (pixels < pixels.new_tensor([small.width_px, small.height_px])).all(-1)
+    index = rasterize(clip_positions(small, mesh.vertices), mesh.faces, small.height_px, small.width_px).face_index
+    # View by view: a step has millions of points.
+    return torch.stack(
+        [_in_sight_of(points, small[view : view + 1], index[view], mesh, tolerance) for view in range(len(small))]
+    )
+
+
+def _in_sight_of(
+    points: Float[Tensor, "points 3"],
+    camera: Cameras,
+    face_index: Int[Tensor, "height width"],
+    mesh: Mesh,
+    tolerance: float,
+) -> Bool[Tensor, " points"]:
+    height, width = face_index.shape
+    pixels, depth = (values[0] for values in project(camera, points))
+    inside = (pixels >= 0).all(-1) & (pixels < pixels.new_tensor([width, height])).all(-1)
     first = (pixels - 0.5).floor().long()
     through = torch.zeros_like(inside)
     for row in (0, 1):
         for col in (0, 1):
-            cols = (first[..., 0] + col).clamp(0, small.width_px - 1)
-            rows = (first[..., 1] + row).clamp(0, small.height_px - 1)
-            faces = torch.stack([index[r, c] for index, r, c in zip(fragments.face_index, rows, cols, strict=True)])
-            through |= ~_hides(faces, points, small.positions, mesh, tolerance)
+            rows, cols = (first[:, 1] + row).clamp(0, height - 1), (first[:, 0] + col).clamp(0, width - 1)
+            through |= ~_hides(face_index[rows, cols].long(), points, camera.positions[0], mesh, tolerance)
     return through & inside & (depth > 0)
 
 
 def _hides(
-    faces: Int[Tensor, "views points"],
+    faces: Int[Tensor, " points"],
     points: Float[Tensor, "points 3"],
-    positions: Float[Tensor, "views 3"],
+    position: Float[Tensor, " 3"],
     mesh: Mesh,
     tolerance: float,
-) -> Bool[Tensor, "views points"]:
-    """Whether the plane of a face cuts the way from the camera to the point well before the point."""
-    normals, corners = face_normals(mesh), mesh.vertices[mesh.faces[:, 0]]
-    hidden = []
-    for face, position in zip(faces.long(), positions, strict=True):
-        normal, ray = normals[face], points - position
-        share = ((corners[face] - position) * normal).sum(-1) / (ray * normal).sum(-1)  # of the way to the point
-        hidden.append((face >= 0) & (share > 0) & ((1 - share) * ray.norm(dim=-1) > tolerance))
-    return torch.stack(hidden)
+) -> Bool[Tensor, " points"]:
+    """Whether the plane of a face (none: -1) cuts the way from the camera to the point well before the point."""
+    normal, ray = face_normals(mesh)[faces], points - position
+    corner = mesh.vertices[mesh.faces[faces, 0]]
+    share = ((corner - position) * normal).sum(-1) / (ray * normal).sum(-1)  # of the way to the point
+    return (faces >= 0) & (share > 0) & ((1 - share) * ray.norm(dim=-1) > tolerance)

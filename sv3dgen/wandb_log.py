@@ -43,7 +43,7 @@ class WandbLog(WandbLogger):
             # Our own line and RUN/run.log tell the rest.
             settings=wandb.Settings(silent=True, console="off"),
         )
-        self._wandb_init.pop("anonymous")  # Lightning passes it on though wandb has done away with it, and says so
+        self._wandb_init.pop("anonymous", None)  # Lightning passes on what wandb has done away with
         self.folder, self.offline = Path(folder), offline
 
     def begin(self, config: Mapping[str, Any]) -> None:

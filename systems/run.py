@@ -147,6 +147,8 @@ class Run:
             # The fine stage's checkpoint holds the field, the light and the mesh that its lattice started from.
             coarse.start_from(reference)
             return Mesh(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.long))
+        if self.resumed_stage == "coarse":  # perhaps with sources that have changed: not for others to take
+            return self._fit_coarse(coarse, reference)
         asked = self.nvs if asks_nvs(coarse) else None
         return obtain_coarse(
             self.shared, self.config, reference, coarse, asked, lambda: self._fit_coarse(coarse, reference)

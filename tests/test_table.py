@@ -203,10 +203,34 @@ def test_what_the_user_has_to_mend_is_one_line(tmp_path, monkeypatch, capsys, co
 
 
 def test_a_file_holds_the_table_alone_where_its_format_has_no_place_for_notes(sweep, truth, tmp_path, capsys):
-    main([str(sweep), "--size-px", "32", "--meshes", str(truth), "--format", "csv", "--out", str(tmp_path / "out" / "table.csv")])
+    main(
+        [
+            str(sweep),
+            "--size-px",
+            "32",
+            "--meshes",
+            str(truth),
+            "--format",
+            "csv",
+            "--out",
+            str(tmp_path / "out" / "table.csv"),
+        ]
+    )
     told = capsys.readouterr()
     assert not told.out and "failed: mug: no surface" in told.err
     lines = (tmp_path / "out" / "table.csv").read_text().splitlines()
     assert lines[0].startswith("guidance/sds,numbers,runs,LPIPS,LPIPS spread") and len(lines) == 1 + 2 + 4
-    main([str(sweep), "--size-px", "32", "--meshes", str(truth), "--format", "latex", "--out", str(tmp_path / "table.tex")])
+    main(
+        [
+            str(sweep),
+            "--size-px",
+            "32",
+            "--meshes",
+            str(truth),
+            "--format",
+            "latex",
+            "--out",
+            str(tmp_path / "table.tex"),
+        ]
+    )
     assert "failed: mug: no surface" in (tmp_path / "table.tex").read_text() and not capsys.readouterr().err

@@ -49,6 +49,8 @@ class NormalFiles(NormalSource):
 
     def bring_along(self, views: PosedViews, given: Path, folder: Path) -> None:
         copy, beside = folder / FOLDER, (given if given.is_dir() else given.parent) / FOLDER
+        if copy.resolve() == beside.resolve():  # the run's own views, given again
+            return
         shutil.rmtree(copy, ignore_errors=True)  # of an earlier run in this folder
         has_cameras = given.is_dir() or given.suffix == ".json"  # a video's frames have no names
         if self.folder is not None or not has_cameras or not beside.is_dir():
