@@ -171,7 +171,7 @@ def test_what_can_not_be_scored_is_told_and_the_rest_counts(sweep, truth, capsys
 )
 def test_a_damaged_folder_does_not_end_the_table(sweep, truth, capsys, file, text):
     (sweep / "0" / file).write_text(text)
-    assert main([str(sweep), "--meshes", str(truth)]) == 0
+    assert main([str(sweep), "--size-px", "32", "--meshes", str(truth)]) == 0
     assert "ours, sv3d-2024" in capsys.readouterr().out
 
 
