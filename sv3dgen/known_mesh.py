@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -11,7 +10,7 @@ from sv3dgen.metrics.image import over_white
 from sv3dgen.nvs_interfaces import NVSAbilities, NVSModel, OrbitPrior
 from sv3dgen.orbits import Orbit
 from sv3dgen.renderers.textured import render_textured
-from sv3dgen.views import PosedViews
+from sv3dgen.views import PosedViews, views_of_orbit
 
 SUPERSAMPLE = 4
 
@@ -29,14 +28,8 @@ class KnownMesh(NVSModel):
         return render_textured(self.mesh, orbit.cameras(size_px=self.abilities.size_px), SUPERSAMPLE)
 
     def views(self, image: Float[Tensor, "3 height width"], orbit: Orbit, *, seed: int) -> PosedViews:
-        return PosedViews(
-            images=(self.rgba(orbit) * 255).round().byte(),
-            cameras=orbit.cameras(size_px=self.abilities.size_px),
-            names=tuple(f"{index:03d}.png" for index in range(len(orbit))),
-            splits=("train",) * len(orbit),
-            elevation_deg=orbit.elevation_deg,
-            azimuth_deg=orbit.azimuth_deg,
-            source_to_world=torch.eye(4, dtype=torch.float64),
+        return views_of_orbit(
+            (self.rgba(orbit) * 255).round().byte(), orbit, orbit.cameras(size_px=self.abilities.size_px)
         )
 
     def prior(self, image: Float[Tensor, "3 height width"], *, seed: int) -> OrbitPrior:

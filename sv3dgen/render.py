@@ -82,7 +82,7 @@ def _render(options: argparse.Namespace) -> None:
     from sv3dgen.orbits import orbit_by_name
     from sv3dgen.renderers.textured import appearance, fitting_distance, render_batches
     from sv3dgen.video import write_video
-    from sv3dgen.views import PosedViews, write_views
+    from sv3dgen.views import views_of_orbit, write_views
 
     orbit = orbit_by_name(options.orbit, elevation_deg=options.elevation, frames=options.frames, seed=options.seed)
     mesh = read_mesh(options.mesh)
@@ -98,15 +98,7 @@ def _render(options: argparse.Namespace) -> None:
     look = appearance(mesh, shading.pop("irradiance", None))
     batches = render_batches(mesh, cameras, look, SUPERSAMPLE, **shading)
     rgba = torch.cat([(batch * 255).round().byte() for batch in batches])
-    views = PosedViews(
-        images=rgba,
-        cameras=cameras,
-        names=tuple(f"{index:03d}.png" for index in range(len(rgba))),
-        splits=("train",) * len(rgba),
-        elevation_deg=orbit.elevation_deg,
-        azimuth_deg=orbit.azimuth_deg,
-        source_to_world=torch.eye(4, dtype=torch.float64),
-    )
+    views = views_of_orbit(rgba, orbit, cameras)
     write_video(options.out / "orbit.mp4", before_white(rgba.float() / 255))
     write_views(views, options.out)
     print(f"{len(rgba)} views of {options.size} px at distance {distance:.4g} in {options.out}")

@@ -93,6 +93,19 @@ class PosedViews:
         )
 
 
+def views_of_orbit(images: UInt8[Tensor, "views 4 height width"], orbit: Orbit, cameras: Cameras) -> PosedViews:
+    """Pictures drawn on an orbit in our own world, all to train on, named 000.png, 001.png and so on."""
+    return PosedViews(
+        images=images,
+        cameras=cameras,
+        names=tuple(f"{index:03d}.png" for index in range(len(orbit))),
+        splits=("train",) * len(orbit),
+        elevation_deg=orbit.elevation_deg,
+        azimuth_deg=orbit.azimuth_deg,
+        source_to_world=torch.eye(4, dtype=torch.float64),
+    )
+
+
 def read_views(
     path: str | Path,
     *,

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from sv3dgen.bench.machine import describe
-from sv3dgen.bench.objects import CHECKOUT, run_process
+from sv3dgen.bench.objects import CHECKOUT, find_meshes, run_process
 from sv3dgen.errors import InputError
 from sv3dgen.known_mesh import KnownMesh
 from sv3dgen.mesh_files import read_mesh
@@ -39,11 +39,7 @@ def measure(
     keep: Path | None = None,
 ) -> dict[str, Any]:
     """Run every mesh with every mask. `nvs` "mesh" is the truth itself, else an option of that group."""
-    if not meshes.is_dir():
-        raise InputError(f"{meshes}: expected a folder with GLB files, found nothing")
-    paths = [path for path in sorted(meshes.glob("*.glb")) if not only or any(word in path.stem for word in only)]
-    if not paths:
-        raise InputError(f"{meshes}: no GLB file in it, or none whose name holds one of {', '.join(only)}")
+    paths = find_meshes(meshes, only)
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
         for path in paths:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sv3dgen.bench.machine import describe
-from sv3dgen.bench.objects import CHECKOUT, run_process
+from sv3dgen.bench.objects import CHECKOUT, find_meshes, run_process
 from sv3dgen.cameras import look_at_origin
 from sv3dgen.colour import linear_to_srgb, srgb_to_linear
 from sv3dgen.errors import InputError
@@ -23,7 +23,7 @@ from sv3dgen.metrics.surface import sample_surface
 from sv3dgen.orbits import SV3D_DISTANCE, SV3D_FRAMES, SineOrbit
 from sv3dgen.renderers.textured import render_textured
 from sv3dgen.textured_mesh import TexturedMesh
-from sv3dgen.views import PosedViews, write_views
+from sv3dgen.views import PosedViews, views_of_orbit, write_views
 
 SIZE_PX, SUPERSAMPLE, SAMPLES = 320, 3, 20_000
 # A key light from the upper right, a weaker fill from the left, and a sky; irradiance over pi between .27 and 1.05.
@@ -50,11 +50,7 @@ def measure(
     meshes: Path, *, only: Sequence[str] = (), settings: Sequence[str] = (), keep: Path | None = None
 ) -> dict[str, Any]:
     """Run every mesh in every case; a run that fails is noted."""
-    if not meshes.is_dir():
-        raise InputError(f"{meshes}: expected a folder with GLB files, found nothing")
-    paths = [path for path in sorted(meshes.glob("*.glb")) if not only or any(word in path.stem for word in only)]
-    if not paths:
-        raise InputError(f"{meshes}: no GLB file in it, or none whose name holds one of {', '.join(only)}")
+    paths = find_meshes(meshes, only)
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
         for path in paths:
@@ -109,15 +105,7 @@ def _views(mesh: TexturedMesh, lit: bool) -> PosedViews:
     orbit = SineOrbit(amplitude_deg=30.0)(10.0, SV3D_FRAMES, torch.Generator())
     cameras = orbit.cameras(size_px=SIZE_PX)
     rgba = render_textured(mesh, cameras, SUPERSAMPLE, **(lighting(mesh, LIGHT) if lit else {}))
-    return PosedViews(
-        images=(rgba * 255).round().byte(),
-        cameras=cameras,
-        names=tuple(f"{index:03d}.png" for index in range(SV3D_FRAMES)),
-        splits=("train",) * SV3D_FRAMES,
-        elevation_deg=orbit.elevation_deg,
-        azimuth_deg=orbit.azimuth_deg,
-        source_to_world=torch.eye(4, dtype=torch.float64),
-    )
+    return views_of_orbit((rgba * 255).round().byte(), orbit, cameras)
 
 
 def markdown(report: Mapping[str, Any]) -> str:

@@ -77,6 +77,16 @@ def find_objects(views: Path, meshes: Path, only: Sequence[str] = ()) -> list[tu
     return chosen
 
 
+def find_meshes(folder: Path, only: Sequence[str] = ()) -> list[Path]:
+    """The GLB files of a folder, or those whose names hold one of the words."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: expected a folder with GLB files, found nothing")
+    paths = [path for path in sorted(folder.glob("*.glb")) if not only or any(word in path.stem for word in only)]
+    if not paths:
+        raise InputError(f"{folder}: no GLB file in it, or none whose name holds one of {', '.join(only)}")
+    return paths
+
+
 def measure(
     views: Path, meshes: Path, *, only: Sequence[str] = (), settings: Sequence[str] = (), keep: Path | None = None
 ) -> dict[str, Any]:

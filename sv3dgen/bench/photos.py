@@ -13,7 +13,7 @@ from PIL import Image
 
 from sv3dgen.atomic import atomic_write
 from sv3dgen.bench.machine import describe
-from sv3dgen.bench.objects import CHECKOUT, Cost, run_process
+from sv3dgen.bench.objects import CHECKOUT, Cost, find_meshes, run_process
 from sv3dgen.data.orbit_rendering import generator_of, lit
 from sv3dgen.errors import InputError
 from sv3dgen.evaluate import evaluate
@@ -22,7 +22,7 @@ from sv3dgen.orbits import SineOrbit
 from sv3dgen.renderers.textured import appearance, fitting_distance, render_batches
 from sv3dgen.run_folder import CARD
 from sv3dgen.studio_light import creased_normals, random_light
-from sv3dgen.views import PosedViews, write_views
+from sv3dgen.views import views_of_orbit, write_views
 
 ELEVATION_DEG, AMPLITUDE_DEG, FRAMES, FOV_DEG = 10.0, 30.0, 21, 33.8  # SV3D's reference orbit
 PHOTO_PX, SUPERSAMPLE = 320, 3
@@ -40,11 +40,7 @@ def measure(
     meshes: Path, *, size_px: int, only: Sequence[str] = (), settings: Sequence[str] = (), keep: Path | None = None
 ) -> dict[str, Any]:
     """Run and score every mesh twice; a run that fails is noted. `keep` is a folder for pictures and runs."""
-    if not meshes.is_dir():
-        raise InputError(f"{meshes}: expected a folder with GLB files, found nothing")
-    paths = [path for path in sorted(meshes.glob("*.glb")) if not only or any(word in path.stem for word in only)]
-    if not paths:
-        raise InputError(f"{meshes}: no GLB file in it, or none whose name holds one of {', '.join(only)}")
+    paths = find_meshes(meshes, only)
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
         top = (keep or Path(temporary)).resolve()
@@ -70,15 +66,7 @@ def draw(path: Path, folder: Path, size_px: int) -> tuple[Path, Path]:
     distance = fitting_distance(mesh.vertices, orbit.cameras(1.0, FOV_DEG))
     cameras = orbit.cameras(distance, FOV_DEG, size_px)
     rgba = torch.cat([(batch * 255).round().byte() for batch in render_batches(mesh, cameras, look, SUPERSAMPLE)])
-    views = PosedViews(
-        images=rgba,
-        cameras=cameras,
-        names=tuple(f"{index:03d}.png" for index in range(FRAMES)),
-        splits=("train",) * FRAMES,
-        elevation_deg=orbit.elevation_deg,
-        azimuth_deg=orbit.azimuth_deg,
-        source_to_world=torch.eye(4, dtype=torch.float64),
-    )
+    views = views_of_orbit(rgba, orbit, cameras)
     write_views(views, folder / "true")
     front = orbit.cameras(distance, FOV_DEG, PHOTO_PX)[-1:]
     (picture,) = render_batches(mesh, front, look, SUPERSAMPLE)

@@ -14,7 +14,7 @@ from sv3dgen.orbits import Orbit
 from sv3dgen.photo import prepare_photo
 from sv3dgen.recentre import recentred
 from sv3dgen.sv3d.small_frames import matted
-from sv3dgen.views import PosedViews
+from sv3dgen.views import PosedViews, views_of_orbit
 
 _WHITE = (255, 255, 255)
 _OVERSHOOT = 0.1  # beyond [0, 1], as resizing leaves it: cut off; what is farther out is of another range
@@ -62,14 +62,10 @@ def posed_views(frames: Float[Tensor, "frames 3 height width"], orbit: Orbit, *,
     """
     levels = (frames.cpu() * 255 + 1e-3).byte().permute(0, 2, 3, 1).contiguous()
     pictures = [matted(frame, enlarged_px) if enlarged_px else _keyed(frame) for frame in levels.numpy()]
-    return PosedViews(
-        images=torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous(),
-        cameras=orbit.cameras(size_px=pictures[0].shape[0]),
-        names=tuple(f"{index:03d}.png" for index in range(len(orbit))),
-        splits=("train",) * len(orbit),
-        elevation_deg=orbit.elevation_deg,
-        azimuth_deg=orbit.azimuth_deg,
-        source_to_world=torch.eye(4, dtype=torch.float64),
+    return views_of_orbit(
+        torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous(),
+        orbit,
+        orbit.cameras(size_px=pictures[0].shape[0]),
     )
 
 
