@@ -39,6 +39,17 @@ def test_log_tone_map():
     torch.testing.assert_close(shading.rgb, linear_to_srgb(torch.log(1 + linear)))
 
 
+@pytest.mark.parametrize("shape_from_shading", [True, False])
+def test_shading_may_leave_the_shape_alone(shape_from_shading):
+    normals = NORMALS.clone().requires_grad_()
+    material = Sg(shape_from_shading=shape_from_shading)
+    shading = material(FEATURES, normals)
+    shading.rgb[:, 0].sum().backward()
+    assert (normals.grad is not None) == shape_from_shading
+    assert material.amplitude.grad.abs().min() > 0
+    torch.testing.assert_close(shading.irradiance, Sg()(FEATURES, NORMALS).irradiance)
+
+
 def test_seed_decides_the_start():
     assert torch.equal(Sg(seed=3).amplitude, Sg(seed=3).amplitude)
     assert not torch.equal(Sg(seed=3).amplitude, Sg(seed=4).amplitude)

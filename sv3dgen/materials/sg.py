@@ -23,8 +23,9 @@ class Sg(Material):
 
     `form` picks the irradiance: "product" with the cosine as a lobe (the paper), "hill" for the fit of the authors'
     code, which leaks light from behind. `tone_map` "log" puts log(1 + x) before the sRGB curve, as that code does.
-    The light starts near irradiance 1. Brighter light with darker albedo would give the same picture: only the
-    illumination loss decides between them, so without it the scale stays wherever optimisation drifts.
+    Without `shape_from_shading` what pixels want of the light does not turn the surface's normals. The light starts near
+    irradiance 1. Brighter light with darker albedo would give the same picture: only the illumination loss decides
+    between them, so without it the scale stays wherever optimisation drifts.
     """
 
     feature_dim = 3
@@ -36,6 +37,7 @@ class Sg(Material):
         lobe_count: int = 24,
         form: Literal["product", "hill"] = "product",
         tone_map: Literal["none", "log"] = "none",
+        shape_from_shading: bool = True,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -46,10 +48,11 @@ class Sg(Material):
         self.amplitude = nn.Parameter(1 + 0.01 * noise)
         self.form = form
         self.tone_map = tone_map
+        self.shape_from_shading = shape_from_shading
 
     def forward(self, features: Float[Tensor, "points 3"], normals: Float[Tensor, "points 3"]) -> Shading:
         albedo = torch.sigmoid(features)
-        irradiance = self.irradiance(normals)[:, None]
+        irradiance = self.irradiance(normals if self.shape_from_shading else normals.detach())[:, None]
         reflected = srgb_to_linear(albedo) * irradiance
         if self.tone_map == "log":
             reflected = torch.log1p(reflected)
