@@ -23,9 +23,9 @@ class Sg(Material):
 
     `form` picks the irradiance: "product" with the cosine as a lobe (the paper), "hill" for the fit of the authors'
     code, which leaks light from behind. `tone_map` "log" puts log(1 + x) before the sRGB curve, as that code does.
-    Without `shape_from_shading` what pixels want of the light does not turn the surface's normals. The light starts near
-    irradiance 1. Brighter light with darker albedo would give the same picture: only the illumination loss decides
-    between them, so without it the scale stays wherever optimisation drifts.
+    Without `shape_from_shading` the light does not turn the surface's normals. The light starts near irradiance 1.
+    Brighter light with darker albedo would give the same picture: only the illumination loss decides between them, so
+    without it the scale stays wherever optimisation drifts.
     """
 
     feature_dim = 3
