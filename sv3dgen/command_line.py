@@ -20,7 +20,8 @@ from sv3dgen.config_check import check_components, check_plain_values, shown
 from sv3dgen.errors import InputError
 from sv3dgen.experiment_cells import cells_of_experiment, refuse_without_sweep
 from sv3dgen.image import precheck_photo
-from sv3dgen.kernels.backend import IMPLEMENTATIONS, runs_on
+from sv3dgen.kernels.accelerators import ACCELERATORS
+from sv3dgen.kernels.backend import IMPLEMENTATIONS, resolve, runs_on
 from sv3dgen.launchers import with_cells
 from sv3dgen.overrides import commands, first_line, parse, quoted, with_schedules_replaced
 from sv3dgen.precheck import precheck_views
@@ -190,6 +191,8 @@ def _check_choices(config: DictConfig) -> None:
         if device not in ("auto", "cpu"):
             raise InputError(f"{key}={device}: expected auto or cpu")
     for operation, backend in config.get("kernels", {}).items():
+        if operation in IMPLEMENTATIONS and str(backend) in ACCELERATORS:
+            resolve(str(operation), backend, "cpu")  # says how to get it, or what it runs on
         present = ("auto", *(runs_on(str(operation), "cpu") if operation in IMPLEMENTATIONS else ()))
         if backend not in present:
             raise InputError(f"kernels.{operation}={shown(backend)}: expected one of {', '.join(present)}")

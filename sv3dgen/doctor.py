@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from sv3dgen.command import exit_status
-from sv3dgen.kernels.backend import IMPLEMENTATIONS, available
+from sv3dgen.kernels.accelerators import ACCELERATORS
+from sv3dgen.kernels.backend import available
 from sv3dgen.run_folder import cpu_name, total_memory_bytes, usable_cores, versions
 
 
@@ -30,20 +31,9 @@ class Extra:
 
 
 EXTRAS = (
-    Extra("nerfacc", "nerfacc", "occupancy marching on CUDA", 'pip install -e ".[accel]"', "MIT"),
-    Extra(
-        "tinycudann",
-        "tinycudann",
-        "hash grids on CUDA",
-        "built from source with the CUDA toolkit: NVlabs/tiny-cuda-nn on GitHub, bindings/torch",
-        "BSD-3-Clause",
-    ),
-    Extra(
-        "nvdiffrast",
-        "nvdiffrast",
-        "rasterising on CUDA",
-        "built from source with the CUDA toolkit: NVlabs/nvdiffrast on GitHub",
-        "Nvidia Source Code License: non-commercial use only",
+    *(
+        Extra(found.module, found.module, f"kernels.{found.operation}={found.module}", found.how, found.licence)
+        for found in ACCELERATORS.values()
     ),
     Extra("rembg", "rembg", "background removal by a network", 'pip install -e ".[rembg]"', "MIT"),
 )
@@ -66,7 +56,7 @@ def examine() -> dict[str, Any]:
             name: [operation._asdict() for operation in available(name)]
             for name in dict.fromkeys(device["type"].partition(":")[0] for device in devices)
         },
-        "extras": [{**asdict(extra), "version": installed(extra), "used": is_used(extra)} for extra in EXTRAS],
+        "extras": [{**asdict(extra), "version": installed(extra)} for extra in EXTRAS],
         "ffmpeg": ffmpeg(),
         "lpips_weights": {net: lpips_weights(file) for net, file in BACKBONES.items()},
     }
@@ -109,11 +99,6 @@ def installed(extra: Extra) -> str | None:
         return "unknown version"
 
 
-def is_used(extra: Extra) -> bool:
-    """Whether any part of this project would call the package if it were installed."""
-    return extra.module == "rembg" or any(extra.module in names for names in IMPLEMENTATIONS.values())
-
-
 def ffmpeg() -> str | None:
     """Where the program that writes turntables is; None where there is none."""
     try:
@@ -151,7 +136,6 @@ def report(facts: dict[str, Any]) -> str:
     lines += ["", "Optional packages (never needed)"]
     for extra in facts["extras"]:
         state = extra["version"] or f"not installed; {extra['how']}"
-        state += "" if extra["used"] else "; nothing here calls it yet"
         lines.append(f"  {extra['distribution']:<12} {extra['purpose']}: {state} [{extra['licence']}]")
     lines += ["", "Files"]
     lines.append(f"  ffmpeg       {facts['ffmpeg'] or 'none found: no turntable; pip install imageio-ffmpeg'}")

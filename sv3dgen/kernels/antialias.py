@@ -35,7 +35,12 @@ def antialiased_coverage(
 
     Differentiable in `clip`. Edges with a vertex in front of the near plane are ignored.
     """
-    if resolve("rasterizer", backend, clip.device) != "numba":
+    chosen = resolve("rasterizer", backend, clip.device)
+    if chosen == "nvdiffrast":
+        from sv3dgen.kernels.antialias_nvdiffrast import coverage  # loaded only where it is used
+
+        return coverage(fragments, clip, faces)
+    if chosen != "numba":
         return _coverage_reference(fragments.face_index >= 0, clip, faces.long(), edges)
     inputs = fragments.face_index, faces.long(), edges.vertices.long(), edges.faces.long()
     return _Coverage.apply(clip.float(), *inputs).to(clip.dtype)

@@ -1,4 +1,4 @@
-"""Which implementation runs an operation: the torch reference, numba on CPUs, or triton on GPUs.
+"""Which implementation runs an operation: the torch reference, numba on CPUs, triton on GPUs, or an accelerator.
 
 Every operation has one file beside this one. A kernel asks `resolve` with its own name, the wish and the device;
 `python -m sv3dgen.doctor` and run.json tell the outcome from `available`. This module imports neither torch nor numba.
@@ -13,15 +13,16 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from sv3dgen.errors import InputError
+from sv3dgen.kernels.accelerators import ACCELERATORS
 
-Backend = Literal["auto", "torch", "numba", "triton"]
+Backend = Literal["auto", "torch", "numba", "triton", "tinycudann", "nerfacc", "nvdiffrast"]
 
 # Operation -> implementations that exist. The reference of those without a triton version is a few operations on whole
 # tensors, each of which a GPU runs with all it has.
 IMPLEMENTATIONS: dict[str, tuple[str, ...]] = {
-    "hash_grid": ("torch", "numba", "triton"),
-    "ray_marching": ("torch", "numba", "triton"),
-    "rasterizer": ("torch", "numba", "triton"),
+    "hash_grid": ("torch", "numba", "triton", "tinycudann"),
+    "ray_marching": ("torch", "numba", "triton", "nerfacc"),
+    "rasterizer": ("torch", "numba", "triton", "nvdiffrast"),
     "marching_tetrahedra": ("torch", "numba"),
     "normal_consistency": ("torch", "numba"),
 }
@@ -52,7 +53,7 @@ def set_backend(operation: str, backend: Backend) -> None:
 
 
 def resolve(operation: str, backend: Backend, device: object) -> str:
-    """The implementation to run, `torch`, `numba` or `triton`, for tensors on `device` (a torch.device or its name).
+    """The implementation to run for tensors on `device` (a torch.device or its name).
 
     A `backend` other than `auto` is taken as it is; `auto` is the choice made with `set_backend`, else numba for CPU
     tensors, triton for those on an Nvidia or AMD GPU (torch calls both `cuda`), and torch for all others. Raises
@@ -70,6 +71,11 @@ def runs_on(operation: str, device: object) -> tuple[str, ...]:
     """The implementations of an operation that this machine can run on tensors on `device`."""
     device_type = _device_type(device)
     return tuple(name for name in IMPLEMENTATIONS[operation] if _obstacle(name, device_type) is None)
+
+
+def resolve_own(operation: str, device: object) -> str:
+    """The implementation of this project that `auto` stands for unless configured: for what an accelerator leaves."""
+    return _automatic(operation, _device_type(device))[0]
 
 
 def _choose(operation: str, backend: str, device_type: str) -> tuple[str, str]:
@@ -119,6 +125,12 @@ def _obstacle(backend: str, device_type: str) -> str | None:
             return f"triton does not compile for {device_type}"
         if device_type == "cuda":
             return _missing_for_triton()
+    if backend in ACCELERATORS:
+        wanted = ACCELERATORS[backend]
+        if find_spec(backend) is None:
+            return f"{backend} is not installed; for an Nvidia GPU: {wanted.how} ({wanted.licence})"
+        if device_type != "cuda":
+            return f"{backend} runs on an Nvidia GPU's tensors only, these are on {device_type}"
     return None
 
 

@@ -4,6 +4,7 @@ Every level is a grid of feature vectors over the unit cube, read by trilinear i
 into its share of the table is stored densely, a finer one shares entries through a spatial hash (equation 4 there).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -16,6 +17,7 @@ from torch import Tensor
 from sv3dgen.kernels.backend import Backend, resolve
 
 PRIMES = (1, 2654435761, 805459861)
+FOLLOWED_BY_TORCH = ("torch", "tinycudann")  # whose gradients torch's autograd finds; the others come as sweeps
 
 
 @dataclass(frozen=True)
@@ -71,13 +73,14 @@ def hash_encode(
     """Features of points in [0, 1]^3, level by level; points outside are moved to the nearest face of the cube.
 
     Levels from `active_levels` (at least 1) on are zero. Differentiable in the table and the points, and once more, so
-    that a loss on normals, themselves a gradient, works. numba and triton compute in float32 whatever the dtype. Points
-    must be finite. Raises ValueError for a table of another shape than `spec` says, and active_levels out of range.
+    that a loss on normals, themselves a gradient, works; but not tinycudann's gradient in the table. All but torch
+    compute in float32 whatever the dtype. Points must be finite. Raises ValueError for a table of another shape than
+    `spec` says, and active_levels out of range.
     """
     active = _check(table, spec, active_levels)
     chosen = resolve("hash_grid", backend, table.device)
-    if chosen == "torch":
-        return _encode_reference(points, table, spec, active)
+    if chosen in FOLLOWED_BY_TORCH:
+        return _encoding(chosen)(points, table, spec, active)
     from sv3dgen.kernels.hash_grid_autograd import Encode
 
     return Encode.apply(table, points, spec, active, _sweeps(chosen))
@@ -99,11 +102,11 @@ def hash_encode_gradient(
     """
     active = _check(table, spec, active_levels)
     chosen = resolve("hash_grid", backend, table.device)
-    if chosen == "torch":
+    if chosen in FOLLOWED_BY_TORCH:
         keep_graph = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (points, table, weights))
         with torch.enable_grad():
             points = points if points.requires_grad else points.detach().requires_grad_()
-            encoded = _encode_reference(points, table, spec, active)
+            encoded = _encoding(chosen)(points, table, spec, active)
             return torch.autograd.grad(encoded, points, weights, create_graph=keep_graph)[0]
     from sv3dgen.kernels.hash_grid_autograd import PointGradient
 
@@ -120,9 +123,14 @@ def level_rows(spec: HashGridSpec) -> list[tuple[int, ...]]:
     return rows
 
 
+def _encoding(backend: str) -> Callable[[Tensor, Tensor, HashGridSpec, int], Tensor]:
+    """The encoding as a function that torch can differentiate."""
+    return _encode_reference if backend == "torch" else _sweeps(backend).encode
+
+
 @cache
 def _sweeps(backend: str) -> ModuleType:
-    """The module with the compiled sweeps, loaded only where it is used."""
+    """The module of a version, loaded only where it is used."""
     return import_module(f"sv3dgen.kernels.hash_grid_{backend}")
 
 

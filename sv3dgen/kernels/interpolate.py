@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from numba import get_num_threads, njit, prange
 from torch import Tensor
 
-from sv3dgen.kernels.backend import Backend, resolve
+from sv3dgen.kernels.backend import Backend, resolve, resolve_own
 
 SMALLEST_SUM = 1e-30  # below it a triangle is seen exactly edge-on: its coordinates are 1/3 each, without a gradient
 BLOCK_BITS = 8  # scattered rows belong to threads in interleaved blocks of 256
@@ -41,6 +41,8 @@ def barycentrics(
     """
     pixels = torch.stack([face_index.long(), view.long(), row.long(), col.long()], dim=-1)
     chosen = resolve("rasterizer", backend, clip.device)
+    if chosen == "nvdiffrast":  # it has them only with the whole picture, and cut off at the edges of faces
+        chosen = resolve_own("rasterizer", clip.device)
     if chosen == "torch":
         return _barycentrics_reference(clip, faces, pixels, height_px, width_px)
     function = _Barycentrics if chosen == "numba" else _triton().Barycentrics
@@ -57,6 +59,10 @@ def interpolate(
 ) -> Float[Tensor, "pixels channels"]:
     """Vertex attributes at points given by a face and barycentric coordinates; differentiable in both floats."""
     chosen = resolve("rasterizer", backend, attributes.device)
+    if chosen == "nvdiffrast":
+        return import_module("sv3dgen.kernels.interpolate_nvdiffrast").interpolate(
+            attributes, faces, face_index, barycentric
+        )
     if chosen == "torch":
         return torch.einsum("pkc,pk->pc", attributes[faces.long()[face_index.long()]], barycentric)
     function = _Interpolate if chosen == "numba" else _triton().Interpolate

@@ -4,7 +4,7 @@ Vertices are snapped to 1/4096 px and inside tests are done in integers, so two 
 hole between them and no pixel belongs to both: a centre that lies exactly on an edge belongs to the triangle which has
 it at its top or left, as in OpenGL and Direct3D. Both sides of a triangle are drawn. The reference and the compiled
 versions do the same arithmetic in the same order, so they agree bit by bit. Not differentiable: gradients come from
-`interpolate` (inside) and `antialias` (outline).
+`interpolate` (inside) and `antialias` (outline). nvdiffrast's picture is another one beside edges: see its file.
 
 A triangle is dropped, not clipped, when a vertex lies in front of the near plane or more than 16384 px outside the
 frame. The far plane clips per pixel.
@@ -65,6 +65,10 @@ def rasterize(
         from sv3dgen.kernels.rasterize_triton import draw  # triton is loaded only where it is used
 
         return Fragments(*draw(*_project(clip, height_px, width_px), faces, height_px, width_px))
+    if chosen == "nvdiffrast":
+        from sv3dgen.kernels.rasterize_nvdiffrast import draw as draw_by_nvdiffrast
+
+        return Fragments(*draw_by_nvdiffrast(clip, faces, height_px, width_px))
     corner_index = np.ascontiguousarray(faces.numpy(), dtype=np.int64)
     views, threads = clip.shape[0], get_num_threads()
     strips = 1 if views % threads == 0 or views > 2 * threads else 1 << (threads - 1).bit_length()

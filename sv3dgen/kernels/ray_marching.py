@@ -46,8 +46,8 @@ def march(
 
     Directions have unit length. With t_near where the ray enters the box (0 if it starts inside), the samples stand at
     t_near + (k + 1/2 + jitter) step_size, for every integer k that puts them inside; jitter in [0, 1), zero for
-    evaluation. Not differentiable. numba and triton compute in float32 whatever the dtype. Raises ValueError for
-    step_size <= 0.
+    evaluation. Not differentiable. All but torch compute in float32 whatever the dtype, and nerfacc may
+    differ for samples within 1e-5 of a cell's face. Raises ValueError for step_size <= 0.
     """
     if not step_size > 0:
         raise ValueError(f"step_size: expected a positive length, got {step_size}")
@@ -71,6 +71,8 @@ def render_weights(
     if chosen == "torch":
         transmittance, alpha = _transmittance_and_alpha(density, delta.detach(), offsets)
         return transmittance * alpha
+    if chosen == "nerfacc":
+        return _compiled(chosen).render_weights(density, delta, offsets)
     from sv3dgen.kernels.ray_marching_autograd import RenderWeights
 
     return RenderWeights.apply(density, delta, offsets, _compiled(chosen))
@@ -88,6 +90,8 @@ def accumulate(
     if chosen == "torch":
         sums = values.new_zeros(len(offsets) - 1, values.shape[1])
         return sums.index_add(0, _ray_index(offsets), weights[:, None] * values)
+    if chosen == "nerfacc":
+        return _compiled(chosen).accumulate(weights, values, offsets)
     from sv3dgen.kernels.ray_marching_autograd import Accumulate
 
     return Accumulate.apply(weights, values, offsets, _compiled(chosen))
@@ -116,7 +120,7 @@ def prune(
 
 @cache
 def _compiled(backend: str) -> ModuleType:
-    """The module of a compiled version, loaded only where it is used."""
+    """The module of a version, loaded only where it is used."""
     return import_module(f"sv3dgen.kernels.ray_marching_{backend}")
 
 
@@ -126,7 +130,7 @@ def _compiled(backend: str) -> ModuleType:
 def _march_reference(
     origins: Tensor, directions: Tensor, occupied: Tensor, aabb: Tensor, step_size: float, jitter: Tensor
 ) -> RaySamples:
-    near, far = _clip_to_box(origins, directions, aabb)
+    near, far = clip_to_box(origins, directions, aabb)
     low, high = aabb
     phase = (jitter + 0.5) % 1.0
     candidates = int(torch.linalg.vector_norm(high - low) / step_size) + 2
@@ -141,7 +145,7 @@ def _march_reference(
     return RaySamples(keep.nonzero()[:, 0], t[keep], torch.full_like(t[keep], step_size), offsets)
 
 
-def _clip_to_box(
+def clip_to_box(
     origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"], aabb: Float[Tensor, "2 3"]
 ) -> tuple[Float[Tensor, " rays"], Float[Tensor, " rays"]]:
     """Distances at which rays enter (not before 0) and leave the box; those that miss leave before they enter."""

@@ -1,0 +1,40 @@
+"""Other people's GPU code that can stand behind an operation's call: how to get it, and under which licence.
+
+None is needed and none is picked by `auto`: `kernels.OPERATION=NAME` asks for one, and only then is it imported. This
+module imports nothing of them.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """A package for Nvidia's GPUs."""
+
+    module: str  # its name for import, and as a backend
+    operation: str  # of `backend.IMPLEMENTATIONS`
+    how: str  # a command line
+    licence: str
+    commercial: bool  # whether the licence allows commercial use
+
+
+ACCELERATORS = {
+    accelerator.module: accelerator
+    for accelerator in (
+        Accelerator("nerfacc", "ray_marching", 'pip install -e ".[accel]"', "MIT", True),
+        Accelerator(
+            "tinycudann",
+            "hash_grid",
+            "pip install --no-build-isolation git+https://github.com/NVlabs/tiny-cuda-nn#subdirectory=bindings/torch",
+            "BSD-3-Clause",
+            True,
+        ),
+        Accelerator(
+            "nvdiffrast",
+            "rasterizer",
+            "pip install --no-build-isolation git+https://github.com/NVlabs/nvdiffrast",
+            "Nvidia Source Code License (1-Way Commercial): non-commercial use only",
+            False,
+        ),
+    )
+}
