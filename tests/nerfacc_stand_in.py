@@ -47,10 +47,10 @@ def _march(origin, direction, near, far, occupied, low, high, step):
     with np.errstate(divide="ignore", invalid="ignore"):
         inverse = np.float32(1) / direction
         to_faces = np.stack([(low - origin) * inverse, (high - origin) * inverse])
-        enter, leave = np.nanmax(to_faces.min(axis=0)), np.nanmin(to_faces.max(axis=0))
+        enter, leave = np.fmax.reduce(to_faces.min(axis=0)), np.fmin.reduce(to_faces.max(axis=0))
     if enter > leave or leave <= 0:
         return []
-    start, stop = max(enter, near), min(leave, far)
+    start, stop = np.fmax(enter, near), np.fmin(leave, far)
     if start >= stop:
         return []
     shape = np.array(occupied.shape)

@@ -57,14 +57,14 @@ def test_the_same_samples(shape, share, step_size, device):
 
 @pytest.mark.parametrize("jitter", [0.0, 0.3, 0.5, 0.9])
 def test_rays_from_inside_from_outside_and_beside(jitter, device):
-    origins = torch.tensor([[0.0, 0, 2], [0, 0, 0], [0, 0.6, 2], [0, 0, 2], [0.1, 0.1, 0.1]])
-    directions = torch.tensor([[0.0, 0, -1], [1, 0, 0], [0, 0, -1], [0, 0, 1], [-0.0, 1, 0]])
+    origins = torch.tensor([[0.0, 0, 2], [0, 0, 0], [0, 0.6, 2], [0, 0, 2], [0.1, 0.1, 0.1], [torch.nan] * 3])
+    directions = torch.tensor([[0.0, 0, -1], [1, 0, 0], [0, 0, -1], [0, 0, 1], [-0.0, 1, 0], [0, 1, 0]])
     inputs = origins, directions, torch.ones(4, 4, 4, dtype=torch.bool), BOX
-    shift = torch.full((5,), jitter)
+    shift = torch.full((6,), jitter)
     expected = march(*inputs, step_size=0.03, jitter=shift, backend="torch")
     moved = [tensor.to(device) for tensor in (*inputs, shift)]
     actual = march(*moved[:4], step_size=0.03, jitter=moved[4], backend="nerfacc")
-    assert torch.equal(actual.offsets.cpu(), expected.offsets) and expected.offsets.diff()[[2, 3]].tolist() == [0, 0]
+    assert torch.equal(actual.offsets.cpu(), expected.offsets) and expected.offsets.diff()[[2, 3, 5]].tolist() == [0] * 3
     torch.testing.assert_close(actual.t.cpu(), expected.t, atol=3e-7, rtol=0)
 
 

@@ -23,7 +23,7 @@ def march(
     rays, box = (origins.float().contiguous(), directions.float().contiguous()), aabb.float()
     near, far = clip_to_box(*rays, box)
     hits, phase = near < far, (jitter.float() + 0.5) % 1.0
-    # Rays that miss end before they begin: from a near plane at infinity nerfacc would step for ever.
+    # Rays that miss end before they begin: from a near plane that is not a number nerfacc would step for ever.
     near, far = torch.where(hits, near, 1.0), torch.where(hits, far, 0.0)
     near_planes = near + (phase - 0.5) * step_size
     grid = {"binaries": occupied[None].contiguous(), "aabbs": box.reshape(1, 6)}
