@@ -64,7 +64,9 @@ def test_rays_from_inside_from_outside_and_beside(jitter, device):
     expected = march(*inputs, step_size=0.03, jitter=shift, backend="torch")
     moved = [tensor.to(device) for tensor in (*inputs, shift)]
     actual = march(*moved[:4], step_size=0.03, jitter=moved[4], backend="nerfacc")
-    assert torch.equal(actual.offsets.cpu(), expected.offsets) and expected.offsets.diff()[[2, 3, 5]].tolist() == [0] * 3
+    assert (
+        torch.equal(actual.offsets.cpu(), expected.offsets) and expected.offsets.diff()[[2, 3, 5]].tolist() == [0] * 3
+    )
     torch.testing.assert_close(actual.t.cpu(), expected.t, atol=3e-7, rtol=0)
 
 

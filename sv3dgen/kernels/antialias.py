@@ -6,8 +6,9 @@ where it is flat. Where one centre of a pair is covered and the other is empty, 
 from the covered centre: beyond the middle, the empty pixel gains t - 1/2; before it, the covered one loses 1/2 - t. So
 the sum over the pixels follows the area inside the outline, without jumps when a centre changes sides. Of several edges
 that cross one pair the outermost counts, which makes triangles smaller than a pixel harmless. The meaning of t is
-nvdiffrast's (Laine et al. 2020, section 3.6). Outlines of one part of the object in front of another are not treated.
-Faces must be oriented consistently.
+nvdiffrast's (Laine et al. 2020, section 3.6); but its `antialias` looks only at the edges of the face that the covered
+pixel shows, and so misses most of an outline of faces of a pixel or less: it is not offered here. Outlines of one part
+of the object in front of another are not treated. Faces must be oriented consistently.
 """
 
 from typing import no_type_check  # a run-time checker's wrapper around a kernel could not be compiled
@@ -35,12 +36,7 @@ def antialiased_coverage(
 
     Differentiable in `clip`. Edges with a vertex in front of the near plane are ignored.
     """
-    chosen = resolve("rasterizer", backend, clip.device)
-    if chosen == "nvdiffrast":
-        from sv3dgen.kernels.antialias_nvdiffrast import coverage  # loaded only where it is used
-
-        return coverage(fragments, clip, faces)
-    if chosen != "numba":
+    if resolve("rasterizer", backend, clip.device) != "numba":
         return _coverage_reference(fragments.face_index >= 0, clip, faces.long(), edges)
     inputs = fragments.face_index, faces.long(), edges.vertices.long(), edges.faces.long()
     return _Coverage.apply(clip.float(), *inputs).to(clip.dtype)

@@ -2,7 +2,8 @@
 
 Its first row is the bottom one, ours the top one: clip coordinates are handed over with y negated. Its face numbers
 start from 1, and its depth is 0 where nothing is seen. It snaps vertices to 1/16 px, where we take 1/4096, so a centre
-within that of an edge may fall to the other side; it clips faces at the near plane, which we drop.
+within that of an edge may fall to the other side: 2 or 3 in 100 pixels of an outline then stay without antialiasing. It
+clips faces at the near plane, which we drop.
 """
 
 from functools import cache
