@@ -13,6 +13,7 @@ from torch import Tensor
 from sv3dgen.errors import InputError
 from sv3dgen.export.exporter import Exporter, psnr_of_glb
 from sv3dgen.interfaces import Geometry, Material, Reference
+from sv3dgen.kernels.accelerators import used_licences
 from sv3dgen.kernels.backend import set_backend
 from sv3dgen.mesh import Mesh
 from sv3dgen.progress import ProgressLine, summary
@@ -78,6 +79,9 @@ class Run:
         # A run that was stopped between its photo's views and its first checkpoint has none.
         self.resumed_stage = saved_stage(self.checkpoint) if config.resume and self.checkpoint.is_file() else None
         self.card = RunCard(folder, config={str(key): value for key, value in plain.items()}, seed=config.seed)
+        for use, licence in used_licences(config.kernels).items():
+            log.info("%s: %s", use, licence)
+            self.card.add_licence(use, licence)
         self.shared = SharedStages(share, self.card, lambda: self.interrupt.requested)
 
     def execute(self) -> None:

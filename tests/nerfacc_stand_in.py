@@ -20,19 +20,17 @@ def traverse_grids(
     rays_d: Tensor,
     binaries: Tensor,
     aabbs: Tensor,
-    near_planes: Tensor | None = None,
-    far_planes: Tensor | None = None,
+    near_planes: Tensor,
+    far_planes: Tensor,
     step_size: float = 1e-3,
 ) -> tuple[None, SimpleNamespace, None]:
     """Intervals (left out), samples and where rays end (left out): those of one grid [1, x, y, z] in aabbs [1, 6]."""
     for tensor in (rays_o, rays_d, aabbs, near_planes, far_planes):
-        assert tensor is not None and tensor.dtype == torch.float32
+        assert tensor.dtype == torch.float32
     assert binaries.dtype == torch.bool and len(binaries) == len(aabbs) == 1 and len(rays_o) > 0
-    grid, low, high = binaries[0].numpy(), aabbs[0, :3].numpy(), aabbs[0, 3:].numpy()
-    found = [
-        _march(*ray, grid, low, high, np.float32(step_size))
-        for ray in zip(*(t.numpy() for t in (rays_o, rays_d, near_planes, far_planes)), strict=True)
-    ]
+    grid, low, high, step = binaries[0].numpy(), aabbs[0, :3].numpy(), aabbs[0, 3:].numpy(), np.float32(step_size)
+    rays = zip(rays_o.numpy(), rays_d.numpy(), near_planes.numpy(), far_planes.numpy(), strict=True)
+    found = [_march(origin, towards, near, far, grid, low, high, step) for origin, towards, near, far in rays]
     counts = torch.tensor([len(middles) for middles in found])
     samples = SimpleNamespace(
         vals=torch.tensor([middle for middles in found for middle in middles], dtype=torch.float32),

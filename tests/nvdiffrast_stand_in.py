@@ -55,8 +55,8 @@ def _at(corners: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """u, v and z / w of a face's plane at points of the picture."""
     volumes = _volumes(corners, x, y)
     total = volumes[0] + volumes[1] + volumes[2]
-    depth = sum(a * c[2] for a, c in zip(volumes, corners, strict=True))
-    depth = depth / sum(a * c[3] for a, c in zip(volumes, corners, strict=True))
+    z, w = (torch.stack([volumes[k] * corners[k, axis] for k in range(3)]).sum(0) for axis in (2, 3))
+    depth = z / w
     return (volumes[0] / total).clamp(0, 1), (volumes[1] / total).clamp(0, 1), depth
 
 

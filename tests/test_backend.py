@@ -22,7 +22,7 @@ def triton_is(monkeypatch):
     """Make triton present or missing, and its interpreter on or off."""
 
     def make(present: bool, interpreted: bool = False) -> None:
-        monkeypatch.setattr(backend, "find_spec", lambda name: object() if present else None)
+        monkeypatch.setattr(backend, "find_spec", lambda name: object() if present and name == "triton" else None)
         monkeypatch.setenv("TRITON_INTERPRET", "1" if interpreted else "0")
         monkeypatch.setattr(backend, "_missing_for_triton", lambda: None)
         forget()

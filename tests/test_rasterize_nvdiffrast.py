@@ -5,6 +5,7 @@ import pytest
 import torch
 from accelerator_case import PLACES, provide
 from test_rasterize import bumpy_sphere, cameras, flat
+from triton_case import rivals
 
 from sv3dgen.kernels import rasterize as ours
 from sv3dgen.kernels.antialias import antialiased_coverage
@@ -81,11 +82,11 @@ def test_interpolation_has_the_same_values_and_gradients(channels, device):
     attributes = torch.randn(len(vertices), channels, generator=torch.Generator().manual_seed(0))
     pull = torch.randn(len(face), channels, generator=torch.Generator().manual_seed(1))
     results = []
-    for backend, where, dtype in (("torch", torch.device("cpu"), torch.float64), ("nvdiffrast", device, torch.float32)):
+    for backend, where, dtype in rivals(device, "nvdiffrast"):
         leaves = clip.to(where, dtype).requires_grad_(), attributes.to(where, dtype).requires_grad_()
-        pixels = [tensor.to(where) for tensor in (faces, face, view, row, col)]
-        weights = barycentrics(leaves[0], *pixels, 40, 50, backend=backend)
-        values = interpolate(leaves[1], pixels[0], pixels[1], weights, backend=backend)
+        mesh, hit, v, r, c = (tensor.to(where) for tensor in (faces, face, view, row, col))
+        weights = barycentrics(leaves[0], mesh, hit, v, r, c, 40, 50, backend=backend)
+        values = interpolate(leaves[1], mesh, hit, weights, backend=backend)
         found = [values, *torch.autograd.grad(values, leaves, pull.to(where, dtype))]
         results.append([tensor.detach().cpu().double() for tensor in found])
     for expected, actual in zip(*results, strict=True):
@@ -106,7 +107,7 @@ def growth(vertices, faces, size_px, device, *, by_nvdiffrast):
     clip = clip_positions(cameras(1, size_px, size_px).to(device), vertices)
     drawn = rasterize(clip, faces, size_px, size_px, backend="nvdiffrast")
     if by_nvdiffrast:
-        import nvdiffrast.torch as dr  # the stand-in, or the package
+        import nvdiffrast.torch as dr  # pyright: ignore[reportMissingImports]  (the stand-in, or the package)
 
         from sv3dgen.kernels.rasterize_nvdiffrast import plain_faces, top_row_first
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from accelerator_case import PLACES, provide
 from test_ray_marching import make_packed, make_rays
+from triton_case import rivals
 
 from sv3dgen.kernels.ray_marching import accumulate, clip_to_box, march, prune, render_weights
 
@@ -75,7 +76,7 @@ def test_composites_like_the_reference(channels, device):
     density, delta, values, offsets = make_packed()
     values = values.repeat(1, 3)[:, :channels]
     results = []
-    for backend, where, dtype in (("torch", torch.device("cpu"), torch.float64), ("nerfacc", device, torch.float32)):
+    for backend, where, dtype in rivals(device, "nerfacc"):
         inputs = density.to(where, dtype).requires_grad_(), values.to(where, dtype).requires_grad_()
         weights = render_weights(inputs[0], delta.to(where, dtype), offsets.to(where), backend=backend)
         colour = accumulate(weights, inputs[1], offsets.to(where), backend=backend)

@@ -4,6 +4,7 @@ None is needed and none is picked by `auto`: `kernels.OPERATION=NAME` asks for o
 module imports nothing of them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -15,26 +16,29 @@ class Accelerator:
     operation: str  # of `backend.IMPLEMENTATIONS`
     how: str  # a command line
     licence: str
-    commercial: bool  # whether the licence allows commercial use
 
 
 ACCELERATORS = {
     accelerator.module: accelerator
     for accelerator in (
-        Accelerator("nerfacc", "ray_marching", 'pip install -e ".[accel]"', "MIT", True),
+        Accelerator("nerfacc", "ray_marching", 'pip install -e ".[accel]"', "MIT"),
         Accelerator(
             "tinycudann",
             "hash_grid",
             "pip install --no-build-isolation git+https://github.com/NVlabs/tiny-cuda-nn#subdirectory=bindings/torch",
             "BSD-3-Clause",
-            True,
         ),
         Accelerator(
             "nvdiffrast",
             "rasterizer",
             "pip install --no-build-isolation git+https://github.com/NVlabs/nvdiffrast",
             "Nvidia Source Code License (1-Way Commercial): non-commercial use only",
-            False,
         ),
     )
 }
+
+
+def used_licences(kernels: Mapping[str, str]) -> dict[str, str]:
+    """The licences of the accelerators among the backends that a configuration names for its operations."""
+    used = {operation: ACCELERATORS[name] for operation, name in kernels.items() if name in ACCELERATORS}
+    return {f"kernels.{operation}={found.module}": found.licence for operation, found in used.items()}

@@ -128,7 +128,7 @@ def _obstacle(backend: str, device_type: str) -> str | None:
     if backend in ACCELERATORS:
         wanted = ACCELERATORS[backend]
         if find_spec(backend) is None:
-            return f"{backend} is not installed; for an Nvidia GPU: {wanted.how} ({wanted.licence})"
+            return f"{backend} is not installed; for an Nvidia GPU: {wanted.how}; licence: {wanted.licence}"
         if device_type != "cuda":
             return f"{backend} runs on an Nvidia GPU's tensors only, these are on {device_type}"
     return None

@@ -13,7 +13,7 @@ A level costs a launch of its own that way, where its own grids take all levels 
 
 from functools import cache
 
-import tinycudann
+import tinycudann  # pyright: ignore[reportMissingImports]  (an accelerator)
 import torch
 from torch import Tensor
 from torch.func import functional_call

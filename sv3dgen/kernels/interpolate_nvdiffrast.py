@@ -5,7 +5,7 @@ corners, and what is missing to 1 is the third: the same values for coordinates 
 in whatever such coordinates follow from.
 """
 
-import nvdiffrast.torch as dr
+import nvdiffrast.torch as dr  # pyright: ignore[reportMissingImports]  (an accelerator)
 import torch
 from torch import Tensor
 

@@ -9,7 +9,7 @@ clips faces at the near plane, which we drop.
 from functools import cache
 from typing import Any
 
-import nvdiffrast.torch as dr
+import nvdiffrast.torch as dr  # pyright: ignore[reportMissingImports]  (an accelerator)
 import torch
 from torch import Tensor
 

@@ -6,7 +6,7 @@ by some 1e-5 along a ray; so its distances are set to the exact place of the num
 walking from face to face, off by about 1e-6: samples as near to a cell's face may fall on the other side.
 """
 
-import nerfacc
+import nerfacc  # pyright: ignore[reportMissingImports]  (an accelerator)
 import torch
 from torch import Tensor
 
