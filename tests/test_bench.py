@@ -13,12 +13,15 @@ from sv3dgen.bench import __main__ as command
 from sv3dgen.bench import kernels, objects, stages
 from sv3dgen.bench.copy_speed import copy_speed
 from sv3dgen.bench.instruments import KERNELS, OTHER_PARTS, instrumented
-from sv3dgen.bench.kernel_cases import Case, bumpy_sphere
+from sv3dgen.bench.kernel_case import Case, Sizes
+from sv3dgen.bench.kernel_cases import cases
 from sv3dgen.bench.machine import describe
+from sv3dgen.bench.rasterizer_cases import bumpy_sphere
 from sv3dgen.bench.replay import Recorder, slowdown
 from sv3dgen.bench.timing import take_turns
 from sv3dgen.errors import InputError
 from sv3dgen.export.topology import is_closed
+from sv3dgen.kernels.backend import IMPLEMENTATIONS
 from sv3dgen.mesh import Mesh
 from sv3dgen.profiler import times
 
@@ -176,19 +179,65 @@ def test_kernels_are_timed_beside_plain_torch_and_a_copy(monkeypatch, capsys):
     def encode_nothing(backend: str) -> None:
         sleep(0.02 if backend == "torch" else 0.01)
 
-    monkeypatch.setattr(
-        kernels, "cases", lambda device: [Case("hash_grid", "encode nothing", encode_nothing, 5_000_000)]
-    )
+    own = ("torch", "numba", "triton", "tinycudann")
+    heavy = Case("hash_grid", "encode nothing", encode_nothing, own, 5_000_000, 1_000)
+    hard = Case("hash_grid", "think", encode_nothing, ("torch",), 1_000, 6_000_000)
+    monkeypatch.setattr(kernels, "cases", lambda device: [heavy, hard])
     monkeypatch.setattr(kernels, "copy_speed", lambda device: 1e9)  # 5 ms
+    monkeypatch.setattr(kernels, "matrix_flops", lambda device, dtype: 2e9)  # 3 ms
     assert command.main(["kernels", "--budget-s", "0", "--device", "cpu", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    (row,) = report["cases"]
-    assert set(row) == {"operation", "case", "bytes", "numba", "torch", "roofline", "ratio"}  # triton's interpreter: no
+    row, other = report["cases"]
+    timed = {"numba", "torch"}  # neither triton's interpreter nor what is for a GPU
+    facts = {"operation", "case", "bytes", "operations", "roofline", "roofline_ms", "bound"}
+    assert set(row) == facts | timed | {"ratio"} and set(other) == facts | {"torch"}
     assert 1.1 < row["ratio"] < 10 and row["roofline"]["torch"] == pytest.approx(5 / row["torch"]["median_ms"])
     assert 0 < row["roofline"]["torch"] < row["roofline"]["numba"] <= 0.5
+    assert (row["roofline_ms"], row["bound"]) == (pytest.approx(5), "memory")
+    assert (other["roofline_ms"], other["bound"]) == (pytest.approx(3), "arithmetic")
+    monkeypatch.setenv("COLUMNS", "120")
     assert command.main(["kernels", "--budget-s", "0", "--device", "cpu"]) == 0
     assert "encode nothing" in capsys.readouterr().out
     assert command.main(["kernels", "--device", "cuda:99"]) == 2
+
+
+def test_an_accelerator_gets_a_column_where_it_is_installed(monkeypatch, capsys):
+    """With a stand-in for it, since none runs on a CPU: it takes its turns with the others."""
+    called = []
+    own = ("torch", "numba", "triton", "tinycudann")
+    case = Case("hash_grid", "encode", lambda backend: (called.append(backend), sleep(0.002)), own, 1_000, 1_000)
+    monkeypatch.setattr(kernels, "cases", lambda device: [case])
+    monkeypatch.setattr(kernels, "copy_speed", lambda device: 1e9)
+    monkeypatch.setattr(kernels, "matrix_flops", lambda device, dtype: 1e9)
+    monkeypatch.setattr(kernels, "runs_on", lambda operation, device: own)
+    report = kernels.measure(0.0, device="cpu")
+    assert {"torch", "numba", "tinycudann"} <= set(report["cases"][0]) and "triton" not in report["cases"][0]
+    assert called[:3] == ["torch", "numba", "tinycudann"]  # untimed; and then in turns
+    monkeypatch.setenv("COLUMNS", "120")
+    kernels.print_table(report)
+    assert "tinycudann" in capsys.readouterr().out
+
+
+def test_cases_count_what_they_move_and_compute_and_grow_with_their_sizes(monkeypatch):
+    small = Sizes(points=50, ray_size_px=8, segments=8, picture_px=16, views=1, tet_cells=6)
+    large = Sizes(points=100, ray_size_px=16, segments=16, picture_px=32, views=2, tet_cells=12)
+    found = []
+    for sizes in (small, large):
+        monkeypatch.setattr("sv3dgen.bench.kernel_cases.sizes_for", lambda device, sizes=sizes: sizes)
+        found.append(list(cases(torch.device("cpu"))))
+        for case in found[-1]:
+            for backend in ("torch", "numba"):
+                case.run(backend)
+    assert [case.operation for case in found[0]] == ["hash_grid"] * 2 + ["ray_marching"] + ["rasterizer"] * 5 + [
+        "marching_tetrahedra"
+    ]
+    for one, other in zip(*found, strict=True):
+        assert 0 < one.num_bytes < other.num_bytes and one.num_operations <= other.num_operations
+        assert {"torch", "numba"} <= set(one.implementations) <= set(IMPLEMENTATIONS[one.operation])
+    # 50 points in 7 levels of 2 features: their encodings, its gradient, and twice the table.
+    encode = found[0][0]
+    assert encode.num_operations == 2 * 50 * 7 * (9 + 16 + 32)
+    assert encode.num_bytes % 4 == 0 and encode.num_bytes > 2 * 50 * (3 + 14) * 4
 
 
 def test_a_copy_moves_some_bytes(monkeypatch):
