@@ -47,7 +47,7 @@ def march(
     Directions have unit length. With t_near where the ray enters the box (0 if it starts inside), the samples stand at
     t_near + (k + 1/2 + jitter) step_size, for every integer k that puts them inside; jitter in [0, 1), zero for
     evaluation. Not differentiable. All but torch compute in float32 whatever the dtype, and nerfacc may
-    differ for samples within 1e-5 of a cell's face. Raises ValueError for step_size <= 0.
+    differ for samples within 2e-5 of a cell's face. Raises ValueError for step_size <= 0.
     """
     if not step_size > 0:
         raise ValueError(f"step_size: expected a positive length, got {step_size}")

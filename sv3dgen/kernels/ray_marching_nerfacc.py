@@ -3,7 +3,7 @@
 nerfacc steps from a ray's near plane and keeps an interval where its middle falls into an occupied cell. With the near
 plane half a step before the first sample that we place, its middles are our samples. It adds the step up, which drifts
 by some 1e-5 along a ray; so its distances are set to the exact place of the number they stand for. It finds cells by
-walking from face to face, off by about 1e-6: samples as near to a cell's face may fall on the other side.
+walking from face to face, off by about 1e-6: samples that near to a cell's face may be kept or not.
 """
 
 import nerfacc  # pyright: ignore[reportMissingImports]  (an accelerator)
