@@ -67,29 +67,32 @@ def _coverage_reference(covered: Tensor, clip: Tensor, faces: Tensor, edges: Edg
     slope = (b_across - a_across)[owner] / (b_along - a_along)[owner]
     crossing = a_across[owner] + (n - a_along[owner]) * slope
     low = crossing.detach().floor().long()
-    inside = (low >= 0) & (low + 1 < torch.where(steep[owner], width, height))
-    owner, n, low, crossing = owner[inside], n[inside], low[inside], crossing[inside]
+    size = torch.where(steep[owner], width, height)
+    # What misses is kept, without weight: the host would wait for a GPU to tell how many are left.
+    inside = (low >= 0) & (low + 1 < size)
+    low = torch.where(inside, low, 0)
 
     row, col = torch.where(steep[owner], n, low), torch.where(steep[owner], low, n)
     here = (view[owner] * height + row) * width + col
-    beyond = here + torch.where(steep[owner], 1, width)
+    beyond = torch.where(inside, here + torch.where(steep[owner], 1, width), here)
     flat = covered.reshape(-1)
     t = torch.where(flat[here], crossing - low, low + 1 - crossing)
     pair = 2 * here + steep[owner].long()
     outermost = _outermost(pair, t.detach(), edge[owner], flat[here] != flat[beyond], 2 * flat.numel())
-    t, here, beyond = t[outermost], here[outermost], beyond[outermost]
     target = torch.where(flat[here] == (t > 0.5), beyond, here)
-    coverage = covered.to(clip.dtype).reshape(-1).index_add(0, target, t - 0.5)
+    coverage = covered.to(clip.dtype).reshape(-1).index_add(0, target, torch.where(outermost, t - 0.5, 0.0))
     return coverage.clamp(0, 1).reshape(views, height, width)
 
 
 def _outermost(pair: Tensor, t: Tensor, edge: Tensor, open_pair: Tensor, num_pairs: int) -> Tensor:
-    """Indices of the crossings that win their pair: greatest t, then lowest edge index; only where `open_pair`."""
-    index = open_pair.nonzero()[:, 0]
-    greatest = t.new_full((num_pairs,), -1.0).scatter_reduce(0, pair[index], t[index], "amax")
-    index = index[t[index] == greatest[pair[index]]]
-    lowest = edge.new_full((num_pairs,), 2**62).scatter_reduce(0, pair[index], edge[index], "amin")
-    return index[edge[index] == lowest[pair[index]]]
+    """Which crossings win their pair: greatest t, then lowest edge index; only where `open_pair`."""
+    nothing, no_edge = -1.0, 2**62
+    greatest = t.new_full((num_pairs,), nothing)
+    greatest = greatest.scatter_reduce(0, pair, torch.where(open_pair, t, nothing), "amax")
+    first = open_pair & (t == greatest[pair])
+    lowest = edge.new_full((num_pairs,), no_edge)
+    lowest = lowest.scatter_reduce(0, pair, torch.where(first, edge, no_edge), "amin")
+    return first & (edge == lowest[pair])
 
 
 class _Coverage(torch.autograd.Function):

@@ -32,16 +32,15 @@ def _edge_adjacency_reference(faces: Tensor) -> Edges:
     """The definition: sort the sides of all faces by their vertices, pair equal neighbours."""
     ends = torch.stack([faces, faces.roll(-1, dims=1)], dim=-1).reshape(-1, 2).sort(dim=-1).values
     face = torch.arange(len(faces), device=faces.device).repeat_interleave(3)
-    proper = ends[:, 0] != ends[:, 1]
-    ends, face = ends[proper], face[proper]
     order = (ends[:, 0] * (ends.max() + 1 if len(ends) else 1) + ends[:, 1]).argsort(stable=True)
     ends, face = ends[order], face[order]
+    proper = ends[:, 0] != ends[:, 1]
     same_as_previous = (ends == ends.roll(1, dims=0)).all(-1)
     same_as_previous[:1] = False
     # The rank of a side among those with the same vertices; even ones open a pair, odd ones close it.
     index = torch.arange(len(ends), device=faces.device)
     rank = index - torch.where(same_as_previous, 0, index).cummax(0).values
-    opens = (rank % 2 == 0).nonzero()[:, 0]
+    opens = (proper & (rank % 2 == 0)).nonzero()[:, 0]
     closes = (opens + 1).clamp(max=max(len(ends) - 1, 0))
     paired = (closes > opens) & same_as_previous[closes]
     return Edges(ends[opens], torch.stack([face[opens], torch.where(paired, face[closes], -1)], dim=-1))

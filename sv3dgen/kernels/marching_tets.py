@@ -5,6 +5,7 @@ exactly zero counts as outside. The surface is closed wherever it does not leave
 counter-clockwise as seen from the positive side. Differentiable in the distances and the positions.
 """
 
+from functools import cache
 from typing import no_type_check  # a run-time checker's wrapper around a kernel could not be compiled
 
 import numpy as np
@@ -72,15 +73,24 @@ def _marching_tets_reference(sdf: Tensor, positions: Tensor, tets: Tensor, edges
     inside = sdf < 0
     crossed = inside[edges[:, 0]] != inside[edges[:, 1]]
     ends = edges[crossed]
-    a, b = sdf[ends].unbind(-1)
+    # Not `sdf[ends]`: the gradient of fancy indexing sorts the indices on a GPU.
+    (a, b), (p, q) = (
+        [values.index_select(0, end) for end in ends.unbind(-1)] for values in (sdf, positions)
+    )
     t = (a / (a - b))[:, None]
-    vertices = positions[ends[:, 0]] * (1 - t) + positions[ends[:, 1]] * t
-    pattern = (inside[tets] * torch.tensor([1, 2, 4, 8], device=tets.device)).sum(-1)
-    table = torch.from_numpy(TRIANGLES).to(tets.device)
+    vertices = p * (1 - t) + q * t
+    places, table = _tables(tets.device)
+    pattern = (inside[tets] * places).sum(-1)
     tet, which = (table[pattern, :, 0] >= 0).nonzero().unbind(-1)
     local = table[pattern[tet], which].long()
     number = crossed.long().cumsum(0) - 1
     return Mesh(vertices, number[tet_edges[tet].gather(1, local)])
+
+
+@cache
+def _tables(device: torch.device) -> tuple[Tensor, Tensor]:
+    """What each vertex of a tetrahedron adds to its pattern, and the triangles; sent to a device once."""
+    return torch.tensor([1, 2, 4, 8], device=device), torch.from_numpy(TRIANGLES).to(device)
 
 
 class _Crossings(torch.autograd.Function):

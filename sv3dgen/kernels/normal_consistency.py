@@ -35,16 +35,18 @@ def normal_consistency(
 
 
 def _reference(vertices: Tensor, faces: Tensor, neighbours: Tensor, smallest_share: float) -> Tensor:
-    a, b, c = (vertices[corner] for corner in faces.unbind(1))
+    a, b, c = (vertices.index_select(0, corner) for corner in faces.unbind(1))
     weighted = torch.linalg.cross(b - a, c - a)
     with torch.no_grad():
         twice_area = weighted.norm(dim=-1)
         large = twice_area > smallest_share * twice_area.sum() / max(len(faces), 1)
-        inner = neighbours[(neighbours >= 0).all(1)]
-        first, second = inner[large[inner[:, 0]] & large[inner[:, 1]]].unbind(1)
+        first, second = neighbours.clamp_min(0).unbind(1)
+        # Weighed, not picked out: the host would wait for a GPU to tell how many there are.
+        counts = (neighbours >= 0).all(1) & large[first] & large[second]
     # The bound keeps the gradient (to the -3/2) of an empty face finite.
     normals = weighted * torch.rsqrt(weighted.square().sum(-1, keepdim=True).clamp_min(1e-24))
-    return (1 - (normals[first] * normals[second]).sum(-1)).sum() / max(len(first), 1)
+    cosine = (normals.index_select(0, first) * normals.index_select(0, second)).sum(-1)
+    return ((1 - cosine) * counts).sum() / counts.sum().clamp_min(1)
 
 
 class _NormalConsistency(torch.autograd.Function):

@@ -29,7 +29,8 @@ class RaySamples:
     def select(self, keep: Bool[Tensor, " samples"]) -> "RaySamples":
         """The samples that `keep` marks. Their intervals stay as long as they were."""
         kept_before = torch.nn.functional.pad(keep.cumsum(0), (1, 0))
-        return RaySamples(self.ray_index[keep], self.t[keep], self.delta[keep], kept_before[self.offsets])
+        index = keep.nonzero()[:, 0]  # once: the host waits for a GPU to tell how many there are
+        return RaySamples(self.ray_index[index], self.t[index], self.delta[index], kept_before[self.offsets])
 
 
 def march(

@@ -23,12 +23,13 @@ def march(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Ray index, t and offsets of the samples; the arguments are those of `ray_marching.march`."""
     low, high = box = aabb.detach().float()
-    cells_per_length = torch.tensor(occupied.shape, device=box.device) / (high - low)
-    places = int(torch.linalg.vector_norm(high - low) / step_size) + 2
+    # Both stay on the device: the host would wait for it to read them.
+    cells_per_length = torch.stack([size / side for size, side in zip(occupied.shape, high - low, strict=True)])
+    places = (torch.linalg.vector_norm(high - low) / step_size).int() + 2
     phase = (jitter.detach().float() + 0.5) % 1.0
     cells = occupied.detach().contiguous().view(torch.uint8)
-    rays = _plain(origins), _plain(directions), phase, cells, box.contiguous(), cells_per_length
-    sizes = *occupied.shape, places, float(step_size)
+    rays = _plain(origins), _plain(directions), phase, cells, box.contiguous(), cells_per_length, places
+    sizes = *occupied.shape, float(step_size)
     grid = (len(origins),)
     offsets = torch.zeros(len(origins) + 1, dtype=torch.int64, device=origins.device)
     launch(_count_kernel, grid, *rays, offsets, *sizes, PLACES=PLACES, **EXACT)
@@ -144,17 +145,17 @@ def _count_kernel(
     cells,
     box,
     cells_per_length,
+    most_places,
     counts,
     size_x,
     size_y,
     size_z,
-    places,
     step_size,
     PLACES: tl.constexpr,
 ):
     ray = tl.program_id(0).to(tl.int64)
     x, y, z, dx, dy, dz, near, far = _ray(origins, directions, box, ray)
-    phase = tl.load(phases + ray)
+    phase, places = tl.load(phases + ray), tl.load(most_places)
     count = tl.zeros((PLACES,), tl.int32)
     for first in range(0, tl.where(near < far, places, 0), PLACES):
         number = first + tl.arange(0, PLACES)
@@ -173,19 +174,19 @@ def _pack_kernel(
     cells,
     box,
     cells_per_length,
+    most_places,
     offsets,
     ray_index,
     found,
     size_x,
     size_y,
     size_z,
-    places,
     step_size,
     PLACES: tl.constexpr,
 ):
     ray = tl.program_id(0).to(tl.int64)
     x, y, z, dx, dy, dz, near, far = _ray(origins, directions, box, ray)
-    phase = tl.load(phases + ray)
+    phase, places = tl.load(phases + ray), tl.load(most_places)
     written = tl.load(offsets + ray)
     for first in range(0, tl.where(near < far, places, 0), PLACES):
         number = first + tl.arange(0, PLACES)
