@@ -73,8 +73,10 @@ class DMTet(Surface):
         return self.texture.features(points)
 
     def _build(self, mesh: Mesh, cells: int) -> None:
-        self.seed_vertices, self.seed_faces = mesh.vertices, mesh.faces
-        self.cells = torch.tensor(cells)
+        device = self.seed_vertices.device
+        self.seed_vertices, self.seed_faces = mesh.vertices.to(device), mesh.faces.to(device)
+        self.cells = torch.tensor(cells, device=device)
+        mesh = mesh.to("cpu")  # where lattices are made
         low, high = mesh.vertices.amin(0), mesh.vertices.amax(0)
         extent = (high - low).max().item()
         # BCC has two vertices a cell: scale so that `cells` counts what a cubic lattice of the same density would.
@@ -98,8 +100,9 @@ class DMTet(Surface):
             return both[halves[:, 0] % 2, x, y, z]
 
         self.grid = bcc_band(lower, upper, self.cell_size, lambda points: seed_sdf(points).abs() < self.band_cells)
+        self.seed_sdf = seed_sdf(self.grid.vertices).to(device)
+        self.grid = self.grid.to(device)
         self.neighbours = vertex_neighbours(self.grid)
-        self.seed_sdf = seed_sdf(self.grid.vertices)
         self.frozen = self.seed_sdf.abs() >= self.band_cells
         self.sdf = nn.Parameter(self.seed_sdf.clone())
         self.offsets = nn.Parameter(torch.zeros_like(self.grid.vertices))

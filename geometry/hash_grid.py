@@ -48,8 +48,10 @@ class HashGrid(Field):
         )
         self.levels, self.start_levels, self.level_steps = levels, start_levels, level_steps
         active = levels if level_steps == 0 else min(start_levels, levels)
-        # A buffer, so that it is in checkpoints: not every stage calls on_step.
+        # A buffer, so that it is in checkpoints: not every stage calls on_step. And a number, which the host need not
+        # ask a GPU for.
         self.register_buffer("_active", torch.tensor(active))
+        self.active_levels = active  # how many levels are open; the others read as zero
         self.radius = radius
         self.activation, self.density_prior, self.initial_density = activation, density_prior, initial_density
         self.table = nn.Parameter(torch.empty(self.spec.entries, features_per_level).uniform_(-1e-4, 1e-4))
@@ -64,12 +66,8 @@ class HashGrid(Field):
 
     def on_step(self, step: int) -> None:
         if self.level_steps > 0:
-            self._active.fill_(min(self.levels, self.start_levels + step // self.level_steps))
-
-    @property
-    def active_levels(self) -> int:
-        """How many levels are open; the others read as zero."""
-        return int(self._active)
+            self.active_levels = min(self.levels, self.start_levels + step // self.level_steps)
+            self._active.fill_(self.active_levels)
 
     def forward(self, points: Float[Tensor, "points 3"], with_normals: bool = False) -> FieldSample:
         if not with_normals:
@@ -100,3 +98,7 @@ class HashGrid(Field):
         # The clamp keeps exp finite; 2e4 per unit length is far past opaque at any sensible step.
         scale = self.initial_density if self.density_prior == "constant" else 1.0
         return scale * torch.exp(raw.clamp(max=9.0))
+
+    def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs) -> None:
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+        self.active_levels = int(self._active)

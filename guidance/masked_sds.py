@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sv3dgen.cameras import Cameras, look_at_origin
+from sv3dgen.devices import sent_to
 from sv3dgen.errors import InputError
 from sv3dgen.framing import framed_picture
 from sv3dgen.interfaces import Guidance, GuidanceOutput, Reference, RenderOutput, ViewBatch
@@ -121,7 +122,8 @@ class MaskedSds(Guidance):
         generator = self._generator(step, stream=1)
         latents = self.prior.encode(drawn)
         sigma = self.prior.sigma(self._noise_level(step, generator))
-        noisy = latents + sigma * torch.randn(latents.shape, generator=generator)
+        noise = sent_to(latents.device, torch.randn(latents.shape, generator=generator))
+        noisy = latents + sigma * noise
         clean = self.prior.denoise(noisy, sigma, self._orbit(step), guidance_max=self.guidance_max)
         frames = len(drawn)
         if self.form == "pixel":
@@ -137,12 +139,14 @@ class MaskedSds(Guidance):
         if self.mask is None:
             return torch.ones_like(render.opacity)
         assert self._reference is not None, "call start_from first"
+        device = render.opacity.device
         view, _, row, col = (render.shaded & (render.opacity > 0)).nonzero(as_tuple=True)
-        origins, directions = cameras.rays()
+        origins, directions = cameras.to(device).rays()
         where = view, row, col
         points = origins[where] + render.buffer("depth").detach()[view, 0, row, col, None] * directions[where]
         normals = render.buffer("normal").detach()[view, :, row, col]
-        values = self.mask(points, normals, self._reference.views.cameras, render.mesh and render.mesh.detach())
+        looking = self._reference.views.cameras.to(device)
+        values = self.mask(points, normals, looking, render.mesh and render.mesh.detach())
         mask = torch.full_like(render.opacity, -1.0)
         mask[view, 0, row, col] = values
         grown = torch.nn.functional.max_pool2d(mask, 3, stride=1, padding=1)

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sv3dgen.devices import sent_to
 from sv3dgen.interfaces import Guidance, GuidanceOutput, Reference, RenderOutput, ViewBatch
 from sv3dgen.losses import mse
 from sv3dgen.schedules import Schedule, active_terms, checked_weights, ever_nonzero
@@ -74,7 +75,7 @@ class ReferenceViews(Guidance):
         self, render: RenderOutput, batch: ViewBatch, generator: torch.Generator
     ) -> tuple[Float[Tensor, "images 3 height width"], Float[Tensor, "images 3 height width"]]:
         """Render and target over the background that `generator` draws."""
-        background = _background(self.background, generator).to(batch.rgb.device)
+        background = sent_to(batch.rgb.device, _background(self.background, generator))
         return _composite(render.rgb, render.opacity, background), _composite(batch.rgb, batch.alpha, background)
 
     def generator_at(self, step: int) -> torch.Generator:
@@ -95,9 +96,9 @@ class ReferenceViews(Guidance):
         if self.lpips_px is None or self.lpips_px >= max(drawn.shape[-2:]):
             return drawn, target
         height, width = (min(self.lpips_px, side) for side in drawn.shape[-2:])
-        squares = []
+        solid, squares = (alpha[:, 0] > 0.5).cpu(), []  # all at once: the host waits for a GPU to tell
         for image in range(len(drawn)):
-            inside = (alpha[image, 0] > 0.5).nonzero()
+            inside = solid[image].nonzero()
             draw = torch.rand((), generator=generator).item()
             row, col = inside[int(draw * len(inside))].tolist() if len(inside) else (0, 0)
             top = min(max(row - height // 2, 0), drawn.shape[-2] - height)

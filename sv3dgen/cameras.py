@@ -85,7 +85,7 @@ class Cameras:
         projection[:, 2, 2] = -(far + near) / (far - near)
         projection[:, 2, 3] = -2 * far * near / (far - near)
         projection[:, 3, 2] = -1
-        return projection @ torch.linalg.inv(self.camera_to_world)
+        return projection @ _inverse(self.camera_to_world)
 
 
 def full_frame(cameras: Cameras) -> Int[Tensor, "views height width 2"]:
@@ -101,7 +101,7 @@ def project(
     cameras: Cameras, points: Float[Tensor, "points 3"]
 ) -> tuple[Float[Tensor, "views points 2"], Float[Tensor, "views points"]]:
     """Image coordinates (x right, y down, px, pixel centres at .5) and depth along the viewing axis of world points."""
-    world_to_camera = torch.linalg.inv(cameras.camera_to_world)
+    world_to_camera = _inverse(cameras.camera_to_world)
     local = torch.einsum("vij,pj->vpi", world_to_camera[:, :3, :3], points) + world_to_camera[:, None, :3, 3]
     depth = -local[..., 2]
     flipped = local[..., :2] * local.new_tensor([1.0, -1.0])
@@ -128,3 +128,8 @@ def look_at_origin(
     focal = 0.5 * size_px / torch.tan(torch.deg2rad(torch.tensor(fov_deg, dtype=torch.float64)) / 2)
     ones = torch.ones(len(backward), 2)
     return Cameras(camera_to_world.float(), focal.float() * ones, 0.5 * size_px * ones, size_px, size_px)
+
+
+def _inverse(poses: Float[Tensor, "views 4 4"]) -> Float[Tensor, "views 4 4"]:
+    # Without the check of `inv`, for which the host would wait for a GPU: poses have an inverse.
+    return torch.linalg.inv_ex(poses).inverse

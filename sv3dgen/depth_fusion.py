@@ -22,8 +22,7 @@ def fuse_depth(
     says nothing about points more than `truncation` behind its surface; points that no view speaks of are unseen, and
     inside.
     """
-    total = torch.zeros(len(points))
-    votes = torch.zeros(len(points))
+    total, votes = (torch.zeros(len(points), device=points.device) for _ in range(2))
     for view in range(len(cameras)):
         camera = cameras[view : view + 1]
         image_points, _ = project(camera, points)

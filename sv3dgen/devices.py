@@ -1,6 +1,7 @@
-"""Devices by name."""
+"""Devices by name, and the way there."""
 
 import torch
+from torch import Tensor
 
 from sv3dgen.errors import InputError
 
@@ -18,3 +19,12 @@ def find_device(name: torch.device | str) -> torch.device:
     if not there.get(device.type, False):
         raise InputError(f"device={name}: there is no such device here, see python -m sv3dgen.doctor")
     return device
+
+
+def sent_to(device: torch.device, tensor: Tensor) -> Tensor:
+    """A tensor of the host on the device; the host goes on at once, which `.to` would not let it."""
+    if device.type == tensor.device.type or device.type == "mps":
+        return tensor.to(device)
+    if device.type == "cuda":
+        tensor = tensor.pin_memory()  # from other memory the driver copies only once all before it is done
+    return tensor.to(device, non_blocking=True)

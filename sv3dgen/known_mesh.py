@@ -57,7 +57,7 @@ class _Certain(OrbitPrior):
         self, noisy: Float[Tensor, "frames channels _ _"], sigma: float, orbit: Orbit, *, guidance_max: float
     ) -> Float[Tensor, "frames channels _ _"]:
         rgba = self.model.rgba(orbit)
-        return over_white(rgba[:, :3], rgba[:, 3:])
+        return over_white(rgba[:, :3], rgba[:, 3:]).to(noisy.device)
 
     def decode(self, latents: Float[Tensor, "frames channels _ _"]) -> Float[Tensor, "frames 3 height width"]:
         return latents

@@ -32,7 +32,8 @@ def smoothness(values: Float[Tensor, "images channels height width"], mask: Mask
 
     Of depth it is RegNeRF's term (L_depth); of normals the 2D normal smoothness of the authors' code.
     """
-    return sum((_mean(difference.square().sum(1)) for difference, _ in _neighbours(values, mask)), values.new_zeros(()))
+    terms = (_mean_where(d.square().sum(1), selected) for d, _, selected in _neighbours(values, mask))
+    return sum(terms, values.new_zeros(()))
 
 
 def bilateral_smoothness(
@@ -46,10 +47,11 @@ def bilateral_smoothness(
     `difference_edges` (the authors' code). The -1 is not in the paper: it moves no gradient, and makes flat score 0.
     """
     total = values.new_zeros(())
-    for difference, pixel in _neighbours(values, mask):
+    for difference, pixel, selected in _neighbours(values, mask):
         # The constant keeps the gradient finite where nothing differs. (`vector_norm` would, at ten times the time.)
         length = torch.sqrt(difference.square().sum(1) + 1e-12) - 1e-6
-        total = total + _mean(torch.exp(-3 * edges.reshape(-1)[pixel]) * (torch.sqrt(1 + length) - 1))
+        each = torch.exp(-3 * edges.reshape(-1)[pixel]) * (torch.sqrt(1 + length) - 1)
+        total = total + _mean_where(each, selected)
     return total
 
 
@@ -109,17 +111,32 @@ def _mean(values: Tensor) -> Tensor:
     return values.sum() / max(values.numel(), 1)
 
 
-def _neighbours(values: Tensor, mask: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Pairs of selected neighbours, across and then down: `[pairs, channels]` differences, and the first one's index.
+def _mean_where(values: Tensor, selected: Tensor | None) -> Tensor:
+    """The mean of what is selected; of all where None."""
+    return _mean(values) if selected is None else (values * selected).sum() / selected.sum().clamp_min(1)
 
-    Picks the pairs out instead of masking them, since often a tenth of the frame is shaded; and both directions at
-    once, since each gradient of a pick is a frame of its own.
+
+def _neighbours(values: Tensor, mask: Tensor) -> list[tuple[Tensor, Tensor, Tensor | None]]:
+    """Pairs of neighbours, across and then down: `[pairs, channels]` differences, the first one's index, and which of
+    the pairs are selected: None for all.
+
+    On the CPU it picks the pairs out instead of masking them, since often a tenth of the frame is shaded; and both
+    directions at once, since each gradient of a pick is a frame of its own. Elsewhere they are masked: the host would
+    wait to learn how many there are, and pixels cost little.
     """
     width = mask.shape[-1]
     index = torch.arange(mask.numel(), device=mask.device).view(mask.shape)
-    across = index[..., :, :-1][mask[..., :, 1:] & mask[..., :, :-1]]
-    down = index[..., :-1, :][mask[..., 1:, :] & mask[..., :-1, :]]
+    selected_across, selected_down = mask[..., :, 1:] & mask[..., :, :-1], mask[..., 1:, :] & mask[..., :-1, :]
+    if mask.device.type != "cpu":
+        across = (values[..., :, 1:] - values[..., :, :-1]).movedim(1, -1).flatten(0, 2)
+        down = (values[..., 1:, :] - values[..., :-1, :]).movedim(1, -1).flatten(0, 2)
+        return [
+            (across, index[..., :, :-1].flatten(), selected_across.flatten()),
+            (down, index[..., :-1, :].flatten(), selected_down.flatten()),
+        ]
+    across = index[..., :, :-1][selected_across]
+    down = index[..., :-1, :][selected_down]
     pixels = values.permute(0, 2, 3, 1).reshape(-1, values.shape[1])
     picked = pixels.index_select(0, torch.cat([across, across + 1, down, down + width]))
     first, right, above, below = picked.split([len(across)] * 2 + [len(down)] * 2)
-    return [(right - first, across), (below - above, down)]
+    return [(right - first, across, None), (below - above, down, None)]

@@ -22,6 +22,9 @@ class Mesh:
         """The edges with the faces at both sides; found once and kept."""
         return edge_adjacency(self.faces)
 
+    def to(self, device: torch.device | str) -> "Mesh":
+        return Mesh(self.vertices.to(device), self.faces.to(device))
+
     def detach(self) -> "Mesh":
         return Mesh(self.vertices.detach(), self.faces)
 

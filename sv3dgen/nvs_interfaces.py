@@ -29,7 +29,8 @@ class NVSAbilities:
 class OrbitPrior(ABC):
     """A diffusion model conditioned on one picture, as score distillation asks it. Latents have about unit variance.
 
-    sigma is the standard deviation of the noise on them. Tensors are float32 on the CPU, wherever the model computes.
+    sigma is the standard deviation of the noise on them. Tensors are float32, and results are on the device of what was
+    given, wherever the model computes.
     """
 
     abilities: NVSAbilities

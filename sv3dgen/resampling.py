@@ -20,7 +20,7 @@ def downscale_planes(
 ) -> Float[Tensor, "planes new_height new_width"]:
     """The exact mean over each new pixel's area; new sizes must not be larger."""
     rows, columns = _overlaps(planes.shape[1], new_height), _overlaps(planes.shape[2], new_width)
-    return rows @ planes @ columns.T
+    return rows.to(planes.device) @ planes @ columns.to(planes.device).T
 
 
 def _overlaps(old: int, new: int) -> Float[Tensor, "new old"]:

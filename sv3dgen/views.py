@@ -9,7 +9,7 @@ keeps the way back.
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -63,6 +63,10 @@ class PosedViews:
             self.azimuth_deg[positions],
             self.source_to_world,
         )
+
+    def to(self, device: torch.device | str) -> "PosedViews":
+        """Pictures and cameras on a device; what names and places the views stays on the host."""
+        return replace(self, images=self.images.to(device), cameras=self.cameras.to(device))
 
     @cached_property
     def rgba(self) -> Float[Tensor, "views 4 height width"]:

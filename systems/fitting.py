@@ -88,7 +88,17 @@ def fit(
     callbacks: list[lightning.Callback],
     checkpoint: Path | None = None,
 ) -> None:
-    """Run a stage for `steps` steps in all, from `checkpoint` where given; `trainer` holds Trainer's arguments."""
-    runner = lightning.Trainer(**trainer, max_steps=steps, callbacks=callbacks)
+    """Run a stage for `steps` steps in all, on the device that it is on, from `checkpoint` where given.
+
+    `trainer` holds Trainer's other arguments.
+    """
+    device = module.device
+    runner = lightning.Trainer(**{**trainer, **place(device)}, max_steps=steps, callbacks=callbacks)
     module.train()  # Lightning leaves parts that an earlier stage put into eval mode as they are
     runner.fit(module, DataLoader(Steps(), batch_size=None), ckpt_path=checkpoint, weights_only=True)
+    module.to(device)  # from the CPU, where Lightning leaves it
+
+
+def place(device: torch.device) -> dict[str, Any]:
+    """Trainer's arguments for one process on one device."""
+    return {"accelerator": device.type, "devices": [device.index or 0] if device.type == "cuda" else 1}

@@ -10,6 +10,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
+from sv3dgen.devices import find_device
 from sv3dgen.errors import InputError
 from sv3dgen.export.exporter import Exporter, psnr_of_glb
 from sv3dgen.interfaces import Geometry, Material, Reference
@@ -54,6 +55,7 @@ class Run:
     def __init__(self, config: DictConfig, folder: Path, share: Path | None = None):
         """`share` is a folder of stages that several runs have in common."""
         self.config, self.folder = config, folder
+        self.device = find_device(config.device)
         plain = OmegaConf.to_container(config, resolve=False)  # before anything below fills in what is left open
         assert isinstance(plain, dict)
         self._seed()  # of the parts' first numbers
@@ -62,10 +64,10 @@ class Run:
         if "coarse" in config.system.stages:
             if config.coarse.hull_miss_votes is None:
                 config.coarse.hull_miss_votes = 0 if config.image is None else GENERATED_MISS_VOTES
-            self.coarse = instantiate(config.coarse, _convert_="all")
+            self.coarse = instantiate(config.coarse, _convert_="all").to(self.device)
         self.fine: Sv3dDmtet | None = None
         if "fine" in config.system.stages:
-            self.fine = instantiate(config.fine, _convert_="all")
+            self.fine = instantiate(config.fine, _convert_="all").to(self.device)
         self.nvs: Sv3dNvs | MeshNvs | None = None
         if config.image is not None or self._needs_nvs():
             self.nvs = nvs = instantiate(config.nvs, _convert_="all")
@@ -78,7 +80,8 @@ class Run:
         self.checkpoint = folder / "checkpoints" / "last.ckpt"
         # A run that was stopped between its photo's views and its first checkpoint has none.
         self.resumed_stage = saved_stage(self.checkpoint) if config.resume and self.checkpoint.is_file() else None
-        self.card = RunCard(folder, config={str(key): value for key, value in plain.items()}, seed=config.seed)
+        settings = {str(key): value for key, value in plain.items()}
+        self.card = RunCard(folder, config=settings, seed=config.seed, device=str(self.device))
         for use, licence in used_licences(config.kernels).items():
             log.info("%s: %s", use, licence)
             self.card.add_licence(use, licence)
@@ -181,10 +184,11 @@ class Run:
 
     def _export(self, views: PosedViews, mesh: Mesh, geometry: Geometry, material: Material) -> None:
         def albedo(points: Tensor, normals: Tensor) -> Tensor:
-            return material(geometry.features(points), normals).albedo
+            points, normals = points.to(self.device), normals.to(self.device)
+            return material(geometry.features(points), normals).albedo.cpu()
 
         light = material.light()
-        report = self.exporter.export(mesh, albedo, self.folder, light)
+        report = self.exporter.export(mesh.to("cpu"), albedo, self.folder, light)
         for note in report.notes:
             log.info(note)
         rgba = views.rgba

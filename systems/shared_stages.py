@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from sv3dgen.atomic import atomic_write, flush_to_disk
+from sv3dgen.devices import find_device
 from sv3dgen.interfaces import Guidance, Reference
 from sv3dgen.kernels.backend import available
 from sv3dgen.mesh import Mesh
@@ -190,12 +191,14 @@ def coarse_follows_from(
     """All that decides what the coarse stage leaves. `nvs` is the model that a guidance may ask, where one does, and
     `guidance` what guidances say that they follow from."""
     trainer = {key: _plain(config.trainer[key]) for key in config.trainer if key != "logger"}
+    device = find_device(config.device)
     return {
         "views": digest_of_views(views),
         "coarse": _plain(config.coarse),
         "trainer": trainer,
         "seed": config.seed,
-        "kernels": {operation.operation: operation.backend for operation in available()},
+        "device": device.type,
+        "kernels": {operation.operation: operation.backend for operation in available(device)},
         "nvs": None if nvs is None else _model(config, nvs),
         "guidance": dict(guidance),
         **_program(),

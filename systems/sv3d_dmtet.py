@@ -12,7 +12,15 @@ from sv3dgen.data.view_batches import ViewBatches
 from sv3dgen.interfaces import Geometry, Guidance, Material, Reference, Renderer, RenderOutput
 from sv3dgen.mesh import Mesh
 from sv3dgen.schedules import Schedule, value_at
-from systems.weighing import buffers_needed, check_steps, start_guidance, step_seed, switched_on, weighed_losses
+from systems.weighing import (
+    Weighed,
+    buffers_needed,
+    check_steps,
+    start_guidance,
+    step_seed,
+    switched_on,
+    weighed_losses,
+)
 
 
 class Sv3dDmtet(lightning.LightningModule):
@@ -44,11 +52,12 @@ class Sv3dDmtet(lightning.LightningModule):
 
     def start_from(self, reference: Reference, mesh: Mesh, texture: Geometry, material: Material) -> None:
         """Take the views to fit and what the coarse stage learned: its mesh, its field and its light."""
-        self.views = reference.views
-        self.data.use(reference.views)
+        self.views = reference.views.to(self.device)
+        self.data.use(self.views)
         start_guidance(self.guidance, reference)
+        self.guidance.to(self.device)
         self.renderer.draw_only(buffers_needed(self.guidance))
-        self.geometry.texture = texture
+        self.geometry.texture = texture.to(self.device)
         self.material.load_state_dict(material.state_dict())
         if len(mesh.faces):
             self.geometry.build(mesh)
@@ -67,17 +76,20 @@ class Sv3dDmtet(lightning.LightningModule):
 
     def training_step(self, batch: int, batch_idx: int) -> Tensor:
         step = self.global_step
-        torch.manual_seed(step_seed(self.seed, step))
         for group, rate in zip(
             self.optimizers().param_groups,  # type: ignore[union-attr]
             (self.learning_rate, self.shape_learning_rate),
             strict=True,
         ):
             group["lr"] = value_at(rate, step)
-        self.geometry.on_step(step)
-        views = self.data.at(step)
-        self.last = weighed_losses(self.guidance, self._draw, views, step)
+        self.last = self.losses_at(step)
         return self.last.loss
+
+    def losses_at(self, step: int) -> Weighed:
+        """What the guidances say in a step, by the parts as they are."""
+        torch.manual_seed(step_seed(self.seed, step))
+        self.geometry.on_step(step)
+        return weighed_losses(self.guidance, self._draw, self.data.at(step), step)
 
     def _draw(self, cameras: Cameras, pixels: Tensor | None, *, whole: bool = False) -> RenderOutput:
         self.renderer.train(not whole)

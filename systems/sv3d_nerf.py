@@ -17,7 +17,15 @@ from sv3dgen.mesh import Mesh
 from sv3dgen.renderers.volume import Volume
 from sv3dgen.schedules import Schedule, value_at
 from sv3dgen.visual_hull import visual_hull
-from systems.weighing import buffers_needed, check_steps, start_guidance, step_seed, switched_on, weighed_losses
+from systems.weighing import (
+    Weighed,
+    buffers_needed,
+    check_steps,
+    start_guidance,
+    step_seed,
+    switched_on,
+    weighed_losses,
+)
 
 
 class Sv3dNerf(lightning.LightningModule):
@@ -59,18 +67,20 @@ class Sv3dNerf(lightning.LightningModule):
 
     def start_from(self, reference: Reference) -> None:
         """Take the views to fit, and fill the first occupancy grid with their visual hull."""
-        self.views = views = reference.views
+        views, device = reference.views, self.device
+        self.views = views.to(device)
         start_guidance(self.guidance, reference)
+        self.guidance.to(device)
         self.renderer.draw_only(buffers_needed(self.guidance))
-        self.data.use(views)
+        self.data.use(self.views)
         hull = visual_hull(
             views.masks,
             views.cameras,
             resolution=self.hull_resolution,
-            aabb=self.renderer.aabb,
+            aabb=self.renderer.aabb.cpu(),
             miss_votes=self.hull_miss_votes,
         )
-        self.renderer.start_from(hull)
+        self.renderer.start_from(hull.to(device))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         parameters = [*self.geometry.parameters(), *self.material.parameters()]
@@ -78,13 +88,16 @@ class Sv3dNerf(lightning.LightningModule):
 
     def training_step(self, batch: int, batch_idx: int) -> Tensor:
         step = self.global_step
-        torch.manual_seed(step_seed(self.seed, step))
         self.optimizers().param_groups[0]["lr"] = value_at(self.learning_rate, step)  # type: ignore[union-attr]
+        self.last = self.losses_at(step)
+        return self.last.loss
+
+    def losses_at(self, step: int) -> Weighed:
+        """What the guidances say in a step, by the parts as they are."""
+        torch.manual_seed(step_seed(self.seed, step))
         self.geometry.on_step(step)
         self.renderer.on_step(self.geometry, step)
-        views = self.data.at(step)
-        self.last = weighed_losses(self.guidance, self._draw, views, step)
-        return self.last.loss
+        return weighed_losses(self.guidance, self._draw, self.data.at(step), step)
 
     def _draw(self, cameras: Cameras, pixels: Tensor | None, *, whole: bool = False) -> RenderOutput:
         self.renderer.train(not whole)
@@ -92,7 +105,7 @@ class Sv3dNerf(lightning.LightningModule):
 
     @torch.no_grad()
     def surface(self) -> Mesh:
-        """The closed mesh of what the views see of the field, largest part only, without bubbles inside."""
+        """The closed mesh of what the views see of the field, largest part only, without bubbles inside; on the CPU."""
         self.renderer.eval()
         cameras = self.views.resized(self.mesh_depth_px).cameras
         depth = self.renderer.median_depth(self.geometry, cameras)
@@ -101,7 +114,7 @@ class Sv3dNerf(lightning.LightningModule):
         near = torch.nn.functional.interpolate(self.renderer.hull[None, None].float(), size=(cells,) * 3)[0, 0] > 0
         index = near.nonzero()
         points = (index + 0.5) * spacing - radius
-        volume = torch.full((cells,) * 3, self.mesh_truncation)
+        volume = torch.full((cells,) * 3, self.mesh_truncation, device=near.device)
         seen = torch.ones_like(near)
         volume[near], seen[near] = fuse_depth(points, cameras, depth, truncation=self.mesh_truncation)
         if self.unseen == "open":

@@ -83,12 +83,13 @@ def buffers_needed(guidance: nn.ModuleDict) -> tuple[str, ...]:
 def weighed_losses(guidance: nn.ModuleDict, draw: Draw, batch: ViewBatch, step: int) -> Weighed:
     """What all guidances say of the batch's render, or of a render by cameras of their own, and the weighted sum."""
     render = draw(batch.cameras, batch.pixels)
-    total = torch.zeros(())
+    device = render.opacity.device
+    total = torch.zeros((), device=device)
     losses, pictures, weights = {}, {}, {}
     for name, part in guidance.items():
         assert isinstance(part, Guidance)
         cameras = part.cameras(step)
-        said = part(render if cameras is None else draw(cameras, None, whole=True), batch, step)
+        said = part(render if cameras is None else draw(cameras.to(device), None, whole=True), batch, step)
         for term, loss in said.losses.items():
             losses[f"{name}/{term}"] = loss
             total = total + value_at(part.weights[term], step) * loss

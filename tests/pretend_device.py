@@ -21,12 +21,14 @@ import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
+from torch.utils._mode_utils import no_dispatch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
 NAME = "pretend"
 ROOT = Path(__file__).parents[1]
+BETWEEN = ("pretend_device.py", "stage_case.py")  # what is between the asking place and torch
 LARGE_BYTES = 1 << 16  # storages from here on count towards the peak
 
 aten = torch.ops.aten
@@ -44,15 +46,8 @@ WAITING = {
 INDEXING = {aten.index.Tensor, aten.index_put.default, aten.index_put_.default, aten._index_put_impl_.default}
 COPYING = {aten.copy_.default, aten._to_copy.default, aten._copy_from.default, aten.set_.source_Tensor}
 
-_registered = False
-
-
-def register() -> None:
-    """Make torch know the device; once a process."""
-    global _registered
-    if not _registered:
-        _setup_privateuseone_for_python_backend(NAME)
-        _registered = True
+# On import, which is before any test: autograd makes its threads, one a device, when it first runs.
+_setup_privateuseone_for_python_backend(NAME)
 
 
 class PretendTensor(Tensor):
@@ -99,7 +94,6 @@ class PretendDevice(TorchDispatchMode):
 
     def __init__(self, *, measure: bool = False, float64: bool = True) -> None:
         """`measure` keeps `peak_bytes`, of all large tensors on the device; without `float64` it is like Apple's."""
-        register()
         super().__init__()
         self.waits: list[str] = []
         self.measure, self.float64, self.peak_bytes = measure, float64, 0
@@ -148,6 +142,9 @@ class PretendDevice(TorchDispatchMode):
             self.wait()
         plain = dict(kwargs, device=torch.device("cpu")) if named is not None else kwargs
         result = func(*tree_map(_inner, args), **tree_map(_inner, plain))
+        if here and torch.Tag.inplace_view in func.tags:
+            with no_dispatch():
+                func(*args, **kwargs)  # the wrapper's own shape
         if func in (aten.copy_.default, aten._local_scalar_dense.default) or not to_device:
             return args[0] if func is aten.copy_.default else result
         return tree_map(lambda leaf: self._returned(leaf, here), result)
@@ -233,7 +230,7 @@ def _place(frame: FrameType | None) -> str:
     """The innermost function of the project, or of a test, that led here; what autograd runs is nobody's."""
     while frame is not None:
         path = Path(frame.f_code.co_filename)
-        if ROOT in path.parents and path != Path(__file__):
+        if ROOT in path.parents and path.name not in BETWEEN:
             return f"{path.relative_to(ROOT)}:{frame.f_code.co_name}"
         frame = frame.f_back
     return "backward"

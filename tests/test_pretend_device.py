@@ -64,6 +64,12 @@ def test_waits_of_the_host_are_counted_where_they_are_asked_for(device, waiting,
     assert device.waits == [f"{HERE}:<lambda>"] * times
 
 
+def test_shapes_change_in_place(device):
+    tensor = torch.ones(1, 3, device="pretend")
+    tensor.squeeze_(0).t_()
+    assert tensor.shape == (3,) and (torch.ones(3, device="pretend") @ tensor[:, None]).shape == (1,)
+
+
 def test_gradients_and_optimizers_work(device):
     results = []
     for where in ("cpu", "pretend"):

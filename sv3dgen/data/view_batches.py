@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sv3dgen.cameras import Cameras, full_frame
+from sv3dgen.devices import sent_to
 from sv3dgen.interfaces import ViewBatch
 from sv3dgen.views import PosedViews
 
@@ -32,7 +33,7 @@ class Sampling:
 
 
 class ViewBatches:
-    """Batches of posed views. `milestones` maps a step to the sampling that holds from it on."""
+    """Batches of posed views, on the device of these. `milestones`: from which step on which sampling holds."""
 
     def __init__(self, *, milestones: Mapping[int, Mapping[str, int | str]], seed: int = 0):
         if 0 not in milestones:
@@ -68,21 +69,22 @@ class ViewBatches:
             picked = torch.randint(count, (sampling.views,), generator=generator)
         else:
             picked = torch.randperm(count, generator=generator)[: sampling.views]
-        cameras, rgba = frames.cameras[picked], frames.rgba[picked]
+        index = sent_to(frames.images.device, picked)
+        cameras, rgba = frames.cameras[index], frames.rgba[index]
         if sampling.layout == "frames":
             if sampling.crop_margin_px is not None:
                 cameras, rgba = crop(cameras, rgba, self._boxes_at(sampling.size_px)[picked], sampling.crop_margin_px)
-            return ViewBatch(cameras, None, rgba[:, :3], rgba[:, 3:], picked)
+            return ViewBatch(cameras, None, rgba[:, :3], rgba[:, 3:], index)
         row, col = torch.randint(sampling.stride, (2,), generator=generator).tolist()
         pixels = full_frame(cameras)[:, row :: sampling.stride, col :: sampling.stride]
         target = rgba[:, :, row :: sampling.stride, col :: sampling.stride]
-        return ViewBatch(cameras, pixels, target[:, :3], target[:, 3:], picked)
+        return ViewBatch(cameras, pixels, target[:, :3], target[:, 3:], index)
 
     def _patches(self, frames: PosedViews, sampling: Sampling, generator: torch.Generator) -> ViewBatch:
         corners = self._patch_corners(frames, sampling)
-        picked = corners[torch.randint(len(corners), (sampling.patches,), generator=generator)]
-        view, row, col = picked.unbind(1)
-        offset = torch.arange(sampling.patch_px)
+        drawn = torch.randint(len(corners), (sampling.patches,), generator=generator)
+        view, row, col = corners[sent_to(corners.device, drawn)].unbind(1)
+        offset = torch.arange(sampling.patch_px, device=corners.device)
         rows = row[:, None, None] + offset[None, :, None]
         cols = col[:, None, None] + offset[None, None, :]
         pixels = torch.stack(torch.broadcast_tensors(rows, cols), dim=-1)
@@ -99,7 +101,8 @@ class ViewBatches:
 
     def _boxes_at(self, size_px: int) -> Int[Tensor, "views 4"]:
         if size_px not in self._boxes:
-            self._boxes[size_px] = object_boxes(self._at_size(size_px).rgba[:, 3])
+            # On the host, which decides by them how large a step's frames are.
+            self._boxes[size_px] = object_boxes(self._at_size(size_px).rgba[:, 3].cpu())
         return self._boxes[size_px]
 
     def _at_size(self, size_px: int) -> PosedViews:
@@ -136,5 +139,5 @@ def crop(
         image[:, top : top + height, left : left + width]
         for image, (top, left) in zip(rgba, corner.tolist(), strict=True)
     ]
-    center = cameras.center_px - corner.flip(1)
+    center = cameras.center_px - sent_to(cameras.center_px.device, corner.flip(1))
     return Cameras(cameras.camera_to_world, cameras.focal_px, center, width, height), torch.stack(parts)

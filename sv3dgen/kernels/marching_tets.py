@@ -74,9 +74,7 @@ def _marching_tets_reference(sdf: Tensor, positions: Tensor, tets: Tensor, edges
     crossed = inside[edges[:, 0]] != inside[edges[:, 1]]
     ends = edges[crossed]
     # Not `sdf[ends]`: the gradient of fancy indexing sorts the indices on a GPU.
-    (a, b), (p, q) = (
-        [values.index_select(0, end) for end in ends.unbind(-1)] for values in (sdf, positions)
-    )
+    (a, b), (p, q) = ([values.index_select(0, end) for end in ends.unbind(-1)] for values in (sdf, positions))
     t = (a / (a - b))[:, None]
     vertices = p * (1 - t) + q * t
     places, table = _tables(tets.device)

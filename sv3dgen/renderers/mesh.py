@@ -65,7 +65,7 @@ class MeshRasterizer(Renderer):
         images = images_of(values, where, fragments.face_index.shape)
         images["opacity"] = opacity
         if pixels is not None:
-            image = torch.arange(len(cameras))[:, None, None]
+            image = torch.arange(len(cameras), device=pixels.device)[:, None, None]
             images = {
                 name: rearrange(frame[image, :, pixels[..., 0], pixels[..., 1]], "n h w c -> n c h w")
                 for name, frame in images.items()
@@ -87,11 +87,12 @@ class MeshRasterizer(Renderer):
         covered = face_index >= 0
         if pixels is not None:
             asked = torch.zeros_like(covered)
-            asked[torch.arange(len(pixels))[:, None, None], pixels[..., 0], pixels[..., 1]] = True
+            image = torch.arange(len(pixels), device=pixels.device)[:, None, None]
+            asked[image, pixels[..., 0], pixels[..., 1]] = True
             covered &= asked
         view, row, col = covered.nonzero(as_tuple=True)
         if self.training and self.shade_fraction < 1:
-            picked = torch.rand(len(view), device=view.device) < self.shade_fraction
+            picked = (torch.rand(len(view), device=view.device) < self.shade_fraction).nonzero()[:, 0]
             view, row, col = view[picked], row[picked], col[picked]
         return view, row, col
 

@@ -72,8 +72,9 @@ class Volume(Renderer):
             2 * self.radius / self.resolution
         ) - self.radius
         density = geometry(points).density
-        fading = 0.95 * self.cell_density[self.hull]  # a cell is forgotten slowly, one sample may miss what is in it
-        self.cell_density[self.hull] = torch.maximum(fading, density)
+        index = cells.unbind(1)
+        fading = 0.95 * self.cell_density[index]  # a cell is forgotten slowly, one sample may miss what is in it
+        self.cell_density[index] = torch.maximum(fading, density)
         self.occupied = self.hull & (self.cell_density * self.step_size > self.prune_alpha)
 
     def forward(

@@ -35,8 +35,8 @@ class SV3DPrior(OrbitPrior):
         return self.model.config.vae.scale_factor
 
     def encode(self, pictures: Float[Tensor, "frames 3 height width"]) -> Float[Tensor, "frames channels _ _"]:
-        pictures = pictures.to(self.model.device, torch.float32)
-        return self._scale_factor * self.model.encode(2 * pictures - 1).float().cpu()
+        here = pictures.to(self.model.device, torch.float32)
+        return self._scale_factor * self.model.encode(2 * here - 1).float().to(pictures.device)
 
     def pull_back(
         self, pictures: Float[Tensor, "frames 3 height width"], gradient: Float[Tensor, "frames channels _ _"]
@@ -48,7 +48,7 @@ class SV3DPrior(OrbitPrior):
             for some, pull in zip(pictures.split(chunk), gradient.split(chunk), strict=True):
                 leaf = some.detach().to(model.device, torch.float32).requires_grad_()
                 latents = self._scale_factor * model.vae.encode(2 * leaf - 1).float()
-                parts.append(torch.autograd.grad(latents, leaf, pull.to(latents))[0].cpu())
+                parts.append(torch.autograd.grad(latents, leaf, pull.to(latents))[0].to(pictures.device))
         return torch.cat(parts)
 
     @torch.no_grad()
@@ -68,7 +68,7 @@ class SV3DPrior(OrbitPrior):
                 scale.to(model.device),
                 together=model.memory.halves_together,
             )
-        return clean[0].float().cpu()
+        return clean[0].float().to(noisy.device)
 
     def decode(self, latents: Float[Tensor, "frames channels _ _"]) -> Float[Tensor, "frames 3 height width"]:
-        return ((self.model.decode(latents[None])[0] + 1) / 2).clamp(0, 1)
+        return ((self.model.decode(latents[None])[0] + 1) / 2).clamp(0, 1).to(latents.device)
