@@ -37,8 +37,11 @@ class HashGrid(Field):
         initial_density: float = 10.0,
         start_levels: int = 16,
         level_steps: int = 0,
+        network_dtype: Literal["float32", "bfloat16"] = "float32",
     ):
+        """`network_dtype` is of the network's products off the CPU; all else is float32."""
         super().__init__()
+        self.network_dtype = network_dtype
         self.spec = hash_grid_spec(
             levels=levels,
             base_resolution=base_resolution,
@@ -87,7 +90,11 @@ class HashGrid(Field):
 
     def _network_output(self, points: Tensor) -> Tensor:
         unit = points / (2 * self.radius) + 0.5
-        return self.network(hash_encode(unit, self.table, self.spec, active_levels=self.active_levels))
+        encoded = hash_encode(unit, self.table, self.spec, active_levels=self.active_levels)
+        if self.network_dtype == "float32" or encoded.device.type == "cpu":
+            return self.network(encoded)
+        with torch.autocast(encoded.device.type, dtype=torch.bfloat16):
+            return self.network(encoded).float()
 
     def _density(self, raw: Tensor, points: Tensor) -> Tensor:
         if self.density_prior == "blob":
