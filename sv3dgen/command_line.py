@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sv3dgen.config_check import check_components, check_plain_values, shown
+from sv3dgen.device_names import checked_device, on_gpu
 from sv3dgen.errors import InputError
 from sv3dgen.experiment_cells import cells_of_experiment, refuse_without_sweep
 from sv3dgen.image import precheck_photo
@@ -32,6 +33,7 @@ from sv3dgen.transforms_json import read_transforms
 
 MATTING = ("auto", "rembg", "classical")  # the methods of matting.py, which imports too much to ask it
 INPUT_KEYS = ("views", "image", "weights", "dataset", "nvs.variant", "matting", "foreground_ratio", "elevation_deg")
+GPU_PRESET = "preset=gpu"
 LEAST_FREE_BYTES = 50 * 2**20  # a run's folder holds tens of megabytes
 
 
@@ -56,6 +58,8 @@ def checked_arguments(arguments: list[str], root: Path) -> list[str]:
     settings = with_schedules_replaced(settings if resumed is None else resumed.settings)
     only_asks = flags.help or flags.cfg or flags.info
     settings = with_cells(settings, root / "conf")
+    if resumed is None:
+        settings = _with_preset(settings)
     register_resolvers()
     seen = set()
     with initialize_config_dir(str(root / "conf"), version_base="1.3"):
@@ -82,6 +86,15 @@ def checked_arguments(arguments: list[str], root: Path) -> list[str]:
                 if config.views is not None:
                     _check_not_overwritten(Path(config.views), folder, sweeping=flags.multirun)
     return others + settings
+
+
+def _with_preset(settings: list[str]) -> list[str]:
+    """The settings, and the GPU's preset where none is chosen and a GPU is where the run will be."""
+    given = {override.key_or_group: override for override in map(parse, settings)}
+    device = given.get("device")
+    if "preset" in given or (device is not None and device.is_sweep_override()):
+        return settings
+    return [GPU_PRESET, *settings] if on_gpu("auto" if device is None else str(device.value())) else settings
 
 
 def register_resolvers() -> None:
@@ -183,17 +196,16 @@ def _dotted(tree: Mapping[Any, Any], prefix: str = "") -> Iterator[str]:
 def _check_choices(config: DictConfig) -> None:
     """Raise InputError for a value at the root that no constructor would refuse before torch is there."""
     trains = "train" in (OmegaConf.select(config, "system.stages") or ())  # wherever Lightning can
-    for key in ("device",) if trains else ("device", "trainer.accelerator"):
-        device = str(OmegaConf.select(config, key, default="auto"))
-        if re.fullmatch(r"gpu|mps|cuda(:\d+)?", device):
-            of_sv3d = "; where SV3D runs is nvs.device" if key == "device" else ""
-            raise InputError(f"{key}={device}: runs on the CPU only for now; expected auto or cpu{of_sv3d}")
-        if device not in ("auto", "cpu"):
-            raise InputError(f"{key}={device}: expected auto or cpu")
+    device = checked_device(str(config.get("device", "auto")))
+    accelerator = OmegaConf.select(config, "trainer.accelerator", default="auto")
+    if trains and device != "cpu" and config.device != "auto":
+        raise InputError(f"device={device}: training runs where trainer.accelerator says; expected auto")
+    if not trains and accelerator not in ("auto", "cpu"):
+        raise InputError(f"trainer.accelerator={accelerator}: of training; the 3D stages run where device says")
     for operation, backend in config.get("kernels", {}).items():
         if operation in IMPLEMENTATIONS and str(backend) in ACCELERATORS:
-            resolve(str(operation), backend, "cpu")  # says how to get it, or what it runs on
-        present = ("auto", *(runs_on(str(operation), "cpu") if operation in IMPLEMENTATIONS else ()))
+            resolve(str(operation), backend, device)  # says how to get it, or what it runs on
+        present = ("auto", *(runs_on(str(operation), device) if operation in IMPLEMENTATIONS else ()))
         if backend not in present:
             raise InputError(f"kernels.{operation}={shown(backend)}: expected one of {', '.join(present)}")
 

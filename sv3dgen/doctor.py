@@ -63,7 +63,7 @@ def examine() -> dict[str, Any]:
 
 
 def torch_devices() -> list[dict[str, Any]]:
-    """The devices torch can compute on; the CPU, always the last, is the only one that the 3D stages use for now."""
+    """The devices torch can compute on; the CPU is always the last, and `device=auto` takes the first CUDA GPU."""
     import torch
 
     found = []
@@ -73,7 +73,7 @@ def torch_devices() -> list[dict[str, Any]]:
     if torch.backends.mps.is_available():
         found.append({"type": "mps", "name": "Apple GPU", "memory_gib": None})
     found.append({"type": "cpu", "name": cpu_name(), "memory_gib": _gib(total_memory_bytes())})
-    return [{**device, "used": device["type"] == "cpu"} for device in found]
+    return found
 
 
 def thread_counts() -> dict[str, int | str]:
@@ -127,11 +127,10 @@ def report(facts: dict[str, Any]) -> str:
     )
     lines += ["", "Devices"]
     for device in facts["devices"]:
-        unused = "" if device["used"] else "; for SV3D only: the 3D stages run on the CPU for now"
-        lines.append(f"  {device['type']:<8} {device['name']}, {_size(device['memory_gib'])}{unused}")
-    used = {device["type"].partition(":")[0] for device in facts["devices"] if device["used"]}
+        untried = "" if device["type"] == "cpu" else "; the 3D stages have not been run on one yet (docs/gpu.md)"
+        lines.append(f"  {device['type']:<8} {device['name']}, {_size(device['memory_gib'])}{untried}")
     for device, operations in facts["operations"].items():
-        lines += ["", f"Operations on {device}" + ("" if device in used else " (no stage of a run asks for them yet)")]
+        lines += ["", f"Operations on {device}"]
         lines += [f"  {o['operation']:<20} {o['backend']:<7} {o['why']}" for o in operations]
     lines += ["", "Optional packages (never needed)"]
     for extra in facts["extras"]:

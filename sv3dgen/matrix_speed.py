@@ -30,3 +30,5 @@ def wait_for(device: torch.device) -> None:
     """Let a GPU finish what it was given; on the CPU everything is done when a call returns."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()

@@ -1,17 +1,18 @@
 """Where the time goes: a process-wide timer of named parts that costs next to nothing while it is off.
 
 `with part("encode"):` (or `@part("encode")`) adds its wall-clock seconds to the part. Parts nest, and the seconds of
-a part are its own: what an inner part took is not counted again in the outer one. It is the caller's clock: work that a
-GPU does later is not waited for. Autograd may run backward passes on another thread: each thread has its own stack.
+a part are its own: what an inner part took is not counted again in the outer one. Work that a GPU does later is not
+waited for, unless the clock does. Autograd may run backward passes on another thread: each thread has its own stack.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ContextDecorator, contextmanager
 from dataclasses import dataclass
 from time import perf_counter
 
 _enabled = False
+_clock: Callable[[], float] = perf_counter
 _lock = threading.Lock()
 _parts: dict[str, "PartTime"] = {}
 _open = threading.local()  # .inner: seconds that inner parts took, one entry per open part of this thread
@@ -40,12 +41,12 @@ class part(ContextDecorator):  # noqa: N801  (reads as a statement: `with part("
     def __enter__(self) -> "part":
         if _enabled:
             _open.__dict__.setdefault("inner", []).append(0.0)
-            self._starts.append(perf_counter())
+            self._starts.append(_clock())
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._starts:
-            _book(self._name, perf_counter() - self._starts.pop())
+            _book(self._name, _clock() - self._starts.pop())
 
 
 def _book(name: str, elapsed: float) -> None:
@@ -66,9 +67,10 @@ def times() -> dict[str, PartTime]:
 
 
 @contextmanager
-def profiled() -> Iterator[None]:
+def profiled(clock: Callable[[], float] = perf_counter) -> Iterator[None]:
     """Switch the timer on for a block, from zero; `times()` still answers afterwards. No nesting."""
-    global _enabled
+    global _enabled, _clock
+    _clock = clock
     with _lock:
         _parts.clear()
     _enabled = True

@@ -44,7 +44,10 @@ def run(config: DictConfig) -> None:
 
         train(config)
         return
-    started = Run(config, Path(HydraConfig.get().runtime.output_dir), share_folder(config))
+    hydra = HydraConfig.get()
+    if find_device(config.device).type != "cpu":
+        log.info("device: %s, preset: %s", find_device(config.device), hydra.runtime.choices.get("preset"))
+    started = Run(config, Path(hydra.runtime.output_dir), share_folder(config))
     with told_of_the_run(started.trainer["logger"], config):
         started.execute()
 

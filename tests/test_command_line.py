@@ -2,11 +2,14 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
+from sv3dgen import device_names
 from sv3dgen.command_line import checked_arguments, stem
 from sv3dgen.errors import InputError
 
@@ -102,11 +105,10 @@ def here(tmp_path: Path, views_folder: Path, monkeypatch: pytest.MonkeyPatch) ->
         ("views=toy +geometry.size=1", "geometry.size: Part has no such argument, expected one of: levels, radius,"),
         ("views=toy system.steps=abc", "system.steps=abc: expected int, such as 100"),
         ("views=toy seed=1.5", "seed=1.5: expected int, such as 0"),
-        ("views=toy device=abc", "device=abc: expected auto or cpu"),
-        ("views=toy device=cuda", "device=cuda: runs on the CPU only for now; expected auto or cpu"),
-        ("views=toy device=cuda:1", "device=cuda:1: runs on the CPU only for now; expected auto or cpu"),
-        ("views=toy device=mps", "device=mps: runs on the CPU only for now; expected auto or cpu"),
-        ("views=toy trainer.accelerator=gpu", "trainer.accelerator=gpu: runs on the CPU only for now"),
+        ("views=toy device=abc", "device=abc: expected auto, cpu, cuda, cuda:1 (and so on) or mps"),
+        ("views=toy device=cuda:99", "device=cuda:99: there is no such device here"),
+        ("-m views=toy device=cpu,cuda:99", "device=cuda:99: there is no such device here"),
+        ("views=toy trainer.accelerator=gpu", "trainer.accelerator=gpu: of training; the 3D stages run where device"),
         (
             "views=toy kernels.rasterizer=cuda",
             "kernels.rasterizer=cuda: expected one of auto, torch, numba",
@@ -284,3 +286,30 @@ def test_processes_that_lightning_starts_take_what_the_first_one_checked(
 ) -> None:
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert checked_arguments(["views=nowhere"], project) == ["views=nowhere"]
+
+
+@pytest.mark.parametrize(
+    ("command", "preset"),
+    [
+        ("views=toy", ["preset=gpu"]),
+        ("views=toy device=cuda", ["preset=gpu"]),
+        ("views=toy device=cuda:1", ["preset=gpu"]),
+        ("views=toy device=cpu", []),
+        ("views=toy preset=cpu", []),
+        ("-m views=toy device=cpu,cuda", []),
+    ],
+)
+def test_a_gpu_gets_its_preset_where_none_is_chosen(project, here, monkeypatch, command, preset):
+    monkeypatch.setattr(device_names, "may_have_gpu", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    (project / "conf" / "preset" / "gpu.yaml").write_text("{}")
+    given = command.split()
+    flags = [text for text in given if text.startswith("-")]
+    assert checked_arguments(given, project) == [*flags, *preset, *(text for text in given if text not in flags)]
+
+
+def test_without_a_gpus_driver_torch_is_not_asked(project, here, monkeypatch):
+    monkeypatch.setattr(device_names, "may_have_gpu", lambda: False)
+    monkeypatch.setitem(sys.modules, "sv3dgen.devices", None)  # its import would fail
+    assert checked_arguments(["views=toy"], project) == ["views=toy"]

@@ -38,16 +38,15 @@ def test_report_says_why_and_under_which_licence(capsys: pytest.CaptureFixture[s
         assert line in text
 
 
-def test_no_gpu_is_said_to_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_is_said_to_be_untried(monkeypatch: pytest.MonkeyPatch) -> None:
     properties = SimpleNamespace(name="A GPU", total_memory=8 * 2**30)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
     facts = examine()
-    assert [device["used"] for device in facts["devices"]][::-1] == [True] + [False] * (len(facts["devices"]) - 1)
     assert list(facts["operations"])[0] == "cuda" and list(facts["operations"])[-1] == "cpu"
     text = report(facts)
-    assert "A GPU, 8.0 GiB; for SV3D only: the 3D stages run on the CPU for now" in text
-    assert "Operations on cuda (no stage of a run asks for them yet)" in text and "Operations on cpu\n" in text
+    assert "A GPU, 8.0 GiB; the 3D stages have not been run on one yet (docs/gpu.md)" in text
+    assert "Operations on cuda\n" in text and "Operations on cpu\n" in text
 
 
 def test_examination_changes_nothing() -> None:

@@ -47,7 +47,7 @@ def _stages(options: argparse.Namespace) -> tuple[dict[str, Any], str | None]:
         raise InputError(f"--views {options.views}: expected a folder of posed views, found nothing")
     from sv3dgen.bench import stages
 
-    report = stages.measure(options.views, options.settings)
+    report = stages.measure(options.views, options.settings, options.device)
     if not options.json:
         stages.print_table(report)
     return report, None
@@ -123,6 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     stages = commands.add_parser("stages", parents=[common], help="a whole run by part, beside plain torch")
     stages.add_argument("--views", type=Path, required=True, help="folder of posed views")
     stages.add_argument("--set", dest="settings", nargs="*", default=[], help="settings for launch.py, key=value")
+    stages.add_argument("--device", default="auto", help="auto (a GPU where there is one), cpu, cuda or mps")
     stages.set_defaults(measure=_stages)
 
     objects = commands.add_parser("objects", parents=[common], help="objects from views to mesh, against the truth")

@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import wraps
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -55,9 +56,10 @@ OTHER_PARTS: dict[str, tuple[str, ...]] = {
 
 
 @contextmanager
-def instrumented(keep: int) -> Iterator[dict[str, list[Recorder]]]:
+def instrumented(keep: int, clock: Callable[[], float] = perf_counter) -> Iterator[dict[str, list[Recorder]]]:
     """Profile a block, and record `keep` calls of each kernel function in it; yields the recorders by part.
 
+    A `clock` that lets a GPU finish first gives each part what it started there, and makes the whole slower.
     To be entered before anything imports these functions by name.
     """
     recorders: dict[str, list[Recorder]] = {}
@@ -67,7 +69,7 @@ def instrumented(keep: int) -> Iterator[dict[str, list[Recorder]]]:
             for module_name, functions in modules.items():
                 module = importlib.import_module(module_name)
                 for function_name in functions:
-                    recorder = Recorder(getattr(module, function_name), keep=keep)
+                    recorder = Recorder(getattr(module, function_name), keep=keep, clock=clock)
                     recorders[name].append(recorder)
                     _replace(undo, module, function_name, _timed(name, recorder.function, recorder))
                 for function in _autograd_functions(module):
@@ -77,7 +79,7 @@ def instrumented(keep: int) -> Iterator[dict[str, list[Recorder]]]:
                 owner, attribute = _locate(place)
                 _replace(undo, owner, attribute, _timed(name, getattr(owner, attribute)))
         _replace(undo, torch.optim.Adam, "step", _timed_step(torch.optim.Adam.step))
-        with profiled():
+        with profiled(clock):
             yield recorders
 
 

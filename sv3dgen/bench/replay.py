@@ -26,8 +26,10 @@ class Call:
 class Recorder:
     """Keeps `keep` calls of one function, each of the run's calls with equal chance (reservoir sampling)."""
 
-    def __init__(self, function: Callable[..., Any], *, keep: int = 4, seed: int = 0) -> None:
-        self.function = function
+    def __init__(
+        self, function: Callable[..., Any], *, keep: int = 4, seed: int = 0, clock: Callable[[], float] = perf_counter
+    ) -> None:
+        self.function, self._clock = function, clock
         self.calls: list[Call] = []
         self.seen = 0
         self._keep = keep
@@ -50,13 +52,13 @@ class Recorder:
         return sum(self._replay(call, backend) for call in self.calls) / len(self.calls)
 
     def _replay(self, call: Call, backend: str) -> float:
-        start = perf_counter()
+        start = self._clock()
         with torch.set_grad_enabled(call.with_gradient):
             result = self.function(**{**call.arguments, "backend": backend})
         outputs = [tensor for tensor in tensors_in(result) if tensor.requires_grad]
         if call.with_gradient and outputs:
             torch.autograd.backward(outputs, [torch.ones_like(tensor) for tensor in outputs])
-        elapsed = perf_counter() - start
+        elapsed = self._clock() - start
         for tensor in tensors_in(call.arguments):
             tensor.grad = None
         return elapsed

@@ -12,7 +12,9 @@ from typing import Any
 from sv3dgen.bench.instruments import KERNELS, OTHER_PARTS, instrumented
 from sv3dgen.bench.machine import describe
 from sv3dgen.bench.replay import slowdown
+from sv3dgen.devices import find_device
 from sv3dgen.errors import InputError
+from sv3dgen.matrix_speed import wait_for
 from sv3dgen.profiler import times
 
 LAUNCH = Path(__file__).parents[2] / "launch.py"
@@ -20,14 +22,22 @@ LISTED = ("views", "hull", *KERNELS, *(name for name in OTHER_PARTS if name not 
 CALLS_KEPT = 4  # of each kernel function, for the replay
 
 
-def measure(views: Path, settings: Sequence[str] = ()) -> dict[str, Any]:
-    """Run `launch.py system=sv3d_dmtet views=VIEWS SETTINGS...` here, then replay some of its calls in plain torch.
+def measure(views: Path, settings: Sequence[str] = (), device: str = "auto") -> dict[str, Any]:
+    """Run `launch.py system=sv3d_dmtet views=VIEWS device=DEVICE SETTINGS...` here, then replay some of its calls in
+    plain torch. Each part waits for what it started on a GPU, which makes the run slower than without this.
 
     Raises InputError where the run does not get to its end.
     """
+    where = find_device(device)
+
+    def clock() -> float:
+        wait_for(where)
+        return perf_counter()
+
     with tempfile.TemporaryDirectory() as folder:
-        command = ["system=sv3d_dmtet", f"views={views.resolve()}", f"hydra.run.dir={folder}/run", *settings]
-        with instrumented(CALLS_KEPT) as recorders:
+        command = ["system=sv3d_dmtet", f"views={views.resolve()}", f"hydra.run.dir={folder}/run"]
+        command += [f"device={where}", *settings]
+        with instrumented(CALLS_KEPT, clock) as recorders:
             start = perf_counter()
             _launch(command)
             total = perf_counter() - start
@@ -46,7 +56,13 @@ def measure(views: Path, settings: Sequence[str] = ()) -> dict[str, Any]:
     recording = booked["recording"].seconds if "recording" in booked else 0.0
     total -= recording
     parts.append({"part": "the rest", "seconds": total - sum(row["seconds"] for row in parts)})
-    return {"machine": describe(), "seconds": total, "recording_seconds": recording, "parts": parts}
+    return {
+        "machine": describe(),
+        "device": str(where),
+        "seconds": total,
+        "recording_seconds": recording,
+        "parts": parts,
+    }
 
 
 def _launch(arguments: list[str]) -> None:
@@ -73,7 +89,9 @@ def print_table(report: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{report['seconds']:.1f} s, import and export included", caption=report["machine"])
+    table = Table(
+        title=f"{report['seconds']:.1f} s on {report['device']}, import and export included", caption=report["machine"]
+    )
     for heading in ("part", "seconds", "share", "calls", "plain torch, s", "times slower"):
         table.add_column(heading, justify="left" if heading == "part" else "right")
     for row in report["parts"]:
