@@ -39,7 +39,7 @@ class HashGrid(Field):
         level_steps: int = 0,
         network_dtype: Literal["float32", "bfloat16"] = "float32",
     ):
-        """`network_dtype` is of the network's products off the CPU; all else is float32."""
+        """`network_dtype` is of the hidden layer, which is most of the network; all else is float32."""
         super().__init__()
         self.network_dtype = network_dtype
         self.spec = hash_grid_spec(
@@ -91,10 +91,12 @@ class HashGrid(Field):
     def _network_output(self, points: Tensor) -> Tensor:
         unit = points / (2 * self.radius) + 0.5
         encoded = hash_encode(unit, self.table, self.spec, active_levels=self.active_levels)
-        if self.network_dtype == "float32" or encoded.device.type == "cpu":
+        if self.network_dtype == "float32":
             return self.network(encoded)
-        with torch.autocast(encoded.device.type, dtype=torch.bfloat16):
-            return self.network(encoded).float()
+        # Cast here rather than by autocast, which would round densities and colours too.
+        hidden, _, output = self.network
+        weights = (values.to(torch.bfloat16) for values in (encoded, hidden.weight, hidden.bias))
+        return output(nn.functional.linear(*weights).relu().float())
 
     def _density(self, raw: Tensor, points: Tensor) -> Tensor:
         if self.density_prior == "blob":

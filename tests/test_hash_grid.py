@@ -45,3 +45,20 @@ def test_normals_agree_with_finite_differences_and_carry_gradients():
 def test_levels_open_with_the_steps():
     field = HashGrid(**SMALL, start_levels=2, level_steps=10)
     assert [field.active_levels for step in (0, 9, 10, 25, 99) if field.on_step(step) is None] == [2, 2, 3, 4, 4]
+
+
+def test_a_hidden_layer_in_bfloat16_says_nearly_the_same():
+    torch.manual_seed(0)
+    exact = HashGrid(levels=4, log2_table_size=10, network_dtype="float32")
+    torch.nn.init.uniform_(exact.table, -0.5, 0.5)
+    rounded = HashGrid(levels=4, log2_table_size=10, network_dtype="bfloat16")
+    rounded.load_state_dict(exact.state_dict())
+    points = torch.rand(200, 3) - 0.5
+    one, other = exact(points, with_normals=True), rounded(points, with_normals=True)
+    assert one.normals is not None and other.normals is not None
+    assert not torch.equal(one.density, other.density)
+    torch.testing.assert_close(other.density, one.density, rtol=0.02, atol=1e-3)
+    torch.testing.assert_close(other.features, one.features, rtol=0.0, atol=0.01)
+    assert (one.normals * other.normals).sum(-1).median() > 0.99
+    other.normals.sum().backward()
+    assert rounded.table.grad is not None and rounded.table.grad.isfinite().all()
