@@ -5,6 +5,8 @@ from torch import Tensor
 
 from sv3dgen.errors import InputError
 
+WITHOUT_FLOAT64 = ("mps",)  # types of devices
+
 
 def find_device(name: torch.device | str) -> torch.device:
     """The device of a name; `auto` is a CUDA GPU where there is one, else the CPU. InputError if it isn't here."""
@@ -28,3 +30,8 @@ def sent_to(device: torch.device, tensor: Tensor) -> Tensor:
     if device.type == "cuda":
         tensor = tensor.pin_memory()  # from other memory the driver copies only once all before it is done
     return tensor.to(device, non_blocking=True)
+
+
+def has_float64(device: torch.device) -> bool:
+    """Whether a device computes in double precision; what needs it goes over the CPU elsewhere."""
+    return device.type not in WITHOUT_FLOAT64

@@ -18,7 +18,11 @@ BOX_CENTRE = (0.0, -0.2, 0.0)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--device", default="cpu", help="where Triton kernels are tested; cpu: in Triton's interpreter")
+    parser.addoption(
+        "--device",
+        default="cpu",
+        help="where kernels and stages are tested: cuda, or cpu for Triton's interpreter and a pretend GPU",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -9,13 +9,14 @@ import torch
 import trimesh
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from pretend_device import PretendDevice
+from pretend_device import NAME, PretendDevice
 from stage_case import HostsDraws, composed, pretended
 from test_masked_sds import Linear, Model
 from torch import Tensor
 
 from guidance.masked_sds import MaskedSds
 from guidance.normal_prior import NormalPrior
+from sv3dgen import devices
 from sv3dgen.devices import find_device
 from sv3dgen.interfaces import Reference
 from sv3dgen.lpips import Lpips
@@ -158,6 +159,18 @@ def test_in_a_coarse_step_the_host_waits_only_for_the_samples_of_its_rays(posed_
 def test_in_a_fine_step_the_host_waits_only_for_what_the_surface_decides(posed_views, pretend, layout):
     stage = fine(posed_views, torch.device("pretend"), layout, "material=sg", "fine.renderer.shade_fraction=1.0")
     assert waits_of(stage, 17, pretend) == MESHING
+
+
+@pytest.mark.parametrize("tried", [coarse, fine])
+def test_a_device_without_float64_goes_over_the_cpu_where_it_has_to(posed_views, monkeypatch, tried):
+    """As on Apple's: no Triton, and no double precision."""
+    monkeypatch.setattr(devices, "WITHOUT_FLOAT64", (NAME,))
+    layout, step = ("patches", 16) if tried is coarse else ("cropped", 16)
+    expected = step_of(tried(posed_views, torch.device("cpu"), layout, "material=sg"), step)
+    with PretendDevice(float64=False), HostsDraws():
+        stage = tried(posed_views, torch.device(NAME), layout, "material=sg")
+        assert_alike(step_of(stage, step), expected)
+        assert len(stage.surface().faces) > 100
 
 
 def waits_of(stage: Any, step: int, pretend: PretendDevice) -> dict[str, int]:

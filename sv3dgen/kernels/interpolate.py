@@ -83,7 +83,7 @@ def _barycentrics_reference(clip: Tensor, faces: Tensor, pixels: Tensor, height:
     py = 1 - (2 * row + 1).to(clip.dtype) / height
     x = corners[..., 0] - px[:, None] * corners[..., 3]
     y = corners[..., 1] - py[:, None] * corners[..., 3]
-    volume = x[:, [1, 2, 0]] * y[:, [2, 0, 1]] - x[:, [2, 0, 1]] * y[:, [1, 2, 0]]
+    volume = x.roll(-1, 1) * y.roll(-2, 1) - x.roll(-2, 1) * y.roll(-1, 1)
     total = volume.sum(-1, keepdim=True)
     edge_on = total.abs() < SMALLEST_SUM
     return torch.where(edge_on, 1 / 3, volume / torch.where(edge_on, 1.0, total))

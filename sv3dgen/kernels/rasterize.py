@@ -20,6 +20,7 @@ from numba import get_num_threads, njit, prange
 from torch import Tensor
 
 from sv3dgen.cameras import Cameras
+from sv3dgen.devices import has_float64
 from sv3dgen.kernels.backend import Backend, resolve
 
 SUBPIXEL_BITS = 12
@@ -60,6 +61,9 @@ def rasterize(
     clip = clip.detach().float()
     chosen = resolve("rasterizer", backend, clip.device)
     if chosen == "torch":
+        if not has_float64(clip.device):
+            drawn = rasterize(clip.cpu(), faces.cpu(), height_px, width_px)
+            return Fragments(drawn.face_index.to(clip.device), drawn.depth.to(clip.device))
         return _rasterize_reference(clip, faces, height_px, width_px)
     if chosen == "triton":
         from sv3dgen.kernels.rasterize_triton import draw  # triton is loaded only where it is used

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from sv3dgen.devices import has_float64
 from sv3dgen.kernels.backend import Backend, resolve
 
 
@@ -70,6 +71,8 @@ def render_weights(
     """Share of each sample in its ray's colour, T_i (1 - exp(-density_i delta_i)); differentiable in the density."""
     chosen = resolve("ray_marching", backend, density.device)
     if chosen == "torch":
+        if not has_float64(density.device):
+            return render_weights(density.cpu(), delta.cpu(), offsets.cpu()).to(density.device)
         transmittance, alpha = _transmittance_and_alpha(density, delta.detach(), offsets)
         return transmittance * alpha
     if chosen == "nerfacc":
@@ -114,6 +117,15 @@ def prune(
     """
     chosen = resolve("ray_marching", backend, density.device)
     if chosen == "torch":
+        if not has_float64(density.device):
+            keep = prune(
+                density.cpu(),
+                delta.cpu(),
+                offsets.cpu(),
+                min_transmittance=min_transmittance,
+                min_alpha=min_alpha,
+            )
+            return keep.to(density.device)
         transmittance, alpha = _transmittance_and_alpha(density, delta, offsets)
         return (transmittance > min_transmittance) & (alpha > min_alpha)
     return _compiled(chosen).prune(density, delta, offsets, min_transmittance, min_alpha)

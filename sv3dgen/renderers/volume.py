@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sv3dgen.cameras import Cameras
+from sv3dgen.devices import has_float64
 from sv3dgen.interfaces import Field, Geometry, Material, Renderer, RenderOutput
 from sv3dgen.kernels.ray_marching import RaySamples, accumulate, march, prune, render_weights
 
@@ -163,16 +164,19 @@ class Volume(Renderer):
     def median_depth(self, geometry: Field, cameras: Cameras) -> Float[Tensor, "views height width"]:
         """Distance along each ray to where it has lost half its light; infinite where it never does."""
         origins, directions = cameras.rays()
-        depth = torch.full(directions.shape[:-1], torch.inf, device=directions.device)
+        device = directions.device
+        depth = torch.full(directions.shape[:-1], torch.inf, device=device)
         flat = depth.view(-1)
         for first in range(0, flat.numel(), self.rays_per_chunk):
             chunk = slice(first, first + self.rays_per_chunk)
             o, d = origins.reshape(-1, 3)[chunk], directions.reshape(-1, 3)[chunk]
             samples = self.march(o.contiguous(), d.contiguous())
             rays, density = samples.ray_index, self._density(geometry, samples, o, d)
-            optical = torch.cumsum((density * samples.delta).double(), dim=0)
-            before = torch.cat([optical.new_zeros(1), optical])[samples.offsets[:-1]]
-            passed = optical - before[rays] >= 0.6931471805599453  # ln 2: half the light is gone
+            where = device if has_float64(device) else torch.device("cpu")
+            optical = torch.cumsum((density * samples.delta).to(where).double(), dim=0)
+            before = torch.cat([optical.new_zeros(1), optical])[samples.offsets[:-1].to(where)]
+            # ln 2: half the light is gone
+            passed = (optical - before[rays.to(where)] >= 0.6931471805599453).to(device)
             crossing = torch.where(passed, samples.t, torch.inf)
             flat[chunk] = flat[chunk].scatter_reduce(0, rays.long(), crossing, "amin")
         return depth
