@@ -95,8 +95,9 @@ class HashGrid(Field):
             return self.network(encoded)
         # Cast here rather than by autocast, which would round densities and colours too.
         hidden, _, output = self.network
-        weights = (values.to(torch.bfloat16) for values in (encoded, hidden.weight, hidden.bias))
-        return output(nn.functional.linear(*weights).relu().float())
+        assert isinstance(hidden, nn.Linear)
+        values, weight, bias = (part.to(torch.bfloat16) for part in (encoded, hidden.weight, hidden.bias))
+        return output(nn.functional.linear(values, weight, bias).relu().float())
 
     def _density(self, raw: Tensor, points: Tensor) -> Tensor:
         if self.density_prior == "blob":
