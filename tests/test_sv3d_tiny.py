@@ -46,9 +46,9 @@ def test_views_of_unseen_objects_are_better_than_copies_and_follow_the_cameras(m
         white = torch.ones(3, model.config.size_px, model.config.size_px)
         scores = evaluate_orbits(model, samples, white, controls=kind == "dynamic").scores
         psnr = {name: float(score.psnr.mean()) for name, score in scores.items()}
-        assert psnr[MODEL] > psnr[COPY] + 1.5
+        assert psnr[MODEL] > psnr[COPY] + 2
         if kind == "dynamic":
-            assert psnr[MODEL] > psnr[SHUFFLED] + 0.4
+            assert psnr[MODEL] > psnr[SHUFFLED] + 0.7
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.png")), ids=lambda path: path.stem)
