@@ -89,10 +89,13 @@ def checked_arguments(arguments: list[str], root: Path) -> list[str]:
 
 
 def _with_preset(settings: list[str]) -> list[str]:
-    """The settings, and the GPU's preset where none is chosen and a GPU is where the run will be."""
+    """The settings, and the GPU's preset where none is chosen and a GPU is where the run will be.
+
+    Not where a launcher is named: its cells may see other devices than this process.
+    """
     given = {override.key_or_group: override for override in map(parse, settings)}
     device = given.get("device")
-    if "preset" in given or (device is not None and device.is_sweep_override()):
+    if {"preset", "hydra/launcher"} & given.keys() or (device is not None and device.is_sweep_override()):
         return settings
     return [GPU_PRESET, *settings] if on_gpu("auto" if device is None else str(device.value())) else settings
 
@@ -202,6 +205,11 @@ def _check_choices(config: DictConfig) -> None:
         raise InputError(f"device={device}: training runs where trainer.accelerator says; expected auto")
     if not trains and accelerator not in ("auto", "cpu"):
         raise InputError(f"trainer.accelerator={accelerator}: of training; the 3D stages run where device says")
+    devices = OmegaConf.select(config, "trainer.devices", default=1)
+    if not trains and devices not in (1, "auto"):
+        raise InputError(
+            f"trainer.devices={shown(devices)}: of training; the 3D stages run on one device, where device says"
+        )
     for operation, backend in config.get("kernels", {}).items():
         if operation in IMPLEMENTATIONS and str(backend) in ACCELERATORS:
             resolve(str(operation), backend, device)  # says how to get it, or what it runs on

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from sv3dgen.errors import InputError
 
-# What a driver for GPUs leaves in the system: Nvidia's, AMD's, and Windows' for Linux inside it.
-_DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+# What a driver for GPUs leaves in the system: Nvidia's, also of small boards, AMD's, and Windows' for Linux inside it.
+_DRIVERS = ("/dev/nvidiactl", "/dev/nvhost-gpu", "/dev/nvgpu", "/dev/kfd", "/dev/dxg")
 
 
 def checked_device(name: str) -> str:

@@ -103,6 +103,16 @@ def test_what_runs_here(triton_is):
     assert runs_on("hash_grid", "cuda") == ("torch",)
 
 
+def test_a_choice_for_the_gpu_leaves_tensors_on_the_cpu_alone(triton_is):
+    """A GPU's run exports on the CPU."""
+    triton_is(True)
+    set_backend("rasterizer", "triton")
+    assert resolve("rasterizer", "auto", "cuda") == "triton"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("TRITON_INTERPRET", raising=False)
+        assert resolve("rasterizer", "auto", "cpu") == "numba"
+
+
 def test_available_tells_every_operation_and_why(triton_is):
     triton_is(True)
     set_backend("rasterizer", "torch")

@@ -108,6 +108,7 @@ def here(tmp_path: Path, views_folder: Path, monkeypatch: pytest.MonkeyPatch) ->
         ("views=toy device=abc", "device=abc: expected auto, cpu, cuda, cuda:1 (and so on) or mps"),
         ("views=toy device=cuda:99", "device=cuda:99: there is no such device here"),
         ("-m views=toy device=cpu,cuda:99", "device=cuda:99: there is no such device here"),
+        ("views=toy +trainer.devices=2", "trainer.devices=2: of training; the 3D stages run on one device"),
         ("views=toy trainer.accelerator=gpu", "trainer.accelerator=gpu: of training; the 3D stages run where device"),
         (
             "views=toy kernels.rasterizer=cuda",

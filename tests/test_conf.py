@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 
 from sv3dgen.command_line import register_resolvers
 from sv3dgen.config_check import OURS, check_components
+from sv3dgen.schedules import value_at
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
@@ -88,3 +89,26 @@ def test_masked_is_another_name_of_soft():
     with initialize_config_dir(str(CONF), version_base="1.3"):
         one, other = (compose("config", [f"guidance/sds={name}"]) for name in ("masked", "soft"))
     assert one.fine.guidance.sds.mask.high == 0.5 and one == other
+
+
+@pytest.mark.parametrize("preset", options("preset"))
+def test_schedules_of_an_experiment_hold_at_every_preset(preset: str) -> None:
+    """Knots are merged by step, so those of a preset would stay between those of experiment=vessel."""
+    with initialize_config_dir(str(CONF), version_base=None):
+        config = compose("config", [f"preset={preset}", "experiment=vessel"])
+    coarse = OmegaConf.to_container(config.coarse, resolve=False)
+    assert isinstance(coarse, dict)
+    weights = coarse["guidance"]["smoothness"]["weights"]["bilateral_depth"]
+    assert [value_at(weights, step) for step in range(0, 2501, 50)] == [
+        pytest.approx(5 * min(1, max(0, (step - 400) / 300))) for step in range(0, 2501, 50)
+    ]
+    rates = [value_at(coarse["learning_rate"], step) for step in range(2501)]
+    assert rates == sorted(rates, reverse=True) and rates[600] == pytest.approx(0.005)
+
+
+def test_score_distillation_comes_to_its_turn_at_every_preset():
+    for preset in options("preset"):
+        with initialize_config_dir(str(CONF), version_base=None):
+            config = compose("config", [f"preset={preset}", "guidance/sds=soft"])
+        schedule = OmegaConf.to_container(config.fine.guidance.sds.weights, resolve=True)
+        assert isinstance(schedule, dict) and value_at(schedule["sds"], config.fine.steps - 1) > 0, preset

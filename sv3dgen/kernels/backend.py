@@ -81,7 +81,8 @@ def resolve_own(operation: str, device: object) -> str:
 def _choose(operation: str, backend: str, device_type: str) -> tuple[str, str]:
     if backend != "auto":
         return _explicit(operation, backend, device_type), "asked for by the caller"
-    if operation in _overrides:
+    # Parts of a GPU's run compute on the CPU (export), where its choice may have no say.
+    if operation in _overrides and _obstacle(_overrides[operation], device_type) is None:
         return _explicit(operation, _overrides[operation], device_type), "chosen in the configuration"
     return _automatic(operation, device_type)
 
