@@ -48,6 +48,11 @@ COPYING = {aten.copy_.default, aten._to_copy.default, aten._copy_from.default, a
 
 # On import, which is before any test: autograd makes its threads, one a device, when it first runs.
 _setup_privateuseone_for_python_backend(NAME)
+# From then on torch takes it for this machine's accelerator, in the process's other tests too, and asks it for these.
+_MODULE = getattr(torch, NAME)
+_MODULE.get_rng_state = lambda device=None: torch.empty(0, dtype=torch.uint8)
+_MODULE.set_rng_state = lambda state, device=None: None
+_MODULE.get_amp_supported_dtype = lambda: [torch.bfloat16, torch.float16]
 
 
 class PretendTensor(Tensor):
