@@ -286,8 +286,10 @@ def _peak_gpu_memory_bytes() -> int:
 
 
 def _gpu_name(device: str) -> str | None:
-    cuda = _cuda()
-    return cuda.get_device_name(device) if cuda is not None and device.startswith("cuda") else None
+    torch = sys.modules.get("torch")
+    if torch is None or not device.startswith("cuda") or not torch.cuda.is_available():
+        return None
+    return torch.cuda.get_device_name(device)  # if nothing is on it yet, too: a model for views is loaded late
 
 
 def _cuda() -> Any:

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from omegaconf import OmegaConf
 
 from sv3dgen.errors import InputError
@@ -79,6 +80,16 @@ def test_card_tells_what_the_run_was(tmp_path: Path) -> None:
     assert told["metrics"] == {"psnr_train": 33.25, "faces": 4000}
     assert told["licences"] == {"views": "CC0"}
     assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_card_names_a_gpu_that_nothing_is_on_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"the GPU {device}")
+    RunCard(tmp_path, config={}, seed=0, device="cuda:1")
+    assert read(tmp_path)["machine"]["device_name"] == "the GPU cuda:1"
+    RunCard(tmp_path, config={}, seed=0, device="cpu")
+    assert read(tmp_path)["machine"]["device_name"] == read(tmp_path)["machine"]["cpu"]
 
 
 def test_a_failed_stage_is_on_the_card(tmp_path: Path) -> None:
