@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sv3dgen.command import exit_status
-from sv3dgen.kernels.accelerators import ACCELERATORS
+from sv3dgen.kernels.accelerators import ACCELERATORS, torch_is_for_amd
 from sv3dgen.kernels.backend import available
 from sv3dgen.run_folder import cpu_name, total_memory_bytes, usable_cores, versions
 
@@ -56,7 +56,7 @@ def examine() -> dict[str, Any]:
             name: [operation._asdict() for operation in available(name)]
             for name in dict.fromkeys(device["type"].partition(":")[0] for device in devices)
         },
-        "extras": [{**asdict(extra), "version": installed(extra)} for extra in EXTRAS],
+        "extras": [{**asdict(extra), "version": installed(extra), "obstacle": obstacle(extra)} for extra in EXTRAS],
         "ffmpeg": ffmpeg(),
         "lpips_weights": {net: lpips_weights(file) for net, file in BACKBONES.items()},
     }
@@ -99,6 +99,13 @@ def installed(extra: Extra) -> str | None:
         return "unknown version"
 
 
+def obstacle(extra: Extra) -> str | None:
+    """Why an optional package is of no use on this machine whether or not it is installed; None if it may be."""
+    if extra.module in ACCELERATORS and torch_is_for_amd():
+        return "of no use here: it runs on an Nvidia GPU only, and torch is built for AMD's (ROCm)"
+    return None
+
+
 def ffmpeg() -> str | None:
     """Where the program that writes turntables is; None where there is none."""
     try:
@@ -134,7 +141,7 @@ def report(facts: dict[str, Any]) -> str:
         lines += [f"  {o['operation']:<20} {o['backend']:<7} {o['why']}" for o in operations]
     lines += ["", "Optional packages (never needed)"]
     for extra in facts["extras"]:
-        state = extra["version"] or f"not installed; {extra['how']}"
+        state = extra["obstacle"] or extra["version"] or f"not installed; {extra['how']}"
         lines.append(f"  {extra['distribution']:<12} {extra['purpose']}: {state} [{extra['licence']}]")
     lines += ["", "Files"]
     lines.append(f"  ffmpeg       {facts['ffmpeg'] or 'none found: no turntable; pip install imageio-ffmpeg'}")

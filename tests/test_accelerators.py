@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from test_run import small
 
 from sv3dgen.doctor import EXTRAS
@@ -59,6 +60,16 @@ def test_what_is_missing_is_said_with_how_to_get_it(name, installed):
     for said in (f"kernels.{wanted.operation}={name}: {name} is not installed", wanted.how, wanted.licence):
         assert said in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ACCELERATORS)
+def test_a_torch_for_amd_has_none(name, installed, monkeypatch):
+    installed(True)
+    monkeypatch.setattr(torch.version, "hip", "6.4")
+    operation = ACCELERATORS[name].operation
+    assert name not in runs_on(operation, "cuda") and "torch" in runs_on(operation, "cuda")
+    with pytest.raises(InputError, match=f"kernels.{operation}={name}: {name} runs on an Nvidia GPU only, and torch"):
+        resolve(operation, name, "cuda:0")
 
 
 def test_what_an_accelerator_leaves_does_not_follow_the_configuration(installed):

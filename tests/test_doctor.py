@@ -11,6 +11,7 @@ import torch
 from tiny_checkpoint import tensors, write_checkpoint
 
 from sv3dgen.doctor import EXTRAS, examine, main, report
+from sv3dgen.kernels.accelerators import ACCELERATORS
 from sv3dgen.kernels.backend import IMPLEMENTATIONS
 from sv3dgen.sv3d.config import sv3d_u
 from sv3dgen.sv3d.keys import key_table
@@ -47,6 +48,14 @@ def test_a_gpu_is_said_to_be_untried(monkeypatch: pytest.MonkeyPatch) -> None:
     text = report(facts)
     assert "A GPU, 8.0 GiB; the 3D stages have not been run on one yet (docs/gpu.md)" in text
     assert "Operations on cuda\n" in text and "Operations on cpu\n" in text
+
+
+def test_accelerators_are_of_no_use_to_a_torch_for_amd(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.version, "hip", "6.4")
+    told = [line for line in report(examine()).splitlines() if line.endswith("]") and "[" in line]
+    for extra in EXTRAS:
+        (line,) = (line for line in told if line.split()[0] == extra.distribution)
+        assert ("an Nvidia GPU only, and torch is built for AMD's (ROCm)" in line) == (extra.module in ACCELERATORS)
 
 
 def test_examination_changes_nothing() -> None:

@@ -38,6 +38,13 @@ ACCELERATORS = {
 }
 
 
+def torch_is_for_amd() -> bool:
+    """Whether torch is built for AMD's GPUs (ROCm), which it calls cuda as well: no accelerator runs on one."""
+    import torch  # seconds, where nobody has yet
+
+    return torch.version.hip is not None
+
+
 def used_licences(kernels: Mapping[str, str]) -> dict[str, str]:
     """The licences of the accelerators among the backends that a configuration names for its operations."""
     used = {operation: ACCELERATORS[name] for operation, name in kernels.items() if name in ACCELERATORS}

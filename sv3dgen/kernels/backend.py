@@ -1,7 +1,8 @@
 """Which implementation runs an operation: the torch reference, numba on CPUs, triton on GPUs, or an accelerator.
 
 Every operation has one file beside this one. A kernel asks `resolve` with its own name, the wish and the device;
-`python -m sv3dgen.doctor` and run.json tell the outcome from `available`. This module imports neither torch nor numba.
+`python -m sv3dgen.doctor` and run.json tell the outcome from `available`. This module imports neither torch nor numba;
+only who asks for an accelerator on a GPU has torch asked which GPUs it is built for.
 """
 
 import os
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from sv3dgen.errors import InputError
-from sv3dgen.kernels.accelerators import ACCELERATORS
+from sv3dgen.kernels.accelerators import ACCELERATORS, torch_is_for_amd
 
 Backend = Literal["auto", "torch", "numba", "triton", "tinycudann", "nerfacc", "nvdiffrast"]
 
@@ -128,6 +129,8 @@ def _obstacle(backend: str, device_type: str) -> str | None:
             return _missing_for_triton()
     if backend in ACCELERATORS:
         wanted = ACCELERATORS[backend]
+        if device_type == "cuda" and torch_is_for_amd():
+            return f"{backend} runs on an Nvidia GPU only, and torch is built for AMD's (ROCm)"
         if find_spec(backend) is None:
             return f"{backend} is not installed; for an Nvidia GPU: {wanted.how}; licence: {wanted.licence}"
         if device_type != "cuda":
