@@ -106,6 +106,15 @@ def test_schedules_of_an_experiment_hold_at_every_preset(preset: str) -> None:
     assert rates == sorted(rates, reverse=True) and rates[600] == pytest.approx(0.005)
 
 
+def test_a_debug_run_reaches_score_distillation():
+    with initialize_config_dir(str(CONF), version_base=None):
+        for preset in options("preset"):
+            config = compose("config", ["trainer=debug", f"preset={preset}", "guidance/sds=soft"])
+            first, second = (value_at(config.distillation.weight, step) for step in range(config.trainer.fast_dev_run))
+            assert first > 0 and second > 0, preset
+        assert value_at(compose("config", ["guidance/sds=soft"]).distillation.weight, 1) == 0
+
+
 def test_score_distillation_comes_to_its_turn_at_every_preset():
     for preset in options("preset"):
         with initialize_config_dir(str(CONF), version_base=None):
