@@ -30,6 +30,7 @@ from sv3dgen.resume import resumed_run, resumed_sweep
 from sv3dgen.sv3d.checkpoint_contents import read_contents
 from sv3dgen.sv3d.weights import find_weights, is_on_hub
 from sv3dgen.transforms_json import read_transforms
+from sv3dgen.unused_settings import check_distillation_is_used
 
 MATTING = ("auto", "rembg", "classical")  # the methods of matting.py, which imports too much to ask it
 INPUT_KEYS = ("views", "image", "weights", "dataset", "nvs.variant", "matting", "foreground_ratio", "elevation_deg")
@@ -67,18 +68,18 @@ def checked_arguments(arguments: list[str], root: Path) -> list[str]:
         if not (flags.multirun or only_asks):
             refuse_without_sweep(settings, cells)
         whole = [*cells, *settings] if flags.multirun else settings
-        sweeps_nvs = any(
-            override.key_or_group == "nvs" and override.is_sweep_override() for override in map(parse, whole)
-        )
+        swept = {override.key_or_group for override in map(parse, whole) if override.is_sweep_override()}
         for command in commands(whole, sweeping=flags.multirun):
             config = _compose_checked(command, root)
             _check_choices(config)
+            if resumed is None and "system" not in swept:
+                check_distillation_is_used(command, config)
             if resumed is not None:
                 resumed.check_unchanged(lambda saved: _without_hydra(_compose(with_schedules_replaced(saved))))
             given = tuple(str(OmegaConf.select(config, key)) for key in INPUT_KEYS)
             if not only_asks and given not in seen:
                 seen.add(given)
-                _check_inputs(config, sweeps_nvs=sweeps_nvs)
+                _check_inputs(config, sweeps_nvs="nvs" in swept)
                 folder = Path(config.hydra.sweep.dir if flags.multirun else config.hydra.run.dir)
                 _check_folder(folder)
                 if config.get("share") is not None:
