@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from sv3dgen.config_check import check_components, check_plain_values, shown
 from sv3dgen.device_names import checked_device, on_gpu
 from sv3dgen.errors import InputError
-from sv3dgen.experiment_cells import cells_of_experiment, refuse_without_sweep
+from sv3dgen.experiment_cells import cells_of_experiment, refuse_given_views, refuse_without_sweep
 from sv3dgen.image import precheck_photo
 from sv3dgen.kernels.accelerators import ACCELERATORS
 from sv3dgen.kernels.backend import IMPLEMENTATIONS, resolve, runs_on
@@ -72,8 +72,10 @@ def checked_arguments(arguments: list[str], root: Path) -> list[str]:
         for command in commands(whole, sweeping=flags.multirun):
             config = _compose_checked(command, root)
             _check_choices(config)
-            if resumed is None and "system" not in swept:
-                check_distillation_is_used(command, config)
+            if resumed is None:
+                refuse_given_views(config)
+                if "system" not in swept:
+                    check_distillation_is_used(command, config)
             if resumed is not None:
                 resumed.check_unchanged(lambda saved: _without_hydra(_compose(with_schedules_replaced(saved))))
             given = tuple(str(OmegaConf.select(config, key)) for key in INPUT_KEYS)

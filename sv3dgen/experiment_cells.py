@@ -8,6 +8,7 @@ from sv3dgen.errors import InputError
 from sv3dgen.overrides import choices_of, parse
 
 GROUP = "experiment"
+MAKES_VIEWS = {"nvs", "orbit"}  # keys that say what views a photo gets
 
 
 def cells_of_experiment(settings: list[str], composed: Callable[[list[str]], DictConfig]) -> list[str]:
@@ -34,6 +35,20 @@ def refuse_without_sweep(settings: list[str], cells: list[str]) -> None:
     if swept:
         chosen = next(text for text in reversed(settings) if parse(text).key_or_group == GROUP)
         raise InputError(f"{chosen}: a sweep of {', '.join(swept)}; expected -m, or one value for each of them")
+
+
+def refuse_given_views(config: DictConfig) -> None:
+    """Raise InputError where an experiment compares what makes views, and the views are given: its rows would be one.
+
+    Also where the command line narrows it down: `experiment=table7 nvs=sv3d_tiny` is a row of that table.
+    """
+    chosen = OmegaConf.select(config, f"hydra.runtime.choices.{GROUP}")
+    compared = MAKES_VIEWS & set(OmegaConf.select(config, "hydra.sweeper.params") or ())
+    if chosen is not None and compared and config.get("views") is not None:
+        raise InputError(
+            f"views={config.views}: {GROUP}={chosen} compares views that are made of a photo, by "
+            f"{', '.join(compared)}; expected image=PHOTO"
+        )
 
 
 def _params(choice: str, composed: Callable[[list[str]], DictConfig]) -> list[str]:

@@ -10,6 +10,7 @@ from sv3dgen.command_line import checked_arguments
 from sv3dgen.errors import InputError
 
 ROOT = Path(__file__).parents[1]
+OF_A_PHOTO = ("table7", "table8")
 PART = "class Part:\n    def __init__(self, *, levels: int = 4): ...\n"
 TREE = {
     "config": {
@@ -96,8 +97,20 @@ def test_refusals_name_the_cell(project: Path, here: Path, command: str, message
     assert str(refusal.value).startswith(message) and "\n" not in str(refusal.value)
 
 
+@pytest.mark.parametrize("command", ["table7", "table7 nvs=sv3d_tiny", "table7 nvs=sv3d_tiny,auto", "table8"])
+def test_views_that_a_table_compares_are_not_given(here: Path, command: str) -> None:
+    name = command.partition(" ")[0]
+    compared = {"table7": "nvs", "table8": "orbit"}[name]
+    with pytest.raises(InputError) as refusal:
+        checked_arguments(["-m", "views=toy", *f"experiment={command}".split()], ROOT)
+    said = f"views=toy: experiment={name} compares views that are made of a photo, by {compared}; expected image=PHOTO"
+    assert str(refusal.value) == said
+
+
 def test_every_experiment_of_ours_can_be_swept(here: Path) -> None:
     """Its cells are options that exist, whatever photo it is for: the models of table 7 are tried one by one."""
+    tiny = f"weights={ROOT / 'sv3dgen' / 'sv3d_tiny' / 'model.safetensors'}"
     for path in sorted((ROOT / "conf" / "experiment").glob("*.yaml")):
-        given = ["-m", f"experiment={path.stem}", "views=toy"]
+        of = ["image=toy/000.png", tiny] if path.stem in OF_A_PHOTO else ["views=toy"]
+        given = ["-m", f"experiment={path.stem}", *of]
         assert checked_arguments(given, ROOT) == given
