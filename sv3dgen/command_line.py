@@ -49,6 +49,10 @@ def checked_arguments(arguments: list[str], root: Path) -> list[str]:
     parser = get_args_parser()
     parser.error = _refuse_flag  # type: ignore[method-assign]  (argparse would print its usage on several lines)
     flags = parser.parse_args(arguments)
+    asked = [flag for flag in ("run", "multirun", "cfg", "info") if getattr(flags, flag)]
+    if len(asked) > 1 and not (flags.help or flags.hydra_help):
+        given = " and ".join(f"--{flag}" for flag in asked)
+        raise InputError(f"{given}: expected one of them; --cfg and --info tell of one run, with one value a key")
     if flags.hydra_help or flags.shell_completion or flags.config_name or flags.config_path or flags.config_dir:
         return arguments  # Hydra's own affairs, or somebody else's config
     # `data` is a group of the 3D stages; in training it names the folder to train on.

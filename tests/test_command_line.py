@@ -122,6 +122,8 @@ def here(tmp_path: Path, views_folder: Path, monkeypatch: pytest.MonkeyPatch) ->
         ("views=nope", "nope: "),
         ("views=toy/transforms", "toy/transforms: "),
         ("views=orbit.mp4", "orbit.mp4: a video has no cameras; expected its orbit to be declared: orbit=static"),
+        ("-m views=toy seed=0,1 --cfg job", "--multirun and --cfg: expected one of them; --cfg and --info tell of"),
+        ("views=toy --cfg job --info all", "--cfg and --info: expected one of them"),
         ("picture.png", "picture.png: expected key=value"),
         ("--views=toy", "unrecognized arguments: --views=toy; expected key=value settings without dashes"),
         ("image=a.png", "a.png: no such file"),
@@ -168,7 +170,7 @@ def test_good_commands_pass_unchanged(project: Path, here: Path, command: str) -
     assert sorted(path.name for path in here.iterdir()) == ["orbit.mp4", "toy"]
 
 
-@pytest.mark.parametrize("command", ["--help", "--cfg job", "--hydra-help", "--info"])
+@pytest.mark.parametrize("command", ["--help", "-m --help", "--cfg job", "--hydra-help", "--info"])
 def test_questions_need_no_views(project: Path, here: Path, command: str) -> None:
     assert checked_arguments(command.split(), project) == command.split()
 
