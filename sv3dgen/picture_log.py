@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sv3dgen.atomic import atomic_write
 from sv3dgen.interfaces import RenderOutput, ViewBatch
+from sv3dgen.outlines import spread_to_outline
 
 GAP_PX = 2
 GUIDANCE_IMAGES = 7  # of each row of a guidance's sheet
@@ -21,11 +22,15 @@ def contact_sheet(render: RenderOutput, batch: ViewBatch) -> Float[Tensor, "3 he
 
     Normals (world frame) are shown as (n + 1) / 2.
     """
+    rgb, albedo, normal = (
+        spread_to_outline(part, render.shaded)
+        for part in (render.rgb, render.buffer("albedo"), render.buffer("normal"))
+    )
     columns = [
         on_white(batch.rgb, batch.alpha),
-        on_white(render.rgb, render.opacity),
-        on_white(render.buffer("albedo"), render.opacity),
-        on_white((render.buffer("normal") + 1) / 2, render.opacity),
+        on_white(rgb, render.opacity),
+        on_white(albedo, render.opacity),
+        on_white((normal + 1) / 2, render.opacity),
         render.opacity.expand(-1, 3, -1, -1),
         batch.alpha.expand(-1, 3, -1, -1),
     ]

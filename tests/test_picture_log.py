@@ -1,5 +1,6 @@
 """Contact sheets: what stands where, and that they reach the loggers."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,17 @@ def test_columns(pictures: tuple[RenderOutput, ViewBatch]) -> None:
     assert middle_left == [(0.75, 0.75, 0.75), white, white, white, black, white]
     assert middle_right == [white, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), (0.5, 1.0, 0.5), white, black]
     assert (sheet[:, SIZE : SIZE + GAP_PX] == 0).all()
+
+
+def test_an_outline_has_no_dark_rim(pictures: tuple[RenderOutput, ViewBatch]) -> None:
+    """Antialiased opacity covers half of the pixels beside the shaded ones, whose colour is zero."""
+    render, batch = pictures
+    opacity = render.opacity.detach().clone()
+    opacity[..., SIZE // 2 - 1] = 0.5
+    sheet = contact_sheet(replace(render, opacity=opacity), batch)
+    rim = sheet[:, SIZE // 2, torch.arange(1, 4) * (SIZE + GAP_PX) + SIZE // 2 - 1]
+    inside = torch.tensor([[0.5, 0.5, 0.5], [0.25, 0.25, 0.25], [0.5, 1.0, 0.5]]).T
+    assert torch.allclose(rim, 0.5 * inside + 0.5)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # tensorboard's, while it is imported
