@@ -25,7 +25,7 @@ from sv3dgen.kernels.accelerators import ACCELERATORS
 from sv3dgen.kernels.backend import IMPLEMENTATIONS, resolve, runs_on
 from sv3dgen.launchers import with_cells
 from sv3dgen.overrides import commands, first_line, parse, quoted, with_schedules_replaced
-from sv3dgen.precheck import precheck_views
+from sv3dgen.precheck import precheck_left_normals, precheck_views
 from sv3dgen.resume import resumed_run, resumed_sweep
 from sv3dgen.sv3d.checkpoint_contents import read_contents
 from sv3dgen.sv3d.weights import find_weights, is_on_hub
@@ -90,6 +90,8 @@ def checked_arguments(arguments: list[str], root: Path) -> list[str]:
                 _check_folder(folder)
                 if config.get("share") is not None:
                     _check_folder(Path(str(config.share)))
+                if config.get("image") is not None and resumed is None:
+                    precheck_left_normals(folder, sweeping=flags.multirun)
                 if config.views is not None:
                     _check_not_overwritten(Path(config.views), folder, sweeping=flags.multirun)
     return others + settings

@@ -88,6 +88,18 @@ def check_animation(path: Path) -> None:
         )
 
 
+def precheck_left_normals(folder: Path, *, sweeping: bool) -> None:
+    """Raise InputError where a run, or one of a sweep's, will make views where normals of others lie.
+
+    They go by the views' numbers, so another object's would be taken for theirs.
+    """
+    for left in folder.glob("*/views/normals" if sweeping else "views/normals"):
+        raise InputError(
+            f"{left}: normals of an earlier run's views, which this one makes anew; expected another "
+            f"hydra.{'sweep' if sweeping else 'run'}.dir, or views={left.parent} to use them both"
+        )
+
+
 def _start(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(16)

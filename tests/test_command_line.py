@@ -257,6 +257,18 @@ def test_a_run_must_not_write_over_its_views(project: Path, here: Path, given: s
     checked_arguments([f"views={given}", "hydra.run.dir=other"], project)
 
 
+def test_normals_of_other_views_are_not_left_to_those_of_a_photo(project: Path, here: Path) -> None:
+    image = ["image=toy/000.png", f"weights={ROOT / 'sv3dgen' / 'sv3d_tiny' / 'model.safetensors'}"]
+    for given, left in (([], "old/views/normals"), (["-m", "seed=0,1"], "sweep/1/views/normals")):
+        (here / left).mkdir(parents=True)
+        command = [*given, *image, "hydra.run.dir=old", "hydra.sweep.dir=sweep"]
+        with pytest.raises(InputError) as refusal:
+            checked_arguments(command, project)
+        assert str(refusal.value).startswith(f"{left}: normals of an earlier run's views, which this one makes anew")
+        (here / left).rmdir()
+        checked_arguments(command, project)
+
+
 def test_a_full_disk_is_told_before_the_run(project: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(here)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
