@@ -79,17 +79,21 @@ class RunCard:
     """`run.json` of a run: versions, machine, seed, config, backends, stages, metrics, licences; when it finished."""
 
     def __init__(self, folder: str | Path, *, config: Mapping[str, Any], seed: int, device: str = "cpu") -> None:
-        """Start the card, or go on with the one in `folder`; `config` is the tree as plain values, unresolved, because
-        what refers to the run's folder would make every run's hash another."""
+        """Start the card, or go on with the one in `folder` where that is the same run's: one of the same settings, or
+        the one that is resumed. `config` is the tree as plain values, unresolved, because what refers to the run's
+        folder would make every run's hash another."""
         self.path = Path(folder) / CARD
+        hashed = config_hash(config)
         earlier = read_card(self.path.parent) or {}
+        if not config.get("resume") and earlier.get("config_sha256") != hashed:
+            earlier = {}
         self.card: dict[str, Any] = {
             "started": earlier.get("started", _now()),
             "updated": _now(),
             "versions": versions(),
             "machine": machine(device),
             "seed": seed,
-            "config_sha256": config_hash(config),
+            "config_sha256": hashed,
             "backends": {op.operation: {"backend": op.backend, "why": op.why} for op in available(device)},
             "stages": earlier.get("stages", {}),
             "metrics": earlier.get("metrics", {}),

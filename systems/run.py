@@ -81,6 +81,10 @@ class Run:
         self.trainer: dict[str, Any] = instantiate(config.trainer, _target_="builtins.dict", _convert_="all")
         self.interrupt = Interrupt()
         self.checkpoint = folder / "checkpoints" / "last.ckpt"
+        if not config.resume:  # what another run left here: stopped early, this one would go on with it
+            self.checkpoint.unlink(missing_ok=True)
+            if config.image is not None:
+                (folder / "views" / "transforms.json").unlink(missing_ok=True)
         # A run that was stopped between its photo's views and its first checkpoint has none.
         self.resumed_stage = saved_stage(self.checkpoint) if config.resume and self.checkpoint.is_file() else None
         settings = {str(key): value for key, value in plain.items()}

@@ -120,6 +120,14 @@ def test_another_photo_in_the_same_folder_is_made_anew(photo, weights, finished,
     assert not torch.equal(read_views(tmp_path / "views").images, read_views(finished / "views").images)
 
 
+def test_a_run_stopped_before_its_views_does_not_go_on_with_another_photo_s(photo, weights, finished, tmp_path):
+    shutil.copytree(finished / "views", tmp_path / "views")
+    Run(composed(photo, weights, f"resume={tmp_path}"), tmp_path)
+    assert can_go_on(tmp_path)
+    Run(composed(photo, weights), tmp_path)
+    assert not can_go_on(tmp_path)
+
+
 def test_a_run_stopped_while_its_views_are_made_can_not_be_taken_for_whole(photo, weights, finished, tmp_path):
     shutil.copytree(finished / "views", tmp_path / "views")
     run = Run(composed(photo, weights), tmp_path)

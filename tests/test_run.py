@@ -18,6 +18,8 @@ from sv3dgen.command_line import register_resolvers
 from sv3dgen.errors import InputError
 from sv3dgen.mesh_files import read_mesh
 from sv3dgen.normals.files import write_normals
+from sv3dgen.resume import can_go_on
+from sv3dgen.run_folder import read_card
 from sv3dgen.views import read_views
 from systems.run import Run
 from systems.sv3d_nerf import Sv3dNerf
@@ -91,6 +93,17 @@ def test_the_mesh_is_where_the_object_is(finished):
 def test_the_same_seed_gives_the_same_mesh(finished, views_folder, tmp_path):
     Run(small(views_folder), tmp_path).execute()
     assert (tmp_path / "mesh" / "mesh.glb").read_bytes() == (finished / "mesh" / "mesh.glb").read_bytes()
+
+
+def test_what_another_run_left_is_not_gone_on_with(finished, views_folder, tmp_path):
+    """Neither its checkpoint nor its card; the same run's, or one that is gone on with, are kept."""
+    folder, last = tmp_path / "run", tmp_path / "run" / "checkpoints" / "last.ckpt"
+    shutil.copytree(finished, folder)
+    Run(small(views_folder, f"resume={folder}", "coarse.steps=50"), folder)
+    assert last.is_file() and "export" in (read_card(folder) or {})["stages"]
+    Run(small(views_folder, "coarse.steps=50", "seed=1"), folder)
+    assert not can_go_on(folder)
+    assert (read_card(folder) or {})["stages"] == {} == (read_card(folder) or {})["metrics"]
 
 
 @pytest.mark.parametrize("stage, killed_at", [("coarse", 25), ("fine", 2), ("fine", 15)])
