@@ -73,11 +73,12 @@ class Interrupt(lightning.Callback):
         print(f"Stopping: {self.outcome}. Press Ctrl+C again to quit at once.", flush=True)
 
 
-def saved_stage(checkpoint: Path) -> str:
-    """Which stage a run's checkpoint belongs to. Raises InputError where there is nothing to go on with."""
+def saved_stage(checkpoint: Path) -> tuple[str, int]:
+    """Which stage a run's checkpoint belongs to, and how many steps of it were done. InputError if it is not there."""
     if not checkpoint.is_file():
         raise InputError(f"{checkpoint}: expected the checkpoint of an unfinished run")
-    return torch.load(checkpoint, weights_only=True, map_location="cpu")["stage"]
+    saved = torch.load(checkpoint, weights_only=True, map_location="cpu")
+    return saved["stage"], saved["global_step"]
 
 
 def fit(

@@ -10,6 +10,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
+from sv3dgen.csv_log import keep_numbers
 from sv3dgen.devices import find_device
 from sv3dgen.errors import InputError
 from sv3dgen.export.exporter import Exporter, psnr_of_glb
@@ -86,7 +87,10 @@ class Run:
             if config.image is not None:
                 (folder / "views" / "transforms.json").unlink(missing_ok=True)
         # A run that was stopped between its photo's views and its first checkpoint has none.
-        self.resumed_stage = saved_stage(self.checkpoint) if config.resume and self.checkpoint.is_file() else None
+        self.resumed_stage, step = saved_stage(self.checkpoint) if self.checkpoint.is_file() else (None, 0)
+        if config.resume and self.coarse is not None:
+            stages = list(config.system.stages)
+            keep_numbers(self.trainer["logger"], stages=stages, stage=self.resumed_stage or stages[0], step=step)
         settings = {str(key): value for key, value in plain.items()}
         self.card = RunCard(folder, config=settings, seed=config.seed, device=str(self.device))
         for use, licence in used_licences(config.kernels).items():

@@ -13,6 +13,7 @@ from hydra.utils import instantiate
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
+from sv3dgen.csv_log import keep_numbers
 from sv3dgen.errors import InputError
 from sv3dgen.progress import ProgressLine
 from sv3dgen.run_folder import RunCard
@@ -48,11 +49,12 @@ class TrainingRun:
         self.validation: OrbitValidation | None = instantiate(config.validation, _convert_="all")
         self.checkpoint, self.weights = folder / "checkpoints" / "last.ckpt", folder / "weights" / "model.safetensors"
         self.throughput, self.interrupt = Throughput(), Interrupt("finishing with the weights there are")
-        if config.resume is not None and rank_zero_only.rank == 0:
-            keep_numbers(folder / "logs" / "metrics.csv", saved_step(self.checkpoint))
         settings: dict[str, Any] = instantiate(config.trainer, _target_="builtins.dict", _convert_="all")
         if isinstance(settings.get("strategy"), str) and settings["strategy"].startswith("fsdp"):
             raise InputError(f"trainer.strategy={settings['strategy']}: expected trainer=sharded, FSDP's second form")
+        if config.resume is not None and rank_zero_only.rank == 0:
+            step = saved_step(self.checkpoint)
+            keep_numbers(settings.get("logger"), stages=[STAGE], stage=STAGE, step=step)
         self.trainer = lightning.Trainer(
             **settings, max_steps=config.train.steps, callbacks=self._callbacks(settings), use_distributed_sampler=False
         )
@@ -116,12 +118,6 @@ class Orbits(lightning.LightningDataModule):
         self, batch: TrainingBatch, device: torch.device, dataloader_idx: int
     ) -> TrainingBatch:
         return batch.to(device)
-
-
-def keep_numbers(metrics: Path, step: int) -> None:
-    """Set the numbers up to a step aside, because a CSV logger empties its file when it is made."""
-    if metrics.is_file():
-        metrics.replace(metrics.with_name(f"{metrics.stem}_to_{step:07d}.csv"))
 
 
 def saved_step(checkpoint: Path) -> int:

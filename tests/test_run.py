@@ -1,5 +1,6 @@
 """Whole runs on a small toy: what they leave, that they repeat, resume, and finish when interrupted."""
 
+import csv
 import json
 import os
 import shutil
@@ -123,6 +124,36 @@ def test_a_killed_run_goes_on_to_the_same_mesh(stage, killed_at, finished, views
     assert not (tmp_path / "mesh").exists()
     Run(small(views_folder, "checkpoint_every_steps=5", f"resume={tmp_path}"), tmp_path).execute()
     assert (tmp_path / "mesh" / "mesh.glb").read_bytes() == (finished / "mesh" / "mesh.glb").read_bytes()
+
+
+def test_the_numbers_of_a_killed_run_stay(views_folder, tmp_path, monkeypatch):
+    """Of both stages, each step once, though those after the checkpoint were logged twice."""
+    numbers = ("logger=csv", f"logger.save_dir={tmp_path}", "losses_every_steps=5", "checkpoint_every_steps=10")
+    run = Run(small(views_folder, *numbers), tmp_path)
+    assert run.fine is not None
+    step = run.fine.training_step
+
+    def killed(*args):
+        if run.fine.global_step == 17:
+            raise MemoryError("killed")
+        return step(*args)
+
+    monkeypatch.setattr(run.fine, "training_step", killed)
+    with pytest.raises(MemoryError):
+        run.execute()
+    before = logged(tmp_path)
+    assert before == [("coarse", step) for step in range(5, 41, 5)] + [("fine", 5), ("fine", 10), ("fine", 15)]
+    resumed = Run(small(views_folder, *numbers, f"resume={tmp_path}"), tmp_path)
+    assert logged(tmp_path) == before[:-1]
+    resumed.execute()
+    assert logged(tmp_path) == [*before, ("fine", 20)]
+
+
+def logged(folder: Path) -> list[tuple[str, int]]:
+    """Stage and step of each row of the table of numbers."""
+    with (folder / "logs" / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [("coarse" if row["coarse/learning_rate"] else "fine", int(row["step"])) for row in rows]
 
 
 def test_ctrl_c_finishes_with_the_mesh_there_is(views_folder, tmp_path, monkeypatch):

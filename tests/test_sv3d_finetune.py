@@ -358,11 +358,13 @@ def test_run_leaves_weights_that_make_views(tmp_path, capsys):
     assert saved_step(tmp_path / "checkpoints" / "last.ckpt") == 4
     assert "samples/s" in str(run.throughput) and run.throughput.flops > 1e6
     (tmp_path / "logs").mkdir()
-    (tmp_path / "logs" / "metrics.csv").write_text("step\n4\n")
-    resumed = run_config("train.steps=5")
+    (tmp_path / "logs" / "metrics.csv").write_text("step,train/loss\n4,0.5\n6,0.25\n")
+    resumed = run_config("train.steps=5", "losses_every_steps=1", "logger=csv", f"logger.save_dir={tmp_path}")
     resumed.resume = str(tmp_path)
     TrainingRun(resumed, tmp_path).execute()
-    assert (tmp_path / "logs" / "metrics_to_0000004.csv").read_text() == "step\n4\n"
+    with (tmp_path / "logs" / "metrics.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["train/loss"]]
+    assert [row["step"] for row in rows] == ["4", "5"] and rows[0]["train/loss"] == "0.5"
     assert saved_step(tmp_path / "checkpoints" / "last.ckpt") == 5
 
 
