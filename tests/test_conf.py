@@ -106,6 +106,22 @@ def test_schedules_of_an_experiment_hold_at_every_preset(preset: str) -> None:
     assert rates == sorted(rates, reverse=True) and rates[600] == pytest.approx(0.005)
 
 
+@pytest.mark.parametrize("experiment", ["light", "all"])
+@pytest.mark.parametrize(
+    ("preset", "own"), [("paper", 150.0), ("fork", 200.0), ("cpu", None), ("gpu", None), ("draft", None)]
+)
+def test_an_experiments_albedo_weight_gives_way_to_a_presets_own(experiment: str, preset: str, own: float | None):
+    with initialize_config_dir(str(CONF), version_base=None):
+        plain = compose("config", [f"preset={preset}"])
+        given = compose("config", [f"preset={preset}", f"experiment={experiment}"])
+    before, after = (config.fine.guidance.smoothness.weights.albedo for config in (plain, given))
+    if own is None:
+        assert (before, after) == (0.0, 50.0)
+    else:
+        assert before == after == {100: 0.0, 200: own}
+    assert given.fine.renderer.albedo_jitter > 0
+
+
 def test_a_debug_run_reaches_score_distillation():
     with initialize_config_dir(str(CONF), version_base=None):
         for preset in options("preset"):
