@@ -207,14 +207,18 @@ def _dotted(tree: Mapping[Any, Any], prefix: str = "") -> Iterator[str]:
 
 def _check_choices(config: DictConfig) -> None:
     """Raise InputError for a value at the root that no constructor would refuse before torch is there."""
-    trains = "train" in (OmegaConf.select(config, "system.stages") or ())  # wherever Lightning can
+    trains = "train" in (OmegaConf.select(config, "system.stages") or ())
     device = checked_device(str(config.get("device", "auto")))
     accelerator = OmegaConf.select(config, "trainer.accelerator", default="auto")
-    if trains and device != "cpu" and config.device != "auto":
-        raise InputError(f"device={device}: training runs where trainer.accelerator says; expected auto")
+    if trains and accelerator != "auto" and config.get("device", "auto") != "auto":
+        raise InputError(f"device={config.device} and trainer.accelerator={accelerator}: expected one of them")
     if not trains and accelerator not in ("auto", "cpu"):
         raise InputError(f"trainer.accelerator={accelerator}: of training; the 3D stages run where device says")
     devices = OmegaConf.select(config, "trainer.devices", default=1)
+    if trains and ":" in device and devices != 1:
+        raise InputError(
+            f"device={device} and trainer.devices={shown(devices)}: expected device={device.split(':')[0]}"
+        )
     if not trains and devices not in (1, "auto"):
         raise InputError(
             f"trainer.devices={shown(devices)}: of training; the 3D stages run on one device, where device says"

@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import lightning
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
 
 from sv3dgen.atomic import atomic_write
 from sv3dgen.data.orbit_dataset import OrbitSample, collate_orbits
@@ -26,6 +25,7 @@ from sv3dgen.nvs_evaluation import (
     report,
 )
 from sv3dgen.orbit_pictures import write_orbits
+from sv3dgen.picture_log import hand_over
 from systems.training_batches import TrainingBatch, TrainingBatches
 from systems.training_callbacks import at_step
 
@@ -53,6 +53,9 @@ class OrbitValidation(lightning.Callback):
         seed: int = 0,
     ):
         """`kinds` defaults to those trained on."""
+        for name, number, least in (("every_steps", every_steps, 0), ("orbits", orbits, 1), ("steps", steps, 1)):
+            if number < least:
+                raise ValueError(f"validation.{name}={number}: expected at least {least}")
         self.every_steps, self.orbits, self.kinds, self.steps, self.seed = every_steps, orbits, kinds, steps, seed
         self.with_lpips = lpips
         self._validated = -1
@@ -118,12 +121,12 @@ class OrbitValidation(lightning.Callback):
             temporary.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
         for kind, evaluation in evaluations.items():
             some = slice(0, PICTURED_ORBITS)
-            sheet = write_orbits(self.folder / f"{step:07d}_{kind}", evaluation.truth[some], evaluation.drawn[some])
+            stem = self.folder / f"{step:07d}_{kind}"
+            sheet = write_orbits(stem, evaluation.truth[some], evaluation.drawn[some])
             scores: dict[str, Any] = {name: value for name, value in numbers[kind][MODEL].items() if value is not None}
             scores |= {f"psnr_of_{name.split()[0]}": numbers[kind][name]["psnr"] for name in (COPY, MEAN)}
             if SHUFFLED in numbers[kind]:
                 scores["psnr_of_shuffled"] = numbers[kind][SHUFFLED]["psnr"]
             for logger in trainer.loggers:
                 logger.log_metrics({f"validation/{kind}/{name}": value for name, value in scores.items()}, step)
-                if isinstance(logger, TensorBoardLogger):
-                    logger.experiment.add_image(f"validation/{kind}", sheet, step)
+            hand_over(trainer.loggers, f"validation/{kind}", sheet, step, film=stem.with_name(f"{stem.name}.mp4"))

@@ -12,7 +12,6 @@ from diffusers.models.resnet import ResnetBlock2D
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sv3dgen.errors import InputError
 from sv3dgen.muon import Muon
 from sv3dgen.sv3d.checkpoint import Parts
 from sv3dgen.sv3d.initialise import fresh_parts
@@ -21,6 +20,7 @@ from sv3dgen.sv3d.save_checkpoint import save_official
 from sv3dgen.sv3d.training_norm import fast_norms
 from sv3dgen.sv3d.vae import ImageVAE
 from systems.training_batches import TrainingBatch
+from systems.training_callbacks import check_loss
 from systems.weighing import Weighed, check_steps
 
 _FIRST_LOG_VARIANCE = -8.0  # almost no noise: with more, brightness is learned and colours are drowned
@@ -98,8 +98,7 @@ class Sv3dAutoencoder(lightning.LightningModule):
             "pull": 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean(),
         }
         loss = losses["color"] + self.edge_weight * losses["edges"] + self.pull_weight * losses["pull"]
-        if not loss.isfinite():
-            raise InputError(f"step {step}: the loss is {float(loss)}; the batch's objects: {batch.orbits.names}")
+        check_loss(self.trainer, loss, batch.orbits.names)
         self.spread.lerp_(mean.detach().square().mean(), 1 - _SPREAD_MEMORY)
         detached = {"loss": loss.detach(), **{name: value.detach() for name, value in losses.items()}}
         self.last = Weighed(loss.detach(), detached)

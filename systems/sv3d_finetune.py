@@ -33,6 +33,7 @@ from sv3dgen.sv3d.start_weights import load_vae, starting_parts
 from sv3dgen.sv3d.training_attention import prepare_for_training
 from sv3dgen.sv3d.training_draws import Draws, DropRates, draw, frame_weights
 from systems.training_batches import TrainingBatch
+from systems.training_callbacks import check_loss
 from systems.weighing import Weighed, check_steps
 
 Trained = Literal["unet", "image_encoder"]
@@ -192,9 +193,7 @@ class Sv3dFinetune(lightning.LightningModule):
         per_frame = self.frame_losses(batch)
         azimuth_deg = batch.orbits.azimuth_deg.to(per_frame.device)
         loss = (frame_weights(azimuth_deg, self.front_weight) * per_frame).mean()
-        if not loss.isfinite():
-            names = ", ".join(batch.orbits.names)
-            raise InputError(f"step {self.global_step}: the loss is {loss.item()}; the batch's objects: {names}")
+        check_loss(self.trainer, loss, batch.orbits.names)
         from_front = (azimuth_deg - azimuth_deg[:, -1:] + 180) % 360 - 180
         losses = {
             "loss": loss.detach(),

@@ -2,11 +2,13 @@
 
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Protocol, runtime_checkable
 
 import lightning
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from sv3dgen.atomic import flush_to_disk
@@ -24,6 +26,20 @@ class Exportable(Protocol):
     """A module that can write what it has learned as a model file. All processes ask it to, the first one writes."""
 
     def save_weights(self, path: Path) -> None: ...
+
+
+def check_loss(trainer: lightning.Trainer, loss: Tensor, names: Sequence[str]) -> None:
+    """Raise InputError in all processes where the loss of one isn't finite: left alone, the others would wait for it.
+
+    `names` are the objects of this process's batch.
+    """
+    finite = bool(loss.isfinite())
+    if trainer.strategy.reduce_boolean_decision(finite):
+        return
+    step = trainer.global_step
+    if finite:
+        raise InputError(f"step {step}: the loss of another process is not finite, which names its batch's objects")
+    raise InputError(f"step {step}: the loss is {loss.item()}; the batch's objects: {', '.join(names)}")
 
 
 class TrainingCheckpoint(LastCheckpoint):

@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ import lightning
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from sv3dgen.csv_log import keep_numbers
+from sv3dgen.devices import find_device
 from sv3dgen.errors import InputError
 from sv3dgen.progress import ProgressLine
 from sv3dgen.run_folder import RunCard
@@ -50,14 +53,23 @@ class TrainingRun:
         self.checkpoint, self.weights = folder / "checkpoints" / "last.ckpt", folder / "weights" / "model.safetensors"
         self.throughput, self.interrupt = Throughput(), Interrupt("finishing with the weights there are")
         settings: dict[str, Any] = instantiate(config.trainer, _target_="builtins.dict", _convert_="all")
+        settings |= placed(settings, config.device)
         if isinstance(settings.get("strategy"), str) and settings["strategy"].startswith("fsdp"):
             raise InputError(f"trainer.strategy={settings['strategy']}: expected trainer=sharded, FSDP's second form")
         if config.resume is not None and rank_zero_only.rank == 0:
             step = saved_step(self.checkpoint)
             keep_numbers(settings.get("logger"), stages=[STAGE], stage=STAGE, step=step)
-        self.trainer = lightning.Trainer(
-            **settings, max_steps=config.train.steps, callbacks=self._callbacks(settings), use_distributed_sampler=False
-        )
+        try:
+            self.trainer = lightning.Trainer(
+                **settings,
+                max_steps=config.train.steps,
+                callbacks=self._callbacks(settings),
+                use_distributed_sampler=False,
+            )
+        except (MisconfigurationException, ValueError) as error:
+            raise InputError(f"trainer: {error}") from error
+        if rank_zero_only.rank == 0:
+            log.info("training on: %s", self._place())
 
     def execute(self) -> None:
         """All steps, or those up to an interruption; then the weights are there."""
@@ -94,6 +106,10 @@ class TrainingRun:
             callbacks.append(self.validation)
         return callbacks
 
+    def _place(self) -> str:
+        device, count = self.trainer.strategy.root_device, self.trainer.world_size
+        return f"{device.type} x {count}" if count > 1 else str(device)
+
     def _card(self) -> RunCard:
         plain = OmegaConf.to_container(self.config, resolve=False)
         assert isinstance(plain, dict)
@@ -118,6 +134,17 @@ class Orbits(lightning.LightningDataModule):
         self, batch: TrainingBatch, device: torch.device, dataloader_idx: int
     ) -> TrainingBatch:
         return batch.to(device)
+
+
+def placed(trainer: Mapping[str, Any], device: str) -> dict[str, Any]:
+    """Which of Trainer's arguments follow from `device`, where its accelerator is auto.
+
+    A GPU with a number is that one; without, `trainer.devices` says how many there are to be.
+    """
+    if trainer["accelerator"] != "auto":
+        return {}
+    found = find_device(device)
+    return {"accelerator": found.type, **({"devices": [found.index]} if found.index is not None else {})}
 
 
 def saved_step(checkpoint: Path) -> int:

@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from dataclasses import asdict
@@ -12,10 +13,12 @@ from pathlib import Path
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from hydra.errors import InstantiationException
 from lightning.pytorch.loggers import CSVLogger
 from sv3d_case import read_case
 from training_case import FRAMES, MICRO, DiscBatches, batch_of, batches, fit, module
 
+from launch import users_part
 from sv3dgen.command_line import register_resolvers
 from sv3dgen.config_check import check_components
 from sv3dgen.data.orbit_dataset import OrbitBatch
@@ -27,7 +30,7 @@ from sv3dgen.sv3d.model_config import read_config_beside
 from sv3dgen.sv3d.training_draws import Draws, DropRates, draw, frame_weights
 from systems.training_batches import TrainingBatch
 from systems.training_callbacks import Throughput, TrainingCheckpoint
-from systems.training_run import TrainingRun, saved_step
+from systems.training_run import TrainingRun, placed, saved_step
 
 ROOT = Path(__file__).parents[1]
 
@@ -247,12 +250,24 @@ def test_gradients_are_clipped_by_their_norm():
     assert not gradients or torch.nn.utils.get_total_norm(gradients) <= 1.01e-3
 
 
-@pytest.mark.parametrize("way", ["ddp", "sharded"])
-def test_two_processes_do_what_one_does_with_twice_the_batch(tmp_path, way):
+def two_processes(folder, way):
     environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
-    script = [sys.executable, "-W", "ignore", str(ROOT / "tests" / "training_case.py"), str(tmp_path), way]
+    script = [sys.executable, "-W", "ignore", str(ROOT / "tests" / "training_case.py"), str(folder), way]
     done = subprocess.run(script, env=environment, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_a_loss_that_is_not_finite_stops_all_processes_and_tells_the_objects(tmp_path):
+    two_processes(tmp_path, "spoilt")
+    first, second = ((tmp_path / f"{rank}.txt").read_text() for rank in (0, 1))
+    assert first == "step 1: the loss of another process is not finite, which names its batch's objects"
+    assert second.startswith("step 1: the loss is nan; the batch's objects: disc_")
+    assert not (tmp_path / "last.ckpt").exists()
+
+
+@pytest.mark.parametrize("way", ["ddp", "sharded"])
+def test_two_processes_do_what_one_does_with_twice_the_batch(tmp_path, way):
+    two_processes(tmp_path, way)
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
     assert first["weights"] == second["weights"]
     finetune = module(steps=3)
@@ -334,6 +349,36 @@ def run_config(*overrides):
     config.batches._target_ = "training_case.DiscBatches"
     config.model = MICRO
     return config
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("trainer.accelerator=gpu", "trainer: "),
+        ("trainer.precision=foo", "trainer: .*foo"),
+        ("validation.orbits=0", "validation.orbits=0: expected at least 1"),
+        ("validation.steps=0", "validation.steps=0"),
+        ("validation.every_steps=-1", "validation.every_steps=-1"),
+    ],
+)
+def test_a_trainer_or_a_validation_that_cannot_be_is_refused(tmp_path, setting, told):
+    if torch.cuda.is_available() and setting.endswith("gpu"):
+        pytest.skip("there is a GPU here, which trains")
+    with pytest.raises((InputError, InstantiationException)) as raised:
+        TrainingRun(run_config(setting), tmp_path)
+    assert re.search(told, users_part(raised.value) or "")
+
+
+def test_training_is_where_the_device_says(monkeypatch):
+    auto, given = {"accelerator": "auto", "devices": 8}, {"accelerator": "gpu", "devices": 8}
+    assert placed(auto, "cpu") == {"accelerator": "cpu"}
+    assert placed(given, "auto") == {}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert placed(auto, "auto") == placed(auto, "cuda") == {"accelerator": "cuda"}  # on as many as are asked for
+    assert placed(auto, "cuda:1") == {"accelerator": "cuda", "devices": [1]}
+    with pytest.raises(InputError, match="cuda:2: there is no such device"):
+        placed(auto, "cuda:2")
 
 
 def test_run_leaves_weights_that_make_views(tmp_path, capsys):

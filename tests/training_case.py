@@ -12,6 +12,7 @@ import torch
 from lightning.pytorch.strategies import ModelParallelStrategy
 
 from sv3dgen.data.orbit_dataset import OrbitDataset, OrbitSample, collate_orbits
+from sv3dgen.errors import InputError
 from sv3dgen.sv3d.config import SV3DConfig
 from sv3dgen.sv3d.sharding import whole
 from systems.sv3d_finetune import Sv3dFinetune
@@ -142,14 +143,31 @@ def main(folder: Path, way: str) -> None:
     strategy: Any = "ddp"
     if way == "sharded":
         strategy = ModelParallelStrategy(2, 1, save_distributed_checkpoint=False)
+    if way == "spoilt":
+        _spoil(finetune)
     keeper = TrainingCheckpoint(folder / "last.ckpt", "train", 3)
-    losses = fit(finetune, batches(batch=1), keeper, strategy=strategy, devices=2)
+    try:
+        losses = fit(finetune, batches(batch=1), keeper, strategy=strategy, devices=2)
+    except InputError as error:
+        (folder / f"{finetune.trainer.global_rank}.txt").write_text(str(error))
+        return
     weights = {
         name: whole(parameter.detach()).double().sum().item() for name, parameter in finetune.trained_parameters()
     }
     finetune.save_weights(folder / "model.safetensors")
     rank = finetune.trainer.global_rank
     (folder / f"{rank}.json").write_text(json.dumps({"losses": losses, "weights": weights}))
+
+
+def _spoil(finetune: Sv3dFinetune) -> None:
+    """Have the second process lose its way in the second step."""
+    frame_losses = finetune.frame_losses
+
+    def spoilt(batch: TrainingBatch) -> torch.Tensor:
+        lost = finetune.global_rank == 1 and finetune.global_step == 1
+        return frame_losses(batch) * (float("nan") if lost else 1.0)
+
+    finetune.frame_losses = spoilt  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":
