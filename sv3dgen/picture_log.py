@@ -88,10 +88,19 @@ def _log(
     path = stage_folder / "pictures" / f"{stem}.png"
     with atomic_write(path) as temporary:
         Image.fromarray(pixels).save(temporary)
-    tag = f"{stage_folder.name}/{what}"
+    hand_over(loggers, f"{stage_folder.name}/{what}", sheet, step)
+    return path
+
+
+def hand_over(
+    loggers: Iterable[Logger], tag: str, sheet: Float[Tensor, "3 height width"], step: int, film: Path | None = None
+) -> None:
+    """Give a sheet, sRGB in [0, 1], to the loggers that show pictures, and a film (mp4) to those that show films."""
     for logger in loggers:
         if isinstance(logger, TensorBoardLogger):
             logger.experiment.add_image(tag, sheet, step)
         elif isinstance(logger, WandbLogger):
+            pixels = (sheet * 255).round().byte().permute(1, 2, 0).numpy()
             logger.log_image(tag, [pixels], step, caption=[f"step {step}"])
-    return path
+            if film is not None:
+                logger.log_video(f"{tag}/film", [str(film)], step, caption=[f"step {step}"], format=["mp4"])

@@ -9,11 +9,13 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
-from sv3dgen.ablation_runs import find_runs, varying
+from sv3dgen.ablation_runs import AblationRun, find_runs, varying
 from sv3dgen.ablation_scores import COLUMNS, Truth, scores_of_run
 from sv3dgen.ablation_table import (
     PAPER_TABLES,
+    Row,
     Scored,
     beside_paper,
     comma_separated,
@@ -27,6 +29,9 @@ from sv3dgen.atomic import atomic_write
 from sv3dgen.command import OneLineParser, exit_status
 from sv3dgen.errors import InputError
 
+if TYPE_CHECKING:
+    from sv3dgen.wandb_table import Home
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0 where some run has a score, 2 for something the user has to mend."""
@@ -36,32 +41,51 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for folder, what in ((options.meshes, "NAME.glb"), (options.views, "NAME/transforms.json")):
             if folder is not None and not folder.is_dir():
                 raise InputError(f"{folder}: no such folder, expected one with {what} for the name of each object")
-        text, remarks = table(
-            options.runs,
-            Truth(options.meshes, options.views, options.protocol, options.lpips, options.clip, options.size_px),
-            options.format,
+        runs = find_runs(options.runs)
+        place = _home(runs) if options.wandb else None
+        made = table(
+            runs, Truth(options.meshes, options.views, options.protocol, options.lpips, options.clip, options.size_px)
         )
-        if remarks:
-            print(remarks, file=sys.stderr, end="")
+        notes = "".join(f"{note}\n" for note in made.notes)
+        text = made.text(options.format)
+        if options.format == "csv":
+            print(notes, file=sys.stderr, end="")
         if options.out is None:
             print(text, end="")
         else:
             with atomic_write(options.out) as temporary:
                 temporary.write_text(text, encoding="utf-8")
+        if place is not None:
+            from sv3dgen.wandb_table import send
+
+            print(send(made.text("csv"), notes, place), file=sys.stderr)
         return 0
 
     return exit_status(command, "sv3dgen.table")
 
 
-def table(folders: Sequence[Path], truth: Truth, style: str = "markdown") -> tuple[str, str]:
-    """The table, and what is to be said beside it where the format has no place for it. InputError where no run has a
-    score."""
-    runs = find_runs(folders)
+class Table(NamedTuple):
+    """Rows of scores, ours and the paper's, and what is to be said beside them."""
+
+    rows: list[Row]
+    keys: list[str]  # settings in which the rows differ
+    notes: list[str]
+
+    def text(self, style: str) -> str:
+        """As markdown or latex, with the notes, or as csv, which has no place for them."""
+        if style == "csv":
+            return comma_separated(self.rows, self.keys, COLUMNS)
+        return (markdown if style == "markdown" else latex)(self.rows, self.keys, COLUMNS, self.notes)
+
+
+def table(runs: Sequence[AblationRun], truth: Truth) -> Table:
+    """The table of these runs. InputError where no run has a score."""
     experiments = {run.value("experiment") for run in runs if run.config}
     keys = varying(runs)
     paper = paper_table(experiments.pop() if len(experiments) == 1 else "", keys)
     keys += [] if paper is None else [key for key in paper["keys"] if key not in keys]
-    scored, notes = [], []
+    scored: list[Scored] = []
+    notes: list[str] = []
     for run in runs:
         scores, problems = ({}, [run.problem]) if run.problem is not None else scores_of_run(run, truth)
         where = str(run.folder)
@@ -73,10 +97,14 @@ def table(folders: Sequence[Path], truth: Truth, style: str = "markdown") -> tup
         raise InputError(f"none of {len(runs)} runs has a score: {notes[0]}")
     ours = rows(scored, keys, COLUMNS, f"ours, {truth.protocol}")
     notes = [*_legend(truth, beside=paper is not None), *uneven(ours), *notes]
-    mixed = beside_paper(ours, paper)
-    if style == "csv":
-        return comma_separated(mixed, keys, COLUMNS), "".join(f"{note}\n" for note in notes)
-    return (markdown if style == "markdown" else latex)(mixed, keys, COLUMNS, notes), ""
+    return Table(beside_paper(ours, paper), keys, notes)
+
+
+def _home(runs: Sequence[AblationRun]) -> "Home":
+    """Where the runs have gone to on Weights & Biases: asked before minutes are spent on scores."""
+    from sv3dgen.wandb_table import home  # imports wandb, which only this asks for
+
+    return home(runs)
 
 
 def _legend(truth: Truth, *, beside: bool) -> list[str]:
@@ -104,6 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--clip", help="CLIP-S with this model: a folder, or a name in the hub's cache")
     parser.add_argument("--size-px", type=int, default=256, help="of pictures drawn where there are no true views")
     parser.add_argument("--format", choices=("markdown", "csv", "latex"), default="markdown")
+    parser.add_argument("--wandb", action="store_true", help="to Weights & Biases too, beside the runs of logger=wandb")
     parser.add_argument("--out", type=Path, help="file to write to instead of the console")
     return parser
 

@@ -5,7 +5,7 @@ The key is wandb's own affair (WANDB_API_KEY, or what `wandb login` has left): n
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -50,20 +50,11 @@ class WandbLog(WandbLogger):
         """Open the run and log its settings; InputError where there is no key, or no way to the server."""
         if wandb.run is not None:  # of a job before, in the same process, that failed
             wandb.finish(exit_code=1)
-        if not self.offline and not wandb.login(prompt=False, verify=False):
-            raise InputError(
-                "logger=wandb: no key; expected WANDB_API_KEY, or a `wandb login` before, or logger.offline=true"
-            )
-        (self.folder / "wandb").mkdir(parents=True, exist_ok=True)  # or wandb takes its files elsewhere
-        try:
-            run = self.experiment
-        except wandb.Error as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise InputError(f"logger=wandb: {reason}; logger.offline=true does without the server") from error
+        run = opened(lambda: self.experiment, self.folder, offline=self.offline)
         with atomic_write(self.folder / RUN_ID) as temporary:
             temporary.write_text(run.id, encoding="utf-8")
         run.config.update(_with_text_keys(config), allow_val_change=True)
-        log.info("wandb: %s", f"offline; to send it: wandb sync {Path(run.dir).parent}" if self.offline else run.url)
+        log.info(told_where(run, offline=self.offline))
 
     def end(self, *, failed: bool = False) -> None:
         """Log what the run has left in its folder, and close it."""
@@ -82,6 +73,26 @@ class WandbLog(WandbLogger):
         if card.is_file():
             run.summary.update(dict(_flat(json.loads(card.read_text(encoding="utf-8")), "run")))
         run.finish(exit_code=int(failed))
+
+
+def opened(start: Callable[[], Any], folder: Path, *, offline: bool) -> Any:
+    """The run that `start` opens, whose files go to `folder`/wandb; InputError without a key or a way to the server."""
+    if not offline and not wandb.login(prompt=False, verify=False):
+        raise InputError(
+            "logger=wandb: no key; expected WANDB_API_KEY, or a `wandb login` before, or logger.offline=true"
+        )
+    (folder / "wandb").mkdir(parents=True, exist_ok=True)  # or wandb takes its files elsewhere
+    try:
+        run = start()
+    except wandb.Error as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(f"logger=wandb: {reason}; logger.offline=true does without the server") from error
+    return run
+
+
+def told_where(run: Any, *, offline: bool) -> str:
+    """One line on where a run of wandb's can be seen."""
+    return f"wandb: offline; to send it: wandb sync {Path(run.dir).parent}" if offline else f"wandb: {run.url}"
 
 
 def _sweep_and_job() -> tuple[str | None, str | None]:

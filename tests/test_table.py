@@ -1,5 +1,6 @@
 """The command, on made-up run folders: what it scores, keeps, says of failures, and refuses."""
 
+import csv
 import json
 import math
 import shutil
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 import trimesh
 import yaml
+from wandb_store import Kept
 
 from sv3dgen import ablation_scores
 from sv3dgen.ablation_runs import find_runs, varying
@@ -101,6 +103,34 @@ def test_the_whole_table(sweep, truth, capsys):
     assert f"- {sweep / '5'}: failed: mug: no surface\n" in told.out
     assert f"- {sweep / '6'}: not finished, by its run.json\n" in told.out
     assert "arXiv 2403.12008" in told.out and "protocol sv3d-2024" in told.out
+
+
+def test_the_table_joins_its_runs_on_weights_and_biases(sweep, truth, capsys):
+    for run in sweep.glob("[0-9]"):
+        file = run / ".hydra" / "config.yaml"
+        logger = {"_target_": "sv3dgen.wandb_log.WandbLog", "project": "tables", "group": None, "offline": True}
+        file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | {"logger": logger}))
+    command = [str(sweep), "--size-px", "32", "--meshes", str(truth), "--format", "csv"]
+    assert main([*command, "--wandb"]) == 0
+    told = capsys.readouterr()
+    (kept,) = (sweep / "wandb").glob("offline-run-*")
+    assert f"wandb sync {kept}" in told.err
+    run = Kept(next(kept.glob("run-*.wandb")))
+    assert (run.name, run.group, run.exit_code) == ("table", "now", 0)
+    (entry,) = run.series("table")
+    stored = json.loads((kept / "files" / entry["path"]).read_text())
+    head, *lines = csv.reader(told.out.splitlines())
+    assert stored["columns"] == head and len(stored["data"]) == len(lines) == 6
+    depth = head.index("CD")
+    assert stored["data"][0][depth] == float(lines[0][depth]) == pytest.approx(0.075, abs=1e-6)
+    assert stored["data"][0][: head.index("runs")] == ["none", "ours, sv3d-2024"]
+
+
+def test_runs_that_went_nowhere_have_no_place_for_their_table(sweep, truth, capsys):
+    assert main([str(sweep), "--meshes", str(truth), "--wandb"]) == 2
+    told = capsys.readouterr()
+    assert not told.out and "expected the runs of one sweep with logger=wandb" in told.err
+    assert told.err.count("\n") == 1
 
 
 def test_scores_are_kept_until_what_they_are_of_changes(sweep, truth, capsys, monkeypatch):

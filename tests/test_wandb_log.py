@@ -9,10 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from omegaconf import OmegaConf
 from wandb_store import Kept
 
 from sv3dgen.errors import InputError
+from sv3dgen.picture_log import hand_over
+from sv3dgen.video import write_video
 from sv3dgen.wandb_log import WandbLog
 from systems.reporting import told_of_the_run
 
@@ -119,6 +122,20 @@ def test_pictures_turntable_and_mesh_are_there_as_files(sweep, runs):
         for row in sheets:
             (name,) = row["coarse/pictures"]["filenames"]
             assert (files / name).read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_sheet_and_its_film_are_there_as_files(tmp_path):
+    logger = WandbLog(folder=str(tmp_path), project="p", name="n", offline=True)
+    logger.begin({})
+    write_video(tmp_path / "film.mp4", torch.randint(0, 255, (4, 3, 32, 32), dtype=torch.uint8))
+    hand_over([logger], "validation/static", torch.rand(3, 8, 12), 7, film=tmp_path / "film.mp4")
+    logger.end()
+    (kept,) = (tmp_path / "wandb").glob("offline-run-*")
+    (row,) = (row for row in Kept(next(kept.glob("run-*.wandb"))).history if "validation/static" in row)
+    assert row["trainer/global_step"] == 7
+    (sheet,) = row["validation/static"]["filenames"]
+    assert (row["validation/static"]["width"], row["validation/static"]["height"]) == (12, 8)
+    assert (kept / "files" / sheet).read_bytes()[:4] == b"\x89PNG"
 
 
 def test_the_summary_is_the_run_s_card(sweep, runs):
