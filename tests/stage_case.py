@@ -18,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from sv3dgen.command_line import register_resolvers
 from sv3dgen.kernels import (
+    antialias,
     backend,
     hash_grid,
     hash_grid_numba,
@@ -69,6 +70,7 @@ def pretended(monkeypatch: pytest.MonkeyPatch, **options: Any) -> Iterator[Prete
         marching = standing_in(ray_marching_numba, PASSES)
         monkeypatch.setattr(ray_marching, "_compiled", _chosen(ray_marching._compiled, marching))
         monkeypatch.setattr(interpolate, "_triton", lambda: _Interpolation)
+        monkeypatch.setattr(antialias, "_triton", lambda: SimpleNamespace(Coverage=_Coverage))
         drawing = SimpleNamespace(draw=lambda *arguments: device.wrap(_drawn(*unwrapped(arguments))))
         monkeypatch.setitem(sys.modules, "sv3dgen.kernels.rasterize_triton", drawing)  # type: ignore[arg-type]
         yield device
@@ -133,6 +135,22 @@ class _Interpolate(torch.autograd.Function):
 
 
 _Interpolation = SimpleNamespace(Barycentrics=_Barycentrics, Interpolate=_Interpolate)
+
+
+class _Coverage(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, *arguments):
+        kept = SimpleNamespace()
+        value = antialias._Coverage.forward(kept, *(unwrapped(argument) for argument in arguments))
+        ctx.state = kept.state
+        return _owner(arguments).wrap(value)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient):
+        return _owner([gradient]).wrap(
+            antialias._Coverage.backward(SimpleNamespace(state=ctx.state), unwrapped(gradient))
+        )
 
 
 def _computed(forward: Callable[..., Any], *arguments: Any) -> Any:

@@ -142,8 +142,6 @@ MARCHING = {"sv3dgen/kernels/ray_marching.py:march": 1, "sv3dgen/kernels/ray_mar
 MESHING = {
     "sv3dgen/kernels/marching_tets.py:_marching_tets_reference": 2,
     "sv3dgen/kernels/edge_adjacency.py:_edge_adjacency_reference": 1,
-    "sv3dgen/kernels/antialias.py:_coverage_reference": 1,
-    "sv3dgen/kernels/rasterize.py:expand_ranges": 1,
     "sv3dgen/renderers/mesh.py:_shaded_pixels": 1,
 }
 

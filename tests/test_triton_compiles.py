@@ -12,7 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 
-POINTERS = {torch.float32: "*fp32", torch.int64: "*i64", torch.int32: "*i32", torch.uint8: "*u8"}
+POINTERS = {
+    torch.float32: "*fp32",
+    torch.float64: "*fp64",
+    torch.int64: "*i64",
+    torch.int32: "*i32",
+    torch.uint8: "*u8",
+}
 
 
 @pytest.mark.parametrize("target", ["cuda 80 32", "hip gfx942 64"])
@@ -30,7 +36,13 @@ def compile_all(backend: str, architecture: str, warp_size: str) -> None:
     """Go through all launches on CPU tensors, and compile instead of launching; tell the kernels left out."""
     from triton.backends.compiler import GPUTarget
 
-    from sv3dgen.kernels import hash_grid_triton, interpolate_triton, rasterize_triton, ray_marching_triton
+    from sv3dgen.kernels import (
+        antialias_triton,
+        hash_grid_triton,
+        interpolate_triton,
+        rasterize_triton,
+        ray_marching_triton,
+    )
     from sv3dgen.kernels.hash_grid import hash_grid_spec
 
     number = int(architecture) if architecture.isdigit() else architecture
@@ -44,7 +56,8 @@ def compile_all(backend: str, architecture: str, warp_size: str) -> None:
         compile_kernel(kernel, arguments, options, target, ones)
         left.discard(kernel)
 
-    for module in (hash_grid_triton, interpolate_triton, rasterize_triton, ray_marching_triton):
+    kinds = antialias_triton, hash_grid_triton, interpolate_triton, rasterize_triton, ray_marching_triton
+    for module in kinds:
         left |= {value for name, value in vars(module).items() if name.endswith("_kernel")}
         module.__dict__["launch"] = compile_only
     points, samples, faces = torch.rand(8, 3), torch.rand(8), torch.zeros(1, 3, dtype=torch.int64)
@@ -60,6 +73,9 @@ def compile_all(backend: str, architecture: str, warp_size: str) -> None:
     clip, attributes = torch.rand(1, 3, 4).requires_grad_(), torch.rand(3, 5).requires_grad_()
     weights = interpolate_triton.Barycentrics.apply(clip, faces, pixels, 4, 4)
     interpolate_triton.Interpolate.apply(attributes, faces, pixels[:, 0], weights).sum().backward()
+
+    sides = pixels[:3, :2]
+    antialias_triton.Coverage.apply(clip, pixels[None], faces, sides, sides).sum().backward()
 
     box, cells = torch.tensor([[-1.0] * 3, [1.0] * 3]), torch.ones(4, 4, 4, dtype=torch.bool)
     # Both of marching's kernels are launched; without the first's counts there are no samples to pack.

@@ -11,6 +11,9 @@ pixel shows, and so misses most of an outline of faces of a pixel or less: it is
 of the object in front of another are not treated. Faces must be oriented consistently.
 """
 
+from functools import cache
+from importlib import import_module
+from types import ModuleType
 from typing import no_type_check  # a run-time checker's wrapper around a kernel could not be compiled
 
 import numpy as np
@@ -19,7 +22,7 @@ from jaxtyping import Float, Int
 from numba import get_num_threads, njit, prange
 from torch import Tensor
 
-from sv3dgen.kernels.backend import Backend, resolve
+from sv3dgen.kernels.backend import Backend, resolve, resolve_own
 from sv3dgen.kernels.edge_adjacency import Edges
 from sv3dgen.kernels.rasterize import STRIP_BITS, Fragments, expand_ranges, in_front
 
@@ -36,10 +39,20 @@ def antialiased_coverage(
 
     Differentiable in `clip`. Edges with a vertex in front of the near plane are ignored.
     """
-    if resolve("rasterizer", backend, clip.device) != "numba":
+    chosen = resolve("rasterizer", backend, clip.device)
+    if chosen == "nvdiffrast":
+        chosen = resolve_own("rasterizer", clip.device)
+    if chosen == "torch":
         return _coverage_reference(fragments.face_index >= 0, clip, faces.long(), edges)
     inputs = fragments.face_index, faces.long(), edges.vertices.long(), edges.faces.long()
-    return _Coverage.apply(clip.float(), *inputs).to(clip.dtype)
+    function = _Coverage if chosen == "numba" else _triton().Coverage
+    return function.apply(clip.float(), *inputs).to(clip.dtype)
+
+
+@cache
+def _triton() -> ModuleType:
+    """The module with the Triton version; triton is loaded only where it is used."""
+    return import_module("sv3dgen.kernels.antialias_triton")
 
 
 def _coverage_reference(covered: Tensor, clip: Tensor, faces: Tensor, edges: Edges) -> Tensor:
