@@ -95,7 +95,7 @@ def neighbour_mean(
 ) -> Float[Tensor, "vertices channels"]:
     """The mean over each vertex and its neighbours. Not differentiable."""
     values = values.detach()
-    if resolve("marching_tetrahedra", backend, values.device) == "torch":
+    if resolve("marching_tetrahedra", backend, values.device) != "numba":
         present = (neighbours >= 0)[..., None]
         total = values + (values[neighbours.clamp(min=0).long()] * present).sum(1)
         return total / (1 + present.sum(1))

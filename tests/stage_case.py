@@ -23,6 +23,7 @@ from sv3dgen.kernels import (
     hash_grid,
     hash_grid_numba,
     interpolate,
+    marching_tets,
     rasterize,
     ray_marching,
     ray_marching_numba,
@@ -71,6 +72,7 @@ def pretended(monkeypatch: pytest.MonkeyPatch, **options: Any) -> Iterator[Prete
         monkeypatch.setattr(ray_marching, "_compiled", _chosen(ray_marching._compiled, marching))
         monkeypatch.setattr(interpolate, "_triton", lambda: _Interpolation)
         monkeypatch.setattr(antialias, "_triton", lambda: SimpleNamespace(Coverage=_Coverage))
+        monkeypatch.setattr(marching_tets, "_triton", lambda: _meshing(device))
         drawing = SimpleNamespace(draw=lambda *arguments: device.wrap(_drawn(*unwrapped(arguments))))
         monkeypatch.setitem(sys.modules, "sv3dgen.kernels.rasterize_triton", drawing)  # type: ignore[arg-type]
         yield device
@@ -107,6 +109,31 @@ def _drawn(
     corners = np.ascontiguousarray(faces.numpy(), dtype=np.int64)
     face_index, nearest = rasterize._rasterize_numba(xy, depth.contiguous().numpy(), corners, height, width, 1)
     return torch.from_numpy(face_index), torch.from_numpy(nearest)
+
+
+def _meshing(device: PretendDevice) -> SimpleNamespace:
+    """Marching tetrahedra on the device; waits for the number of vertices, and for that of faces."""
+
+    def surface(inside, tets, edges, tet_edges, table):
+        device.wait()
+        device.wait()
+        indices = (tensor.int().contiguous().numpy() for tensor in unwrapped((tets, edges, tet_edges)))
+        found = marching_tets._surface_numba(unwrapped(inside).numpy(), *indices, unwrapped(table).numpy())
+        return device.wrap(tuple(torch.from_numpy(array) for array in found))
+
+    return SimpleNamespace(surface=surface, Crossings=_Crossings)
+
+
+class _Crossings(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, sdf, positions, ends):
+        ctx.save_for_backward(sdf, positions, ends)
+        return _computed(marching_tets._Crossings.forward, sdf, positions, ends)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient):
+        return _differentiated(marching_tets._Crossings, ctx, gradient)
 
 
 class _Barycentrics(torch.autograd.Function):

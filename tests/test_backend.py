@@ -59,8 +59,8 @@ def test_what_cannot_be_had_is_named(triton_is):
     triton_is(True)
     with pytest.raises(ValueError, match="normal_consistency=triton: not implemented, available: auto, torch, numba"):
         resolve("normal_consistency", "triton", "cuda")
-    with pytest.raises(ValueError, match="marching_tetrahedra=triton"):
-        set_backend("marching_tetrahedra", "triton")
+    with pytest.raises(ValueError, match="normal_consistency=triton"):
+        set_backend("normal_consistency", "triton")
     with pytest.raises(ValueError, match="CPU tensors only, these are on cuda; expected triton"):
         resolve("hash_grid", "numba", "cuda:0")
     with pytest.raises(ValueError, match="GPU tensors only, these are on cpu; expected numba"):
@@ -123,7 +123,7 @@ def test_available_tells_every_operation_and_why(triton_is):
     set_backend("rasterizer", "auto")
     on_gpu = {row.operation: row for row in available("cuda")}
     assert on_gpu["hash_grid"].backend == "triton" and "this GPU" in on_gpu["hash_grid"].why
-    assert on_gpu["marching_tetrahedra"].backend == "torch" and "whole-tensor" in on_gpu["marching_tetrahedra"].why
+    assert on_gpu["normal_consistency"].backend == "torch" and "whole-tensor" in on_gpu["normal_consistency"].why
     triton_is(False)
     assert ("hash_grid", "torch", "triton is not installed") in available("cuda")
 

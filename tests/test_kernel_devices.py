@@ -78,8 +78,9 @@ def surface(device: torch.device, backend: Backend) -> list[Tensor]:
         grid = bcc_grid((-0.5,) * 3, (0.5,) * 3, 0.25).to(device)
     sdf = (grid.vertices.norm(dim=1) - 0.4).requires_grad_()
     mesh = marching_tets(sdf, grid.vertices, grid.tets, grid.edges, grid.tet_edges, backend=backend)
+    others: Backend = "torch" if backend == "triton" else backend  # which have no Triton version
     pairs = edge_adjacency(mesh.faces, backend=backend).faces
-    rough = normal_consistency(mesh.vertices, mesh.faces, pairs, backend=backend)
+    rough = normal_consistency(mesh.vertices, mesh.faces, pairs, backend=others)
     mean = neighbour_mean(grid.vertices, vertex_neighbours(grid), backend=backend)
     return [mean, *gradients(rough + mesh.vertices.sum(), sdf)]
 
@@ -99,7 +100,7 @@ def test_references_stay_on_the_device_of_their_inputs(case):
         torch.testing.assert_close(one, other)
 
 
-@pytest.mark.parametrize("case", [encoding, rays, picture])
+@pytest.mark.parametrize("case", [encoding, rays, picture, surface])
 def test_triton_versions_stay_on_the_device_of_their_inputs(case, triton_device):
     expected = case(CPU, "torch")
     with torch.device("meta"):

@@ -102,11 +102,16 @@ def test_an_offset_of_the_distance_moves_the_surface_by_as_much(backend):
     assert growth.item() == pytest.approx(4 * math.pi * 0.3**2, rel=0.01)
 
 
-def test_numba_equals_the_reference_in_value_and_gradient():
+def jittered():
+    """A rough sphere on a grid that is not regular: distances, positions, grid."""
     grid = bcc_grid((-0.5, -0.4, -0.6), (0.5,) * 3, 0.06)
     generator = torch.Generator().manual_seed(0)
     sdf = grid.vertices.norm(dim=-1) - 0.4 + 0.05 * torch.randn(len(grid.vertices), generator=generator)
-    positions = grid.vertices + 0.005 * torch.randn(grid.vertices.shape, generator=generator)
+    return sdf, grid.vertices + 0.005 * torch.randn(grid.vertices.shape, generator=generator), grid
+
+
+def test_numba_equals_the_reference_in_value_and_gradient():
+    sdf, positions, grid = jittered()
     results = []
     for backend in BACKENDS:
         leaves = sdf.clone().requires_grad_(), positions.clone().requires_grad_()

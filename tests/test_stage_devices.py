@@ -140,7 +140,7 @@ def test_a_fine_step_is_the_cpus(posed_views, device, material, layout, share):
 
 MARCHING = {"sv3dgen/kernels/ray_marching.py:march": 1, "sv3dgen/kernels/ray_marching.py:select": 1}
 MESHING = {
-    "sv3dgen/kernels/marching_tets.py:_marching_tets_reference": 2,
+    "sv3dgen/kernels/marching_tets.py:marching_tets": 2,
     "sv3dgen/kernels/edge_adjacency.py:_edge_adjacency_reference": 1,
     "sv3dgen/renderers/mesh.py:_shaded_pixels": 1,
 }

@@ -40,6 +40,7 @@ def compile_all(backend: str, architecture: str, warp_size: str) -> None:
         antialias_triton,
         hash_grid_triton,
         interpolate_triton,
+        marching_tets_triton,
         rasterize_triton,
         ray_marching_triton,
     )
@@ -56,7 +57,14 @@ def compile_all(backend: str, architecture: str, warp_size: str) -> None:
         compile_kernel(kernel, arguments, options, target, ones)
         left.discard(kernel)
 
-    kinds = antialias_triton, hash_grid_triton, interpolate_triton, rasterize_triton, ray_marching_triton
+    kinds = (
+        antialias_triton,
+        hash_grid_triton,
+        interpolate_triton,
+        marching_tets_triton,
+        rasterize_triton,
+        ray_marching_triton,
+    )
     for module in kinds:
         left |= {value for name, value in vars(module).items() if name.endswith("_kernel")}
         module.__dict__["launch"] = compile_only
@@ -76,6 +84,13 @@ def compile_all(backend: str, architecture: str, warp_size: str) -> None:
 
     sides = pixels[:3, :2]
     antialias_triton.Coverage.apply(clip, pixels[None], faces, sides, sides).sum().backward()
+
+    # Without what the first of its kernels finds there is no surface; the others are compiled all the same.
+    byte, table = torch.zeros(8, dtype=torch.uint8), torch.zeros(16, 2, 3, dtype=torch.int32)
+    four, six = torch.zeros(2, 4, dtype=torch.int64), torch.zeros(2, 6, dtype=torch.int64)
+    marching_tets_triton.surface(byte, four, sides, six, table)
+    marching_tets_triton.Crossings.apply(samples.requires_grad_(), points, sides).sum().backward()
+    samples = samples.detach()
 
     box, cells = torch.tensor([[-1.0] * 3, [1.0] * 3]), torch.ones(4, 4, 4, dtype=torch.bool)
     # Both of marching's kernels are launched; without the first's counts there are no samples to pack.

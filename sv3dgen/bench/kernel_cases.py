@@ -98,4 +98,4 @@ def _marching_tets_case(sizes: Sizes, device: torch.device) -> Case:
     # A vertex: the share of its edge 2, and three coordinates of 3; backward about twice that.
     operations = 3 * 11 * len(mesh.vertices)
     title = f"march {in_words(len(grid.tets))} tetrahedra, forward + backward"
-    return Case("marching_tetrahedra", title, run, ("torch", "numba"), moved, operations)
+    return Case("marching_tetrahedra", title, run, ("torch", "numba", "triton"), moved, operations)

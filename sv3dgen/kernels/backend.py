@@ -18,13 +18,13 @@ from sv3dgen.kernels.accelerators import ACCELERATORS, torch_is_for_amd
 
 Backend = Literal["auto", "torch", "numba", "triton", "tinycudann", "nerfacc", "nvdiffrast"]
 
-# Operation -> implementations that exist. The reference of those without a triton version is a few operations on whole
-# tensors, each of which a GPU runs with all it has.
+# Operation -> implementations that exist. The reference of the one without a triton version is a few operations on
+# whole tensors, each of which a GPU runs with all it has.
 IMPLEMENTATIONS: dict[str, tuple[str, ...]] = {
     "hash_grid": ("torch", "numba", "triton", "tinycudann"),
     "ray_marching": ("torch", "numba", "triton", "nerfacc"),
     "rasterizer": ("torch", "numba", "triton", "nvdiffrast"),
-    "marching_tetrahedra": ("torch", "numba"),
+    "marching_tetrahedra": ("torch", "numba", "triton"),
     "normal_consistency": ("torch", "numba"),
 }
 

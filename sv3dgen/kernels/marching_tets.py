@@ -6,6 +6,8 @@ counter-clockwise as seen from the positive side. Differentiable in the distance
 """
 
 from functools import cache
+from importlib import import_module
+from types import ModuleType
 from typing import no_type_check  # a run-time checker's wrapper around a kernel could not be compiled
 
 import numpy as np
@@ -60,13 +62,24 @@ def marching_tets(
     Vertices stand in the order of the edges they lie on, faces (int64) in the order of their tetrahedra. A gradient
     with respect to `sdf` grows as one over the difference of the two distances on an edge.
     """
-    if resolve("marching_tetrahedra", backend, sdf.device) == "torch":
+    chosen = resolve("marching_tetrahedra", backend, sdf.device)
+    if chosen == "torch":
         return _marching_tets_reference(sdf, positions, tets.long(), edges.long(), tet_edges.long())
     sdf = sdf.float()
+    if chosen == "triton":
+        table = _tables(sdf.device)[1]
+        faces, ends = _triton().surface((sdf.detach() < 0).to(torch.uint8), tets, edges, tet_edges, table)
+        return Mesh(_triton().Crossings.apply(sdf, positions.float(), ends).to(positions.dtype), faces)
     inside = (sdf.detach() < 0).numpy().view(np.uint8)
     faces, ends = _surface_numba(inside, *(t.int().contiguous().numpy() for t in (tets, edges, tet_edges)), TRIANGLES)
     vertices = _Crossings.apply(sdf, positions.float(), torch.from_numpy(ends)).to(positions.dtype)
     return Mesh(vertices, torch.from_numpy(faces))
+
+
+@cache
+def _triton() -> ModuleType:
+    """The module with the Triton version; triton is loaded only where it is used."""
+    return import_module("sv3dgen.kernels.marching_tets_triton")
 
 
 def _marching_tets_reference(sdf: Tensor, positions: Tensor, tets: Tensor, edges: Tensor, tet_edges: Tensor) -> Mesh:
