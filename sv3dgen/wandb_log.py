@@ -38,6 +38,7 @@ class WandbLog(WandbLogger):
             project=project,
             name=name if job is None else f"{name}-{job}",
             offline=offline,
+            mode="offline" if offline else None,  # Lightning says it in the environment, which wandb reads but once
             id=_run_id(Path(folder)),
             group=group or sweep,
             # Our own line and RUN/run.log tell the rest.

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import wandb
 from omegaconf import OmegaConf
 from wandb_store import Kept
 
@@ -130,6 +131,7 @@ def test_a_sheet_and_its_film_are_there_as_files(tmp_path):
     write_video(tmp_path / "film.mp4", torch.randint(0, 255, (4, 3, 32, 32), dtype=torch.uint8))
     hand_over([logger], "validation/static", torch.rand(3, 8, 12), 7, film=tmp_path / "film.mp4")
     logger.end()
+    wandb.teardown()  # waits for the process that writes the files
     (kept,) = (tmp_path / "wandb").glob("offline-run-*")
     (row,) = (row for row in Kept(next(kept.glob("run-*.wandb"))).history if "validation/static" in row)
     assert row["trainer/global_step"] == 7
