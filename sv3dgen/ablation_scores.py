@@ -45,7 +45,9 @@ def scores_of_run(run: AblationRun, truth: Truth) -> tuple[dict[str, float], lis
     problems = []
     for score in (_geometry, _colour):
         try:
-            scores |= score(run, truth)
+            found, lacking = score(run, truth)
+            scores |= found
+            problems += lacking
         except (InputError, ValueError) as error:
             problems.append(" ".join(str(error).split()))
     if not scores and not problems:
@@ -53,9 +55,9 @@ def scores_of_run(run: AblationRun, truth: Truth) -> tuple[dict[str, float], lis
     return scores, problems
 
 
-def _geometry(run: AblationRun, truth: Truth) -> dict[str, float]:
+def _geometry(run: AblationRun, truth: Truth) -> tuple[dict[str, float], list[str]]:
     if truth.meshes is None:
-        return {}
+        return {}, []
     mesh, true_mesh = run.folder / MESH, truth.meshes / f"{run.name}.glb"
     if not true_mesh.is_file():
         raise InputError(f"no {true_mesh}")
@@ -67,15 +69,16 @@ def _geometry(run: AblationRun, truth: Truth) -> dict[str, float]:
         run.folder,
         by | drawing,
         lambda: evaluate(mesh, true_mesh, protocol=truth.protocol, orbit=orbit, **drawing),
+        truth,
     )
     drawn = {f"orbit_{name}": column for name, column in _COLOUR.items()} if orbit else {}
-    return _columns(report, _GEOMETRY[truth.protocol] | drawn)
+    return _columns(report, _GEOMETRY[truth.protocol] | drawn), lacking(report, truth)
 
 
-def _colour(run: AblationRun, truth: Truth) -> dict[str, float]:
+def _colour(run: AblationRun, truth: Truth) -> tuple[dict[str, float], list[str]]:
     found = true_views(run, truth)
     if found is None:
-        return {}
+        return {}, []
     views, split = found
     pictures = [frame.image for frame in read_transforms(views, split).frames]
     mesh, light = run.folder / MESH, light_beside(run.folder / MESH)
@@ -96,7 +99,8 @@ def _colour(run: AblationRun, truth: Truth) -> dict[str, float]:
         learned = learned_metrics(truth.lpips, truth.clip, all_at_hand=False)
         return appearance_scores(read_mesh(mesh), views, learned, split=split, light=light)
 
-    return _columns(_kept(run.folder, by, compute), _COLOUR)
+    report = _kept(run.folder, by, compute, truth)
+    return _columns(report, _COLOUR), lacking(report, truth)
 
 
 def true_views(run: AblationRun, truth: Truth) -> tuple[Path, Literal["test", "all"]] | None:
@@ -133,7 +137,9 @@ def _columns(report: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, f
     }
 
 
-def _kept(folder: Path, by: Mapping[str, Any], compute: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+def _kept(
+    folder: Path, by: Mapping[str, Any], compute: Callable[[], Mapping[str, Any]], truth: Truth
+) -> dict[str, Any]:
     """The scores kept under all that they follow from; computed, and kept, where there are none."""
     path = folder / SCORES
     key = hashlib.sha256(json.dumps({"version": VERSION, **by}, sort_keys=True).encode()).hexdigest()[:16]
@@ -143,14 +149,27 @@ def _kept(folder: Path, by: Mapping[str, Any], compute: Callable[[], Mapping[str
         kept = {}
     if not isinstance(kept, dict) or not all(isinstance(entry, dict) and "scores" in entry for entry in kept.values()):
         kept = {}  # damaged: nothing in it that could not be computed again
-    if key in kept:
+    if key in kept and not lacking(kept[key]["scores"], truth):
         return kept[key]["scores"]
     print(f"scoring {folder} ({by['protocol']})", file=sys.stderr, flush=True)
     scores = dict(compute())
+    if lacking(scores, truth):  # what is lacking today may be there tomorrow
+        return scores
     with atomic_write(path) as temporary:
         told = {**kept, key: {"of": dict(by), "scores": scores}}
         temporary.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     return scores
+
+
+def lacking(report: Mapping[str, Any], truth: Truth) -> list[str]:
+    """Why metrics that were asked for are not in a report: their weights can't be had."""
+    asked = [name for name, wanted in (("lpips", truth.lpips), ("clip_s", truth.clip is not None)) if wanted]
+    reasons = {name: report.get(f"{name}_backbone", report.get(f"orbit_{name}_backbone")) for name in asked}
+    return [
+        f"no {name}: {text.removeprefix('none: ')}"
+        for name, text in reasons.items()
+        if isinstance(text, str) and text.startswith("none: ")
+    ]
 
 
 def _digest(*files: Path) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import trimesh
+import wandb
 import yaml
 from wandb_store import Kept
 
@@ -112,6 +113,7 @@ def test_the_table_joins_its_runs_on_weights_and_biases(sweep, truth, capsys):
         file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | {"logger": logger}))
     command = [str(sweep), "--size-px", "32", "--meshes", str(truth), "--format", "csv"]
     assert main([*command, "--wandb"]) == 0
+    wandb.teardown()  # waits for the process that writes the files
     told = capsys.readouterr()
     (kept,) = (sweep / "wandb").glob("offline-run-*")
     assert f"wandb sync {kept}" in told.err
@@ -151,6 +153,15 @@ def test_scores_are_kept_until_what_they_are_of_changes(sweep, truth, capsys, mo
     monkeypatch.setattr(ablation_scores, "VERSION", 2)
     main([str(sweep), "--size-px", "32", "--meshes", str(truth), "--protocol", "sv3d-2024"])
     assert capsys.readouterr().err.count("scoring") == 6
+
+
+def test_a_metric_whose_weights_are_missing_is_told_and_tried_again(sweep, truth, capsys, monkeypatch):
+    command = [str(sweep), "--size-px", "32", "--meshes", str(truth), "--clip", "nobody/no-such-model"]
+    for _ in range(2):
+        assert main(command) == 0
+        told = capsys.readouterr()
+        assert told.err.count("scoring ") == 6  # nothing without it is kept
+        assert f"- {sweep / '0'}: no clip_s: " in told.out and "nobody/no-such-model is not in" in told.out
 
 
 def test_colour_is_compared_with_held_back_views_of_the_run_or_of_a_folder(tmp_path, views_folder):
