@@ -16,6 +16,7 @@ from sv3dgen.bench.instruments import KERNELS, OTHER_PARTS, instrumented
 from sv3dgen.bench.kernel_case import Case, Sizes
 from sv3dgen.bench.kernel_cases import cases
 from sv3dgen.bench.machine import describe
+from sv3dgen.bench.objects import find_meshes
 from sv3dgen.bench.rasterizer_cases import bumpy_sphere
 from sv3dgen.bench.replay import Recorder, slowdown
 from sv3dgen.bench.timing import take_turns
@@ -199,6 +200,11 @@ def test_kernels_are_timed_beside_plain_torch_and_a_copy(monkeypatch, capsys):
     assert command.main(["kernels", "--budget-s", "0", "--device", "cpu"]) == 0
     assert "encode nothing" in capsys.readouterr().out
     assert command.main(["kernels", "--device", "cuda:99"]) == 2
+    capsys.readouterr()
+    for wrong, told in ((["--only", "foo"], "--only foo: no such operation"), (["--budget-s", "-1"], "--budget-s -1")):
+        assert command.main(["kernels", *wrong]) == 2
+        error = capsys.readouterr()
+        assert told in error.err and error.err.count("\n") == 1 and not error.out
 
 
 def test_an_accelerator_gets_a_column_where_it_is_installed(monkeypatch, capsys):
@@ -228,9 +234,9 @@ def test_cases_count_what_they_move_and_compute_and_grow_with_their_sizes(monkey
         for case in found[-1]:
             for backend in ("torch", "numba"):
                 case.run(backend)
-    assert [case.operation for case in found[0]] == ["hash_grid"] * 2 + ["ray_marching"] + ["rasterizer"] * 5 + [
-        "marching_tetrahedra"
-    ]
+    rest = ["ray_marching"] + ["rasterizer"] * 5 + ["marching_tetrahedra", "normal_consistency"]
+    assert [case.operation for case in found[0]] == ["hash_grid"] * 2 + rest
+    assert {case.operation for case in found[0]} == set(IMPLEMENTATIONS)
     for one, other in zip(*found, strict=True):
         assert 0 < one.num_bytes < other.num_bytes and one.num_operations <= other.num_operations
         assert {"torch", "numba"} <= set(one.implementations) <= set(IMPLEMENTATIONS[one.operation])
@@ -250,6 +256,17 @@ def test_processes_are_measured_and_their_failures_told(tmp_path):
     assert cost.seconds > 0 and (math.isnan(cost.memory_gb) or 0.2 < cost.memory_gb < 1)
     with pytest.raises(InputError, match="what went wrong"):
         objects.run_process([sys.executable, "-c", "raise SystemExit('what went wrong')"], tmp_path / "log")
+
+
+def test_meshes_are_found_whatever_the_case_of_their_names(tmp_path):
+    with pytest.raises(InputError, match="no GLB file in it$"):
+        find_meshes(tmp_path, ["cup"])
+    for name in ("Cup.GLB", "jug.glb", "notes.txt"):
+        (tmp_path / name).touch()
+    assert [path.name for path in find_meshes(tmp_path)] == ["Cup.GLB", "jug.glb"]
+    assert [path.name for path in find_meshes(tmp_path, ["CUP"])] == ["Cup.GLB"]
+    with pytest.raises(InputError, match="whose name holds one of pot"):
+        find_meshes(tmp_path, ["pot"])
 
 
 def test_objects_are_scored_and_failures_listed(monkeypatch, tmp_path, capsys):

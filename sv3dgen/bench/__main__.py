@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from sv3dgen.atomic import atomic_write
-from sv3dgen.command import exit_status
+from sv3dgen.command import OneLineParser, exit_status
 from sv3dgen.errors import InputError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0, or 2 for something the user has to mend."""
-    options = _parser().parse_args(arguments)
 
     def command() -> int:
+        options = _parser().parse_args(arguments)
         report, text = options.measure(options)
         if options.json:
             print(json.dumps(report, indent=2))
@@ -107,11 +107,11 @@ def _elevation(options: argparse.Namespace) -> tuple[dict[str, Any], str | None]
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m sv3dgen.bench", description=(__doc__ or "").partition("\n")[0])
+    parser = OneLineParser(prog="python -m sv3dgen.bench", description=(__doc__ or "").partition("\n")[0])
     commands = parser.add_subparsers(
         required=True, metavar="kernels|stages|objects|photos|distillation|light|memory|elevation"
     )
-    common = argparse.ArgumentParser(add_help=False)
+    common = OneLineParser(add_help=False)
     common.add_argument("--json", action="store_true", help="JSON instead of a table")
 
     kernels = commands.add_parser("kernels", parents=[common], help="each kernel beside plain torch")

@@ -5,11 +5,13 @@ from collections.abc import Iterator
 import torch
 
 from sv3dgen.bench.kernel_case import Case, Sizes, bytes_of, generator, in_words, sizes_for
-from sv3dgen.bench.rasterizer_cases import rasterizer_cases
+from sv3dgen.bench.rasterizer_cases import bumpy_sphere, rasterizer_cases
 from sv3dgen.cameras import look_at_origin
 from sv3dgen.kernels.backend import Backend
+from sv3dgen.kernels.edge_adjacency import edge_adjacency
 from sv3dgen.kernels.hash_grid import hash_encode, hash_grid_spec
 from sv3dgen.kernels.marching_tets import marching_tets
+from sv3dgen.kernels.normal_consistency import normal_consistency
 from sv3dgen.kernels.ray_marching import accumulate, march, render_weights
 from sv3dgen.mesh import Mesh
 from sv3dgen.tet_grid import bcc_grid
@@ -22,6 +24,7 @@ def cases(device: torch.device) -> Iterator[Case]:
     yield _ray_marching_case(sizes, device)
     yield from rasterizer_cases(sizes, device)
     yield _marching_tets_case(sizes, device)
+    yield _normal_consistency_case(sizes, device)
 
 
 def _hash_grid_cases(sizes: Sizes, device: torch.device) -> Iterator[Case]:
@@ -99,3 +102,19 @@ def _marching_tets_case(sizes: Sizes, device: torch.device) -> Case:
     operations = 3 * 11 * len(mesh.vertices)
     title = f"march {in_words(len(grid.tets))} tetrahedra, forward + backward"
     return Case("marching_tetrahedra", title, run, ("torch", "numba", "triton"), moved, operations)
+
+
+def _normal_consistency_case(sizes: Sizes, device: torch.device) -> Case:
+    sphere = bumpy_sphere(segments=sizes.segments)
+    vertices, faces = sphere.vertices.to(device).requires_grad_(), sphere.faces.to(device)
+    pairs = edge_adjacency(faces).faces
+
+    def run(backend: Backend) -> None:
+        torch.autograd.grad(normal_consistency(vertices, faces, pairs, backend=backend), vertices)
+
+    # The vertices' gradient is as large as they are. A face has two sides and their cross product, 9, its area, 6; a
+    # pair a product of normals, 6; backward about twice that.
+    operations = 3 * (15 * len(faces) + 6 * len(pairs))
+    title = f"compare normals of {in_words(len(faces))} triangles, forward + backward"
+    moved = bytes_of(faces, pairs) + 2 * bytes_of(vertices)
+    return Case("normal_consistency", title, run, ("torch", "numba"), moved, operations)

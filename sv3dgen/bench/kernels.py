@@ -11,8 +11,9 @@ from sv3dgen.bench.kernel_cases import cases
 from sv3dgen.bench.machine import describe
 from sv3dgen.bench.timing import Timing, take_turns
 from sv3dgen.devices import find_device
+from sv3dgen.errors import InputError
 from sv3dgen.kernels.accelerators import ACCELERATORS
-from sv3dgen.kernels.backend import Backend, runs_on
+from sv3dgen.kernels.backend import IMPLEMENTATIONS, Backend, runs_on
 from sv3dgen.matrix_speed import matrix_flops, wait_for
 
 COMPILED = {"cpu": "numba", "cuda": "triton"}  # what stands beside plain torch, by the type of the device
@@ -25,6 +26,11 @@ def measure(budget_s: float = 4.0, only: Sequence[str] = (), device: str = "auto
     least bytes, or of its operations at the rate of a product of float32 matrices, whichever is longer, at the speeds
     measured here first; `roofline` is its share of each implementation's median: above 1 where caches help.
     """
+    if budget_s < 0:
+        raise InputError(f"--budget-s {budget_s:g}: expected seconds, 0 or more")
+    for name in only:
+        if name not in IMPLEMENTATIONS:
+            raise InputError(f"--only {name}: no such operation, expected some of {', '.join(IMPLEMENTATIONS)}")
     where = find_device(device)
     bytes_per_s, operations_per_s = copy_speed(where), matrix_flops(where, torch.float32)
     rows = []

@@ -81,10 +81,13 @@ def find_meshes(folder: Path, only: Sequence[str] = ()) -> list[Path]:
     """The GLB files of a folder, or those whose names hold one of the words."""
     if not folder.is_dir():
         raise InputError(f"{folder}: expected a folder with GLB files, found nothing")
-    paths = [path for path in sorted(folder.glob("*.glb")) if not only or any(word in path.stem for word in only)]
+    paths = [path for path in sorted(folder.iterdir()) if path.suffix.lower() == ".glb" and path.is_file()]
     if not paths:
-        raise InputError(f"{folder}: no GLB file in it, or none whose name holds one of {', '.join(only)}")
-    return paths
+        raise InputError(f"{folder}: no GLB file in it")
+    chosen = [path for path in paths if not only or any(word.lower() in path.stem.lower() for word in only)]
+    if not chosen:
+        raise InputError(f"{folder}: no GLB file whose name holds one of {', '.join(only)}")
+    return chosen
 
 
 def measure(

@@ -14,6 +14,7 @@ from sv3dgen.kernels.rasterize import clip_positions, rasterize
 from sv3dgen.mesh import Mesh
 
 ALL = ("torch", "numba", "triton", "nvdiffrast")
+COMPILED = ("torch", "numba", "triton")
 OWN = ("torch", "numba")  # of what is plain torch on a GPU
 
 
@@ -47,7 +48,7 @@ def rasterizer_cases(sizes: Sizes, device: torch.device) -> Iterator[Case]:
     outline += 2 * bytes_of(fragments.face_index, fragments.depth, clip)
     # A vertex is projected, and a face faces some way; the outline itself is short.
     outlining = 8 * corners + 7 * sizes.views * len(faces)
-    yield Case("rasterizer", f"antialias {what}, forward + backward", smooth_outline, OWN, outline, outlining)
+    yield Case("rasterizer", f"antialias {what}, forward + backward", smooth_outline, COMPILED, outline, outlining)
 
     def pair(backend: Backend) -> None:
         edge_adjacency(faces, backend=backend)
