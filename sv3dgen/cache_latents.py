@@ -5,13 +5,14 @@ checked. Given again, the command goes on where it stopped.
 """
 
 import argparse
+import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from sv3dgen.command import exit_status
+from sv3dgen.command import OneLineParser, exit_status
 from sv3dgen.errors import InputError
 
 if TYPE_CHECKING:
@@ -67,8 +68,13 @@ def cache_latents(
     model = SV3D.from_pretrained(weights, device=device, memory=plan)
     if records[0].size_px != model.config.size_px:
         raise InputError(f"{data}: orbits of {records[0].size_px} px, expected the model's {model.config.size_px}")
-    wanted = _manifest(model, every, embeddings)
+    wanted = _manifest(model, every, embeddings, half)
     found = None if replace else read_cache(data, ())
+    if found is not None and found.half is None:  # of before it was noted
+        found = dataclasses.replace(found, half=half)
+    if found is not None and dataclasses.replace(found, half=half) == wanted != found:
+        was = "with" if found.half else "without"
+        raise InputError(f"{data / MANIFEST}: latents computed {was} --half; expected --replace")
     if found is not None and found != wanted:
         raise InputError(f"{data / MANIFEST}: latents of another model or of other views; expected --replace")
     if found is None:  # without a manifest, nobody knows whose latents there are
@@ -87,7 +93,7 @@ def cache_latents(
     return f"latents of {len(records)} orbits in {data}, {len(missing)} of them new"
 
 
-def _manifest(model: "SV3D", every: int, embeddings: bool) -> "LatentCache":
+def _manifest(model: "SV3D", every: int, embeddings: bool, half: bool) -> "LatentCache":
     from sv3dgen.data.latent_cache import LatentCache, fingerprint
 
     return LatentCache(
@@ -95,6 +101,7 @@ def _manifest(model: "SV3D", every: int, embeddings: bool) -> "LatentCache":
         scale_factor=model.config.vae.scale_factor,
         every=every,
         image_encoder_sha256=fingerprint(model.image_encoder) if embeddings else None,
+        half=half,
     )
 
 
@@ -127,9 +134,7 @@ def _encode(model: "SV3D", data: Path, record: "OrbitRecord", every: int, embedd
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m sv3dgen.cache_latents", description=(__doc__ or "").partition("\n")[0]
-    )
+    parser = OneLineParser(prog="python -m sv3dgen.cache_latents", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="dataset of rendered orbits")
     parser.add_argument("--weights", required=True, help="of the model whose autoencoder it is")
     parser.add_argument("--every", type=int, default=1, help="of the 84 views, encode every 1, 2 or 4 (default: 1)")

@@ -257,8 +257,9 @@ def _check_dataset(folder: str | None) -> None:
     """Raise InputError where there are no rendered orbits to train on; what is in them is looked at later."""
     if folder is None:
         raise InputError("nothing to train on: expected data=FOLDER, made by python -m sv3dgen.render_dataset")
-    if not (Path(folder) / "dataset.json").is_file():
-        raise InputError(f"data={folder}: no dataset.json there; expected a folder of python -m sv3dgen.render_dataset")
+    from sv3dgen.data.orbit_files import check_rendered  # imports numpy, for which other runs need not wait
+
+    check_rendered(Path(folder))
 
 
 def _check_photo(config: DictConfig, *, sweeps_nvs: bool) -> None:

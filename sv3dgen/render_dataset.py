@@ -132,11 +132,13 @@ def _run(options: argparse.Namespace) -> int:
         )
         jobs = _missing(_jobs(options), settings)
         broken = _render_all(jobs, settings, options.workers)
-    records = write_index(options.out)
     for line in broken:
         print(f"left out: {line}")
+    records = write_index(options.out)
     splits = [sum(record.split == split for record in records) for split in ("train", "test")]
     print(f"{len(records)} orbits in {options.out}: {splits[0]} to train, {splits[1]} to test; {len(broken)} left out")
+    if not splits[1]:
+        print("none to test with, which training validates on: render some with --split-test K, or validation=null")
     return 0
 
 
@@ -188,9 +190,9 @@ def _test_names(options: argparse.Namespace, names: list[str]) -> set[str]:
 
 def _missing(jobs: "list[RenderJob]", settings: "RenderSettings") -> "list[RenderJob]":
     """The jobs with what is not yet there; InputError where the folder holds pictures of another kind."""
-    from dataclasses import replace
+    from dataclasses import asdict, replace
 
-    from sv3dgen.data.orbit_files import complete_orbits
+    from sv3dgen.data.orbit_files import complete_orbits, hold_settings
 
     done = {}
     for record in complete_orbits(settings.out) if settings.out.is_dir() else ():
@@ -200,6 +202,7 @@ def _missing(jobs: "list[RenderJob]", settings: "RenderSettings") -> "list[Rende
                 f"{settings.size_px} px and {settings.fov_deg:g}; take another --out"
             )
         done[record.name, record.kind, record.number] = record.split
+    hold_settings(settings.out, asdict(settings), fresh=not done)
     left = []
     for job in jobs:
         for kind, number in job.orbits:
@@ -221,7 +224,7 @@ def _render_all(jobs: "list[RenderJob]", settings: "RenderSettings", workers: in
     for job, outcome in _outcomes(jobs, settings, workers):
         done += len(job.orbits)
         if isinstance(outcome, str):
-            broken.append(outcome)
+            broken.append(outcome if job.split == "train" else f"{outcome} (it was to test with)")
         now = perf_counter()
         if now - told > REPORT_S or done == total:
             told, speed = now, done / (now - started)

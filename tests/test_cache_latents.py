@@ -61,6 +61,23 @@ def test_cached_is_what_the_encoders_make(data, weights, capsys):
     assert torch.allclose(sample.embedding, embedding, rtol=2e-3, atol=2e-3)
 
 
+def test_a_cache_that_is_not_whole_is_told_of_and_left_alone(data, weights, caplog):
+    assert command(data, weights) == 0
+    next(data.glob("jug/*.latents.npy")).unlink()
+    assert OrbitDataset(data).cache is None
+    assert "1 of 2 files missing" in caplog.text
+
+
+def test_latents_computed_with_another_precision_do_not_mix(data, weights, capsys):
+    assert command(data, weights, "--half") == 0
+    assert json.loads((data / "latents.json").read_text())["half"] is True
+    assert command(data, weights) == 2
+    assert "latents computed with --half; expected --replace" in capsys.readouterr().err
+    manifest = json.loads((data / "latents.json").read_text())
+    (data / "latents.json").write_text(json.dumps({name: manifest[name] for name in manifest if name != "half"}))
+    assert command(data, weights) == 0  # of before it was noted
+
+
 def test_given_again_it_does_what_is_missing(data, weights, capsys):
     assert command(data, weights) == 0
     before = {path: path.stat().st_mtime_ns for path in data.glob("cup/*.latents.npy")}

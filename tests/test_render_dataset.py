@@ -100,6 +100,19 @@ def test_goes_on_where_it_stopped(rendered, meshes, tmp_path, capsys):
     assert run("--out", tmp_path, "--index") == 0 and len(read_index(tmp_path)) == 2
     assert run(*common, "--out", tmp_path, "--size-px", 16) == 2
     assert "holds orbits of 32 px" in capsys.readouterr().err
+    assert run(*common, "--out", tmp_path, "--distance", 3) == 2
+    assert f"{tmp_path}: holds orbits of --distance auto, not 3; take another --out" in capsys.readouterr().err
+    (tmp_path / "rendering.json").unlink()  # of orbits from before it was noted
+    assert run(*common, "--out", tmp_path, "--sine-share", 0.5) == 0 and (tmp_path / "rendering.json").is_file()
+
+
+def test_where_all_meshes_are_broken_their_reasons_are_told(tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "torn.glb").write_bytes(b"glTF")
+    assert run("--meshes", tmp_path / "in", "--out", tmp_path / "out", "--split-test", 1, *QUICK) == 2
+    told = capsys.readouterr()
+    assert "left out: " in told.out and "torn.glb" in told.out and "(it was to test with)" in told.out
+    assert "no complete orbit in it" in told.err
 
 
 def test_several_processes_render_the_same(rendered, tmp_path):

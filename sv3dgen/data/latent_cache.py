@@ -7,6 +7,7 @@ FOLDER/NAME/KIND_K.embeddings.npy float16 [84 / every, width] of the image encod
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from torch import nn
 from sv3dgen.atomic import atomic_write
 from sv3dgen.data.orbit_files import SAMPLES, OrbitRecord
 from sv3dgen.errors import InputError
+
+log = logging.getLogger(__name__)
 
 MANIFEST = "latents.json"
 AGAIN = "python -m sv3dgen.cache_latents --replace makes them anew"
@@ -31,6 +34,7 @@ class LatentCache:
     scale_factor: float  # of that autoencoder's latents, by which training multiplies them
     every: int  # of the 84 views, every how many there are latents of
     image_encoder_sha256: str | None = None  # None: no embeddings
+    half: bool | None = None  # computed in bfloat16; None: not noted
 
     def check(
         self, folder: Path, *, encoder_sha256: str, scale_factor: float, image_encoder_sha256: str | None
@@ -52,22 +56,28 @@ class LatentCache:
 
 
 def read_cache(folder: Path, records: Iterable[OrbitRecord]) -> LatentCache | None:
-    """The folder's cache; None where there is none, or not yet of all these orbits."""
+    """The folder's cache; None where there is none, or not yet of all these orbits, which is told."""
     path = folder / MANIFEST
     if not path.is_file():
         return None
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         cache = LatentCache(**content)
-        whole = cache.every >= 1 and SAMPLES % cache.every == 0
+        whole = cache.every >= 1 and SAMPLES % cache.every == 0 and cache.scale_factor > 0
     except (TypeError, ValueError) as error:
         raise InputError(f"{path}: not what python -m sv3dgen.cache_latents writes; {AGAIN}") from error
     if not whole:
-        raise InputError(f"{path}: every={cache.every}, expected a number that divides {SAMPLES}; {AGAIN}")
+        raise InputError(
+            f"{path}: every={cache.every}, scale_factor={cache.scale_factor:g}; expected a number that divides "
+            f"{SAMPLES}, and one above 0; {AGAIN}"
+        )
     paths = [latents_path(folder, record) for record in records]
     if cache.image_encoder_sha256 is not None:
         paths += [embeddings_path(folder, record) for record in records]
-    return cache if all(path.is_file() for path in paths) else None
+    missing = sum(not path.is_file() for path in paths)
+    if missing:
+        log.warning(f"{path}: {missing} of {len(paths)} files missing, so all is encoded; cache_latents makes the rest")
+    return None if missing else cache
 
 
 def write_cache(folder: Path, cache: LatentCache) -> None:

@@ -91,7 +91,8 @@ class OrbitDataset(Dataset):
         self.records = [record for record in records if record.split == split and record.kind in kinds]
         if not self.records:
             found = ", ".join(sorted({f"{record.kind} {record.split}" for record in records}))
-            raise InputError(f"{folder}: no {' or '.join(kinds)} orbits to {split} with, found {found} ones")
+            mend = "; render some with --split-test K, or do without: validation=null" if split == "test" else ""
+            raise InputError(f"{folder}: no {' or '.join(kinds)} orbits to {split} with, found {found} ones{mend}")
         if SAMPLES % frames:
             raise InputError(f"frames={frames}: expected a number that divides the {SAMPLES} views of a rendered loop")
         readable = cached and background == "white" and not mirror

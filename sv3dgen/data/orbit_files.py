@@ -2,6 +2,7 @@
 
 FOLDER/NAME/KIND_K.npy    uint8 [84, height, width, 4], RGBA with straight alpha, in the order of the path
 FOLDER/NAME/KIND_K.json   the cameras of those 84 views and where the object comes from; written after the pictures
+FOLDER/rendering.json     how all of them were rendered
 FOLDER/dataset.json       the list of all complete orbits; written last, and made anew from the others at any time
 """
 
@@ -20,6 +21,8 @@ from sv3dgen.errors import InputError
 VERSION = 1
 SAMPLES = 84  # views of a rendered loop; every fourth makes an orbit of 21 (SV3D, appendix B)
 INDEX = "dataset.json"
+RENDERING = "rendering.json"
+_HELD = ("supersample", "distance", "sine_share")  # of all orbits of a folder; an orbit tells its size and view itself
 
 Split = Literal["train", "test"]
 
@@ -89,6 +92,28 @@ def complete_orbits(folder: Path) -> Iterator[OrbitRecord]:
             yield record
 
 
+def hold_settings(folder: Path, settings: Mapping[str, Any], *, fresh: bool) -> None:
+    """Note how a folder's orbits are rendered; InputError where those that are there were rendered in another way.
+
+    `fresh`: none is there. Nothing is known of orbits without a note, which take what is given.
+    """
+    path, wanted = folder / RENDERING, {name: settings[name] for name in _HELD}
+    if path.is_file() and not fresh:
+        try:
+            held = {name: json.loads(path.read_text(encoding="utf-8"))[name] for name in _HELD}
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"{path}: expected {', '.join(_HELD)}; delete it if the orbits are rendered alike"
+            ) from error
+        for name, value in wanted.items():
+            if held[name] != value:
+                told = ["auto" if number is None else f"{number:g}" for number in (held[name], value)]
+                option = f"--{name.replace('_', '-')}"
+                raise InputError(f"{folder}: holds orbits of {option} {told[0]}, not {told[1]}; take another --out")
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
+
+
 def write_index(folder: Path) -> list[OrbitRecord]:
     """Make dataset.json of what is complete; InputError if that is nothing, or of several sizes."""
     records = list(complete_orbits(folder))
@@ -106,17 +131,8 @@ def write_index(folder: Path) -> list[OrbitRecord]:
 def read_index(folder: Path) -> list[OrbitRecord]:
     """The orbits that dataset.json lists, each of which is there in full; else InputError in one line."""
     folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder, expected orbits made by python -m sv3dgen.render_dataset")
+    check_rendered(folder)
     path = folder / INDEX
-    if not path.is_file():
-        started = sum(1 for _ in folder.glob("*/*.npy"))
-        if not started:
-            raise InputError(f"{folder}: no orbits in it, expected {INDEX}, made by python -m sv3dgen.render_dataset")
-        raise InputError(
-            f"{folder}: rendering stopped after {started} orbits; give the sv3dgen.render_dataset command again to go "
-            f"on, or python -m sv3dgen.render_dataset --out {folder} --index to take what is there"
-        )
     try:
         content = json.loads(path.read_text())
         version, records = content["version"], [_record(entry) for entry in content["orbits"]]
@@ -131,6 +147,20 @@ def read_index(folder: Path) -> list[OrbitRecord]:
             missing = record.stem(folder).with_suffix(".npy")
             raise InputError(f"{missing}: missing or incomplete; give the sv3dgen.render_dataset command again")
     return records
+
+
+def check_rendered(folder: Path) -> None:
+    """Raise InputError unless a folder's rendering has come to its end; what is in it is not looked at."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder, expected orbits made by python -m sv3dgen.render_dataset")
+    if not (folder / INDEX).is_file():
+        started = sum(1 for _ in folder.glob("*/*.npy"))
+        if not started:
+            raise InputError(f"{folder}: no orbits in it, expected {INDEX}, made by python -m sv3dgen.render_dataset")
+        raise InputError(
+            f"{folder}: rendering stopped after {started} orbits; give the sv3dgen.render_dataset command again to go "
+            f"on, or python -m sv3dgen.render_dataset --out {folder} --index to take what is there"
+        )
 
 
 def _record(content: Mapping[str, Any]) -> OrbitRecord:
