@@ -3,7 +3,6 @@
 `--weights FILE` looks at a checkpoint of SV3D instead: which model it is, and whether all of it is there and sound.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from sv3dgen.command import exit_status
+from sv3dgen.command import OneLineParser, exit_status
 from sv3dgen.kernels.accelerators import ACCELERATORS, torch_is_for_amd
 from sv3dgen.kernels.backend import available
 from sv3dgen.run_folder import cpu_name, total_memory_bytes, usable_cores, versions
@@ -199,7 +198,7 @@ def weights_report(facts: dict[str, Any]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the report, or with --json the facts. Exit status: 0, or 2 for weights that are no good."""
-    parser = argparse.ArgumentParser(prog="python -m sv3dgen.doctor", description="What this machine has for sv3dgen.")
+    parser = OneLineParser(prog="python -m sv3dgen.doctor", description="What this machine has for sv3dgen.")
     parser.add_argument("--json", action="store_true", help="print the facts as JSON")
     parser.add_argument(
         "--weights",
@@ -207,9 +206,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="check a checkpoint of SV3D instead: a file, a diffusers folder, or a repository of the hub, "
         "which is downloaded; a *.json list of keys and shapes is checked for these",
     )
-    options = parser.parse_args(arguments)
 
     def command() -> int:
+        options = parser.parse_args(arguments)
         facts = examine() if options.weights is None else examine_weights(options.weights)
         in_words = report if options.weights is None else weights_report
         print(json.dumps(facts, indent=2) if options.json else in_words(facts))

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sv3dgen.command import exit_status
+from sv3dgen.command import OneLineParser, exit_status
 from sv3dgen.errors import InputError
 
 if TYPE_CHECKING:
@@ -53,10 +53,10 @@ MEANINGS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0, or 2 for something the user has to mend."""
-    options = vars(_parser().parse_args(arguments))
-    as_json = options.pop("json")
 
     def command() -> int:
+        options = vars(_parser().parse_args(arguments))
+        as_json = options.pop("json")
         report = evaluate(**options)
         if as_json:
             print(json.dumps(report, indent=2))
@@ -169,7 +169,7 @@ def shown(value: float | int | bool | str | None) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m sv3dgen.evaluate", description=(__doc__ or "").partition("\n")[0])
+    parser = OneLineParser(prog="python -m sv3dgen.evaluate", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--pred", type=Path, required=True, help="predicted mesh (GLB, OBJ, PLY)")
     parser.add_argument("--gt", type=Path, required=True, help="ground-truth mesh")
     parser.add_argument("--protocol", choices=("surface", "sv3d-2024"), default="surface")

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from sv3dgen.command import exit_status
+from sv3dgen.command import OneLineParser, exit_status
 from sv3dgen.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0, or 2 for something the user has to mend."""
-    options = vars(_parser().parse_args(arguments))
-    as_json, pictures = options.pop("json"), options.pop("pictures")
 
     def command() -> int:
+        options = vars(_parser().parse_args(arguments))
+        as_json, pictures = options.pop("json"), options.pop("pictures")
         evaluations = evaluate(**options)
         from sv3dgen.nvs_evaluation import markdown, report
         from sv3dgen.orbit_pictures import write_orbits
@@ -54,6 +54,9 @@ def evaluate(
 
     `exact` computes in float32 where the device's plan has less. Raises InputError for what only the user can mend.
     """
+    for name, number in (("limit", limit), ("steps", steps)):
+        if number is not None and number < 1:
+            raise InputError(f"--{name} {number}: expected at least 1")
     if not data.is_dir():
         raise InputError(f"{data}: no such folder, expected a dataset of orbits")
     from sv3dgen.data.orbit_dataset import OrbitDataset  # imports torch, which takes seconds
@@ -99,9 +102,7 @@ def _tell(kind: str):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m sv3dgen.evaluate_nvs", description=(__doc__ or "").partition("\n")[0]
-    )
+    parser = OneLineParser(prog="python -m sv3dgen.evaluate_nvs", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--weights", required=True, help="as weights= of launch.py: a file, a folder, a hub repository")
     parser.add_argument("--data", type=Path, required=True, help="dataset of rendered orbits")
     parser.add_argument("--split", choices=("test", "train"), default="test")

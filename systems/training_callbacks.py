@@ -20,6 +20,8 @@ from systems.training_batches import TimedLoader
 
 log = logging.getLogger(__name__)
 
+MUCH_WAITING = 0.1  # of a run's time
+
 
 @runtime_checkable
 class Exportable(Protocol):
@@ -134,6 +136,10 @@ class Throughput(lightning.Callback):
     def on_train_end(self, trainer: lightning.Trainer, module: Any) -> None:
         if trainer.is_global_zero and self.samples:
             log.info(str(self))
+            if self.numbers().get("share_waiting_for_data", 0) > MUCH_WAITING:
+                log.warning(
+                    "training waited for its data: more batches.workers help, and python -m sv3dgen.cache_latents"
+                )
 
     def numbers(self) -> dict[str, float]:
         """What there is to tell, since the second batch."""

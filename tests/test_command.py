@@ -1,5 +1,7 @@
 """How commands end: their own status, a user's mistake in one line, the file system's refusal, an interruption."""
 
+from importlib import import_module
+
 import pytest
 
 from sv3dgen.command import OneLineParser, exit_status
@@ -38,3 +40,14 @@ def test_parser_tells_in_one_line():
         parser = OneLineParser(prog="python -m x")
         parser.add_argument("--out", required=True)
         parser.parse_args([])
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["bench.__main__", "cache_latents", "doctor", "evaluate", "evaluate_nvs", "render", "render_dataset", "sv3d.parity"]
+    + ["table"],
+)
+def test_every_command_tells_of_an_option_that_it_does_not_have_in_one_line(name, capsys):
+    assert import_module(f"sv3dgen.{name}").main(["--no-such-option"]) == 2
+    told = capsys.readouterr()
+    assert told.err.count("\n") == 1 and "--help" in told.err and not told.out

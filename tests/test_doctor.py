@@ -62,12 +62,6 @@ def test_examination_changes_nothing() -> None:
     assert examine() == examine()
 
 
-def test_unknown_flag_exits_with_status_2() -> None:
-    with pytest.raises(SystemExit) as stop:
-        main(["--nonsense"])
-    assert stop.value.code == 2
-
-
 def test_weights_that_are_good(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = write_checkpoint(tmp_path, tensors(dtype=torch.float16))
     assert main(["--weights", str(file)]) == 0

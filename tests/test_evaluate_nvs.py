@@ -108,8 +108,10 @@ def test_indices_are_spread():
 def test_command_answers_mistakes_in_one_line(tmp_path, capsys):
     assert evaluate_nvs.main(["--weights", "w", "--data", str(tmp_path / "none")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
-    with pytest.raises(SystemExit):
-        evaluate_nvs.main(["--weights", "w", "--data", "d", "--kinds", "helical"])
+    for wrong in (["--kinds", "helical"], ["--limit", "0"], ["--steps", "-1"]):
+        assert evaluate_nvs.main(["--weights", "w", "--data", "d", *wrong]) == 2
+        told = capsys.readouterr().err
+        assert wrong[1] in told and told.count("\n") == 1
 
 
 def test_command_prints_the_table_and_json(tmp_path, capsys, monkeypatch):

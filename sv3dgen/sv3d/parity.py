@@ -5,7 +5,6 @@ expected tensor it prints the largest error beside its tolerance. Exit status: 0
 folder is no good.
 """
 
-import argparse
 import re
 import sys
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from sv3dgen.command import exit_status
+from sv3dgen.command import OneLineParser, exit_status
 from sv3dgen.errors import InputError
 from sv3dgen.sv3d.checkpoint import load_parts
 from sv3dgen.sv3d.model import SV3D
@@ -72,12 +71,11 @@ class Row:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0, 1 where a tensor is off, or 2 for something the user has to mend."""
-    parser = argparse.ArgumentParser(prog="python -m sv3dgen.sv3d.parity", description=(__doc__ or "").split("\n")[0])
+    parser = OneLineParser(prog="python -m sv3dgen.sv3d.parity", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("folder", type=Path, help="holds config.json, model.safetensors and io.safetensors")
-    folder = parser.parse_args(arguments).folder
 
     def command() -> int:
-        rows, left_out = compare(read_case(folder))
+        rows, left_out = compare(read_case(parser.parse_args(arguments).folder))
         _print_table(rows, left_out)
         return 0 if rows and all(row.within for row in rows) else 1
 
