@@ -16,7 +16,6 @@ from sv3dgen.bench.instruments import KERNELS, OTHER_PARTS, instrumented
 from sv3dgen.bench.kernel_case import Case, Sizes
 from sv3dgen.bench.kernel_cases import cases
 from sv3dgen.bench.machine import describe
-from sv3dgen.bench.objects import find_meshes
 from sv3dgen.bench.rasterizer_cases import bumpy_sphere
 from sv3dgen.bench.replay import Recorder, slowdown
 from sv3dgen.bench.timing import take_turns
@@ -258,15 +257,34 @@ def test_processes_are_measured_and_their_failures_told(tmp_path):
         objects.run_process([sys.executable, "-c", "raise SystemExit('what went wrong')"], tmp_path / "log")
 
 
-def test_meshes_are_found_whatever_the_case_of_their_names(tmp_path):
-    with pytest.raises(InputError, match="no GLB file in it$"):
-        find_meshes(tmp_path, ["cup"])
-    for name in ("Cup.GLB", "jug.glb", "notes.txt"):
+def test_meshes_are_found_whatever_the_case_of_their_suffix(tmp_path):
+    (tmp_path / "deep").mkdir()
+    for name in ("cat.GLB", "Dog.OBJ", "box.obj", "box.glb", "notes.txt", "deep/fox.Glb"):
         (tmp_path / name).touch()
-    assert [path.name for path in find_meshes(tmp_path)] == ["Cup.GLB", "jug.glb"]
-    assert [path.name for path in find_meshes(tmp_path, ["CUP"])] == ["Cup.GLB"]
-    with pytest.raises(InputError, match="whose name holds one of pot"):
-        find_meshes(tmp_path, ["pot"])
+    assert [path.name for path in objects.find_meshes(tmp_path)] == ["Dog.OBJ", "box.glb", "cat.GLB"]
+    assert [path.name for path in objects.find_meshes(tmp_path, ["dog", "CA"])] == ["Dog.OBJ", "cat.GLB"]
+    assert objects.find_meshes(tmp_path, pattern="**/*")[-1].name == "fox.Glb"
+    (tmp_path / "views" / "cat").mkdir(parents=True)
+    (tmp_path / "views" / "cat" / "transforms.json").touch()
+    found = objects.find_objects(tmp_path / "views", tmp_path)
+    assert found == [("cat", tmp_path / "views" / "cat", tmp_path / "cat.GLB")]
+
+
+@pytest.mark.parametrize("measurement", ["photos", "distillation", "light", "elevation"])
+def test_a_folder_without_meshes_is_told(measurement, tmp_path, capsys):
+    def refusal(*arguments):
+        assert command.main([measurement, *map(str, arguments)]) == 2
+        told = capsys.readouterr()
+        assert told.out == "" and told.err.count("\n") == 1
+        return told.err
+
+    (tmp_path / "notes.txt").touch()
+    assert "none: no such folder, expected meshes in it (.glb, " in refusal("--meshes", tmp_path / "none")
+    assert f"{tmp_path}: no meshes in it, expected .glb, " in refusal("--meshes", tmp_path)
+    (tmp_path / "cat.glb").touch()
+    assert "none of its 1 meshes has a name that holds pear or fig" in refusal(
+        "--meshes", tmp_path, "--only", "pear", "fig"
+    )
 
 
 def test_objects_are_scored_and_failures_listed(monkeypatch, tmp_path, capsys):

@@ -109,8 +109,3 @@ def test_errors_are_summed_up_beside_those_of_the_fixed_elevation():
     assert summary["mean_error_deg"] == 3 and summary["fixed_mean_error_deg"] == 5.5
     assert summary["closer"] == 0.5 and summary["unsure"] == 1
     assert "| none | 2 | 3.00 |" in bench.markdown({"objects": 2, "machine": "here", "summary": [summary]})
-
-
-def test_a_folder_without_meshes_is_refused(tmp_path):
-    with pytest.raises(InputError, match="GLB"):
-        bench.measure(tmp_path)

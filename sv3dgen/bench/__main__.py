@@ -128,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
 
     objects = commands.add_parser("objects", parents=[common], help="objects from views to mesh, against the truth")
     objects.add_argument("--views", type=Path, required=True, help="folder of folders of posed views")
-    objects.add_argument("--meshes", type=Path, required=True, help="folder of ground-truth NAME.glb")
+    objects.add_argument("--meshes", type=Path, required=True, help="folder of ground-truth meshes, NAME.glb")
     objects.add_argument("--out", type=Path, help="Markdown file to write; standard output if not given")
     objects.add_argument("--keep", type=Path, help="folder to keep the runs in")
     objects.add_argument("--only", nargs="*", default=[], help="words: objects whose names hold one of them")
@@ -136,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     objects.set_defaults(measure=_objects)
 
     photos = commands.add_parser("photos", parents=[common], help="one photo of each mesh to a mesh, against the truth")
-    photos.add_argument("--meshes", type=Path, required=True, help="folder of GLB files, front +Z")
+    photos.add_argument("--meshes", type=Path, required=True, help="folder of meshes, front +Z")
     photos.add_argument("--size", type=int, default=64, help="of the true views to compare with, px (default: 64)")
     photos.add_argument("--keep", type=Path, help="folder to keep photos, views and runs in")
     photos.add_argument("--only", nargs="*", default=[], help="words: meshes whose names hold one of them")
@@ -146,7 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     distillation = commands.add_parser(
         "distillation", parents=[common], help="score distillation where views see a known mesh, and where none does"
     )
-    distillation.add_argument("--meshes", type=Path, required=True, help="folder of GLB files, front +Z")
+    distillation.add_argument("--meshes", type=Path, required=True, help="folder of meshes, front +Z")
     distillation.add_argument("--nvs", default="mesh", help="mesh (knows the truth), or sv3d_tiny, sv3d_p, ...")
     distillation.add_argument("--keep", type=Path, help="folder to keep views and runs in")
     distillation.add_argument("--only", nargs="*", default=[], help="words: meshes whose names hold one of them")
@@ -154,7 +154,7 @@ def _parser() -> argparse.ArgumentParser:
     distillation.set_defaults(measure=_distillation)
 
     light = commands.add_parser("light", parents=[common], help="albedo and light of meshes under a known light")
-    light.add_argument("--meshes", type=Path, required=True, help="folder of GLB files")
+    light.add_argument("--meshes", type=Path, required=True, help="folder of meshes")
     light.add_argument("--keep", type=Path, help="folder to keep views and runs in")
     light.add_argument("--only", nargs="*", default=[], help="words: meshes whose names hold one of them")
     light.add_argument("--set", dest="settings", nargs="*", default=[], help="settings for launch.py, key=value")
@@ -167,7 +167,7 @@ def _parser() -> argparse.ArgumentParser:
     memory.set_defaults(measure=_memory)
 
     elevation = commands.add_parser("elevation", parents=[common], help="estimated elevations of known objects' orbits")
-    elevation.add_argument("--meshes", type=Path, required=True, help="folder with GLB files, also in its folders")
+    elevation.add_argument("--meshes", type=Path, required=True, help="folder with meshes, also in its folders")
     elevation.add_argument("--only", nargs="*", default=[], help="words: objects whose names hold one of them")
     elevation.set_defaults(measure=_elevation)
     return parser

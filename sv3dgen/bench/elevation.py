@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from sv3dgen.bench.machine import describe
+from sv3dgen.bench.objects import find_meshes
 from sv3dgen.cameras import Cameras
 from sv3dgen.elevation import FIXED_DEG, elevation_of_orbit
-from sv3dgen.errors import InputError
 from sv3dgen.kernels.rasterize import clip_positions, rasterize
 from sv3dgen.mesh_files import read_mesh
 from sv3dgen.orbits import orbit_by_name
@@ -55,10 +55,8 @@ DEGRADATIONS = {
 def measure(
     meshes: Path, *, only: Sequence[str] = (), elevations_deg: Sequence[float | int] = ELEVATIONS_DEG
 ) -> dict[str, Any]:
-    """Errors over every GLB below a folder, every elevation and degradation. Raises InputError where there is none."""
-    found = [path for path in sorted(meshes.rglob("*.glb")) if not only or any(word in path.stem for word in only)]
-    if not found:
-        raise InputError(f"--meshes {meshes}: expected GLB files in it, found none")
+    """Errors over every mesh below a folder, every elevation and degradation. Raises InputError where there is none."""
+    found = find_meshes(meshes, only, pattern="**/*")
     generator = torch.Generator().manual_seed(0)
     rows = []
     for path in found:

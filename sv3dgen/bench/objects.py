@@ -15,6 +15,7 @@ from typing import Any
 from sv3dgen.bench.machine import describe
 from sv3dgen.errors import InputError
 from sv3dgen.evaluate import evaluate
+from sv3dgen.mesh_precheck import SUFFIXES
 
 CHECKOUT = Path(__file__).parents[2]
 # Runs a command and writes its largest resident memory to a file. From a process of its own, since a child begins with
@@ -65,29 +66,37 @@ class Cost:
 
 def find_objects(views: Path, meshes: Path, only: Sequence[str] = ()) -> list[tuple[str, Path, Path]]:
     """(name, folder of posed views, ground-truth mesh) of every object that has both."""
-    for folder in (views, meshes):
-        if not folder.is_dir():
-            raise InputError(f"{folder}: expected a folder, found nothing")
+    if not views.is_dir():
+        raise InputError(f"{views}: no such folder, expected folders of posed views in it")
+    truths = {path.stem: path for path in find_meshes(meshes)}
     names = sorted(path.parent.name for path in views.glob("*/transforms.json"))
-    found = [(name, views / name, meshes / f"{name}.glb") for name in names if (meshes / f"{name}.glb").is_file()]
-    chosen = [entry for entry in found if not only or any(word.lower() in entry[0].lower() for word in only)]
+    chosen = [(name, views / name, truths[name]) for name in names if name in truths and _is_wanted(name, only)]
     if not chosen:
         wish = f" whose name holds one of {', '.join(only)}" if only else ""
         raise InputError(f"{views}: expected folders NAME/ with transforms.json beside {meshes}/NAME.glb{wish}")
     return chosen
 
 
-def find_meshes(folder: Path, only: Sequence[str] = ()) -> list[Path]:
-    """The GLB files of a folder, or those whose names hold one of the words."""
+def find_meshes(folder: Path, only: Sequence[str] = (), *, pattern: str = "*") -> list[Path]:
+    """The meshes of a folder (by `**/*` those below it), or those whose names hold one of the words.
+
+    Of several files of one name, box.glb beside box.obj, the first format of SUFFIXES. InputError where there is none.
+    """
     if not folder.is_dir():
-        raise InputError(f"{folder}: expected a folder with GLB files, found nothing")
-    paths = [path for path in sorted(folder.iterdir()) if path.suffix.lower() == ".glb" and path.is_file()]
-    if not paths:
-        raise InputError(f"{folder}: no GLB file in it")
-    chosen = [path for path in paths if not only or any(word.lower() in path.stem.lower() for word in only)]
-    if not chosen:
-        raise InputError(f"{folder}: no GLB file whose name holds one of {', '.join(only)}")
-    return chosen
+        raise InputError(f"{folder}: no such folder, expected meshes in it ({', '.join(SUFFIXES)})")
+    files = [path for path in folder.glob(pattern) if path.suffix.lower() in SUFFIXES and path.is_file()]
+    files.sort(key=lambda path: (path.with_suffix(""), -SUFFIXES.index(path.suffix.lower())))
+    found = list({path.with_suffix(""): path for path in files}.values())
+    if not found:
+        raise InputError(f"{folder}: no meshes in it, expected {', '.join(SUFFIXES)} files")
+    wanted = [path for path in found if _is_wanted(path.stem, only)]
+    if not wanted:
+        raise InputError(f"{folder}: none of its {len(found)} meshes has a name that holds {' or '.join(only)}")
+    return wanted
+
+
+def _is_wanted(name: str, only: Sequence[str]) -> bool:
+    return not only or any(word.lower() in name.lower() for word in only)
 
 
 def measure(
