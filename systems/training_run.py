@@ -46,10 +46,12 @@ class TrainingRun:
         self.config, self.folder = config, folder
         self.batches: TrainingBatches = instantiate(config.batches, _convert_="all")
         cache = self.batches.dataset("train").cache  # a folder that is no good is refused before weights are read
+        self.validation: OrbitValidation | None = instantiate(config.validation, _convert_="all")
+        if self.validation is not None:
+            self.validation.use(self.batches, folder)
         self.module: lightning.LightningModule = instantiate(config.train, _convert_="all")
         if cache is not None and isinstance(self.module, Sv3dFinetune):
             self.module.check_cache(self.batches.folder, cache)
-        self.validation: OrbitValidation | None = instantiate(config.validation, _convert_="all")
         self.checkpoint, self.weights = folder / "checkpoints" / "last.ckpt", folder / "weights" / "model.safetensors"
         self.throughput, self.interrupt = Throughput(), Interrupt("finishing with the weights there are")
         settings: dict[str, Any] = instantiate(config.trainer, _target_="builtins.dict", _convert_="all")
@@ -102,7 +104,6 @@ class TrainingRun:
             TrainingCheckpoint(self.checkpoint, STAGE, config.checkpoint_every_steps),
         ]
         if self.validation is not None:
-            self.validation.use(self.batches, self.folder)
             callbacks.append(self.validation)
         return callbacks
 

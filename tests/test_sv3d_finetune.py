@@ -16,7 +16,7 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import InstantiationException
 from lightning.pytorch.loggers import CSVLogger
 from sv3d_case import read_case
-from training_case import FRAMES, MICRO, DiscBatches, batch_of, batches, fit, module
+from training_case import FRAMES, MICRO, DiscBatches, Discs, batch_of, batches, fit, module
 
 from launch import users_part
 from sv3dgen.command_line import register_resolvers
@@ -28,6 +28,7 @@ from sv3dgen.sv3d.conditioning import Condition
 from sv3dgen.sv3d.ema import Ema
 from sv3dgen.sv3d.model_config import read_config_beside
 from sv3dgen.sv3d.training_draws import Draws, DropRates, draw, frame_weights
+from systems.sv3d_finetune import Sv3dFinetune
 from systems.training_batches import TrainingBatch
 from systems.training_callbacks import Throughput, TrainingCheckpoint
 from systems.training_run import TrainingRun, placed, saved_step
@@ -411,6 +412,23 @@ def test_run_leaves_weights_that_make_views(tmp_path, capsys):
         rows = [row for row in csv.DictReader(file) if row["train/loss"]]
     assert [row["step"] for row in rows] == ["4", "5"] and rows[0]["train/loss"] == "0.5"
     assert saved_step(tmp_path / "checkpoints" / "last.ckpt") == 5
+
+
+def test_without_held_back_orbits_nothing_is_built_and_validation_null_trains(tmp_path, monkeypatch):
+    def dataset(self, split, kind=None):
+        if split == "test":
+            raise InputError("orbits: none to test with")
+        return Discs(kind="static")
+
+    monkeypatch.setattr(DiscBatches, "dataset", dataset)
+    monkeypatch.setattr(Sv3dFinetune, "__init__", None)
+    with pytest.raises(InputError, match="^orbits: none to test with"):
+        TrainingRun(run_config(), tmp_path)
+    monkeypatch.undo()
+    monkeypatch.setattr(DiscBatches, "dataset", dataset)
+    run = TrainingRun(run_config("train.steps=1", "validation=null"), tmp_path)
+    run.execute()
+    assert (tmp_path / "weights" / "model.safetensors").is_file() and not (tmp_path / "validation").exists()
 
 
 def test_nothing_to_train_on():
