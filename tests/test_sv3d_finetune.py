@@ -10,6 +10,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+import lightning
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
@@ -429,6 +430,28 @@ def test_without_held_back_orbits_nothing_is_built_and_validation_null_trains(tm
     run = TrainingRun(run_config("train.steps=1", "validation=null"), tmp_path)
     run.execute()
     assert (tmp_path / "weights" / "model.safetensors").is_file() and not (tmp_path / "validation").exists()
+
+
+@pytest.mark.parametrize(
+    ("waited_s", "workers", "told"),
+    [
+        (5.0, 0, "50% of the training time went by waiting for data; batches.workers=2 reads with more processes"),
+        (5.0, 3, "batches.workers=4 reads with more processes than the 3 now"),
+        (5.0, 4, "with batches.workers=4 on 4 cores, a faster disk"),
+        (0.5, 0, None),
+    ],
+)
+def test_a_run_that_waits_for_its_data_is_told_what_to_do(waited_s, workers, told, monkeypatch, caplog):
+    monkeypatch.setattr("systems.training_callbacks.usable_cores", lambda: 4)
+    throughput = Throughput()
+    throughput._loader = batches().loader(0)
+    throughput._loader.num_workers = workers
+    throughput.samples, throughput.batches, throughput.seconds, throughput.peak = 10, 6, 5.0, 1e9
+    throughput._loader.waited_s = waited_s
+    with caplog.at_level("WARNING"):
+        throughput.on_train_end(lightning.Trainer(accelerator="cpu", barebones=True), None)
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == (told is not None) and all(told in line and "\n" not in line for line in lines)
 
 
 def test_nothing_to_train_on():
