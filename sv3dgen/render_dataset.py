@@ -202,7 +202,6 @@ def _missing(jobs: "list[RenderJob]", settings: "RenderSettings") -> "list[Rende
                 f"{settings.size_px} px and {settings.fov_deg:g}; take another --out"
             )
         done[record.name, record.kind, record.number] = record.split
-    hold_settings(settings.out, asdict(settings), fresh=not done)
     left = []
     for job in jobs:
         for kind, number in job.orbits:
@@ -211,6 +210,7 @@ def _missing(jobs: "list[RenderJob]", settings: "RenderSettings") -> "list[Rende
         rest = tuple(orbit for orbit in job.orbits if (job.name, *orbit) not in done)
         if rest:
             left.append(replace(job, orbits=rest))
+    hold_settings(settings.out, asdict(settings), fresh=not done)  # after all refusals: it writes
     if done:
         print(f"{len(done)} orbits are there already")
     return left

@@ -102,6 +102,14 @@ def test_goes_on_where_it_stopped(rendered, meshes, tmp_path, capsys):
     assert "holds orbits of 32 px" in capsys.readouterr().err
     assert run(*common, "--out", tmp_path, "--distance", 3) == 2
     assert f"{tmp_path}: holds orbits of --distance auto, not 3; take another --out" in capsys.readouterr().err
+    assert run(*common, "--out", tmp_path, "--untextured") == 2
+    assert f"{tmp_path}: holds orbits of --untextured no, not yes; take another --out" in capsys.readouterr().err
+    note = json.loads((tmp_path / "rendering.json").read_text())
+    (tmp_path / "rendering.json").unlink()
+    assert run(*common, "--out", tmp_path, "--test-names", "brick") == 2  # refused: nothing is written
+    assert "in another split" in capsys.readouterr().err and not (tmp_path / "rendering.json").exists()
+    (tmp_path / "rendering.json").write_text(json.dumps({name: note[name] for name in note if name != "untextured"}))
+    assert run(*common, "--out", tmp_path) == 0 and json.loads((tmp_path / "rendering.json").read_text()) == note
     (tmp_path / "rendering.json").unlink()  # of orbits from before it was noted
     assert run(*common, "--out", tmp_path, "--sine-share", 0.5) == 0 and (tmp_path / "rendering.json").is_file()
 

@@ -22,7 +22,12 @@ VERSION = 1
 SAMPLES = 84  # views of a rendered loop; every fourth makes an orbit of 21 (SV3D, appendix B)
 INDEX = "dataset.json"
 RENDERING = "rendering.json"
-_HELD = ("supersample", "distance", "sine_share")  # of all orbits of a folder; an orbit tells its size and view itself
+_HELD = (
+    "supersample",
+    "distance",
+    "sine_share",
+    "untextured",
+)  # of all orbits of a folder; an orbit tells its size and view itself
 
 Split = Literal["train", "test"]
 
@@ -100,18 +105,24 @@ def hold_settings(folder: Path, settings: Mapping[str, Any], *, fresh: bool) -> 
     path, wanted = folder / RENDERING, {name: settings[name] for name in _HELD}
     if path.is_file() and not fresh:
         try:
-            held = {name: json.loads(path.read_text(encoding="utf-8"))[name] for name in _HELD}
-        except (KeyError, TypeError, ValueError) as error:
+            held = dict(json.loads(path.read_text(encoding="utf-8")))
+        except (TypeError, ValueError) as error:
             raise InputError(
                 f"{path}: expected {', '.join(_HELD)}; delete it if the orbits are rendered alike"
             ) from error
         for name, value in wanted.items():
-            if held[name] != value:
-                told = ["auto" if number is None else f"{number:g}" for number in (held[name], value)]
+            if held.get(name, value) != value:  # a note may be older than a setting that is noted
+                told = [_in_words(held[name]), _in_words(value)]
                 option = f"--{name.replace('_', '-')}"
                 raise InputError(f"{folder}: holds orbits of {option} {told[0]}, not {told[1]}; take another --out")
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
+
+
+def _in_words(value: float | int | bool | None) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "auto" if value is None else f"{value:g}"
 
 
 def write_index(folder: Path) -> list[OrbitRecord]:
