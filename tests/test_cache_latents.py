@@ -64,8 +64,17 @@ def test_cached_is_what_the_encoders_make(data, weights, capsys):
 def test_a_cache_that_is_not_whole_is_told_of_and_left_alone(data, weights, caplog):
     assert command(data, weights) == 0
     next(data.glob("jug/*.latents.npy")).unlink()
-    assert OrbitDataset(data).cache is None
-    assert "1 of 2 files missing" in caplog.text
+    assert OrbitDataset(data).cache is None and OrbitDataset(data).cache is None
+    assert caplog.text.count("1 of 2 files missing") == 1
+
+
+@pytest.mark.parametrize(("key", "value"), [("scale_factor", None), ("every", 4.0), ("every", None), ("what", 1)])
+def test_a_manifest_of_other_values_is_refused(data, weights, key, value):
+    assert command(data, weights) == 0
+    manifest = data / "latents.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {key: value}))
+    with pytest.raises(InputError, match="latents.json: .*cache_latents --replace makes them anew"):
+        OrbitDataset(data)
 
 
 def test_latents_computed_with_another_precision_do_not_mix(data, weights, capsys):

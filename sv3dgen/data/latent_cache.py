@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,7 @@ def read_cache(folder: Path, records: Iterable[OrbitRecord]) -> LatentCache | No
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         cache = LatentCache(**content)
-        whole = cache.every >= 1 and SAMPLES % cache.every == 0 and cache.scale_factor > 0
+        whole = type(cache.every) is int and cache.every >= 1 and SAMPLES % cache.every == 0 and cache.scale_factor > 0
     except (TypeError, ValueError) as error:
         raise InputError(f"{path}: not what python -m sv3dgen.cache_latents writes; {AGAIN}") from error
     if not whole:
@@ -76,7 +77,7 @@ def read_cache(folder: Path, records: Iterable[OrbitRecord]) -> LatentCache | No
         paths += [embeddings_path(folder, record) for record in records]
     missing = sum(not path.is_file() for path in paths)
     if missing:
-        log.warning(f"{path}: {missing} of {len(paths)} files missing, so all is encoded; cache_latents makes the rest")
+        _tell_once(f"{path}: {missing} of {len(paths)} files missing, so all is encoded; cache_latents makes the rest")
     return None if missing else cache
 
 
@@ -113,6 +114,12 @@ def fingerprint(*modules: nn.Module) -> str:
             digest.update(name.encode())
             digest.update(value.detach().to("cpu", torch.float16).contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+@lru_cache
+def _tell_once(line: str) -> None:
+    """A run opens its data set several times; a person reads it once."""
+    log.warning(line)
 
 
 def _beside(folder: Path, record: OrbitRecord, what: str) -> Path:
