@@ -22,12 +22,7 @@ VERSION = 1
 SAMPLES = 84  # views of a rendered loop; every fourth makes an orbit of 21 (SV3D, appendix B)
 INDEX = "dataset.json"
 RENDERING = "rendering.json"
-_HELD = (
-    "supersample",
-    "distance",
-    "sine_share",
-    "untextured",
-)  # of all orbits of a folder; an orbit tells its size and view itself
+_HELD = "supersample", "distance", "sine_share", "untextured"  # the rest an orbit's own json tells
 
 Split = Literal["train", "test"]
 
