@@ -90,7 +90,11 @@ def test_weights_of_the_same_kind_are_taken_as_they_are(tmp_path):
 def test_the_scale_factor_beside_the_weights_counts(tmp_path):
     measured = replace(TINY, vae=replace(TINY.vae, scale_factor=0.9))
     path = write_checkpoint(tmp_path, tensors(), measured)
-    assert starting_parts(path, TINY, seeded()).config.vae.scale_factor == 0.9
+    start = starting_parts(path, TINY, seeded())
+    assert start.config.vae.scale_factor == start.parts.vae.config.scale_factor == 0.9
+    latents = torch.randn(1, TINY.vae.latent_channels, 4, 4, generator=seeded())
+    with torch.no_grad():
+        torch.testing.assert_close(start.parts.vae.decode(latents), load_parts(path, measured).vae.decode(latents))
 
 
 def test_poses_start_without_effect_on_weights_without_poses(tmp_path):

@@ -59,6 +59,7 @@ def starting_parts(weights: str | Path | None, config: SV3DConfig, generator: to
     beside = read_config_beside(path / "unet" if path.is_dir() else path)
     if beside is not None:
         config = replace(config, vae=replace(config.vae, scale_factor=beside[0].vae.scale_factor))
+    parts.vae.config = config.vae  # by whose scale factor it decodes
     return Start(parts, config, _fit_camera_branch(path, parts, contents.config, config, generator))
 
 
