@@ -142,7 +142,7 @@ def placed(trainer: Mapping[str, Any], device: str) -> dict[str, Any]:
 
     A GPU with a number is that one; without, `trainer.devices` says how many there are to be.
     """
-    if trainer["accelerator"] != "auto":
+    if trainer.get("accelerator", "auto") != "auto":
         return {}
     found = find_device(device)
     return {"accelerator": found.type, **({"devices": [found.index]} if found.index is not None else {})}
