@@ -48,19 +48,20 @@ def send(table: str, notes: str, place: Home) -> str:
         offline=place.offline,
     )
     head, *lines = csv.reader(io.StringIO(table))
-    run.log({"table": wandb.Table(columns=head, data=[[_value(text) for text in line] for line in lines])})
+    columns = [_values(texts) for texts in zip(*lines, strict=True)]
+    run.log({"table": wandb.Table(columns=head, data=[list(row) for row in zip(*columns, strict=True)])})
     run.notes = notes
     told = told_where(run, offline=place.offline)
     run.finish()
     return told
 
 
-def _value(text: str) -> Any:
-    """A number where the text is one; nothing where it is empty. wandb lets a column have one kind of value."""
+def _values(texts: Sequence[str]) -> list[Any]:
+    """A column's numbers, where all its texts are such; nothing for empty ones. wandb refuses columns of two kinds."""
     try:
-        return float(text) if text else None
+        return [float(text) if text else None for text in texts]
     except ValueError:
-        return text
+        return [text or None for text in texts]
 
 
 def _home(run: AblationRun) -> Home | None:

@@ -16,6 +16,7 @@ from sv3dgen import ablation_scores
 from sv3dgen.ablation_runs import find_runs, varying
 from sv3dgen.ablation_scores import Truth, scores_of_run
 from sv3dgen.table import main
+from sv3dgen.wandb_table import Home, send
 
 SDS = "guidance/sds"
 
@@ -126,6 +127,15 @@ def test_the_table_joins_its_runs_on_weights_and_biases(sweep, truth, capsys):
     depth = head.index("CD")
     assert stored["data"][0][depth] == float(lines[0][depth]) == pytest.approx(0.075, abs=1e-6)
     assert stored["data"][0][: head.index("runs")] == ["none", "ours, sv3d-2024"]
+
+
+def test_a_column_of_numbers_and_words_goes_to_weights_and_biases_as_words(tmp_path):
+    send("weight,faces,PSNR\n0.1,1000,17.5\nschedule,2000,\n", "", Home("tables", "now", True, tmp_path))
+    wandb.teardown()
+    (kept,) = (tmp_path / "wandb").glob("offline-run-*")
+    (entry,) = Kept(next(kept.glob("run-*.wandb"))).series("table")
+    stored = json.loads((kept / "files" / entry["path"]).read_text())
+    assert stored["data"] == [["0.1", 1000, 17.5], ["schedule", 2000, None]]
 
 
 def test_runs_that_went_nowhere_have_no_place_for_their_table(sweep, truth, capsys):
