@@ -5,6 +5,7 @@ What the command line gets wrong is told in one line, before torch is imported a
 
 import errno
 import logging
+import re
 import shlex
 import sys
 import traceback
@@ -26,6 +27,7 @@ from sv3dgen.run_folder import discard_unused, is_new
 from sv3dgen.sweep_cell import run_apart
 
 ROOT = Path(__file__).resolve().parent
+MISFITS = re.compile("Can't instantiate abstract class|unexpected keyword argument|missing .* required")  # of a part
 
 
 @hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name="config")
@@ -76,6 +78,10 @@ def users_part(error: BaseException) -> str | None:
     for cause in causes(error):
         if isinstance(cause, InputError) or (building and isinstance(cause, ValueError)):
             return str(cause)
+        if building and isinstance(cause, TypeError) and MISFITS.search(str(cause)):
+            return f"{str(error).partition('full_key: ')[2].strip()}: {cause}"
+        if building and isinstance(cause, ImportError):
+            return " ".join(str(error).split())
         if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
             return (
                 f"{cause.filename or 'the disk of the run folder'}: {cause.strerror}; make room, then resume=RUN_FOLDER"

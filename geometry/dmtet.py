@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sv3dgen.interfaces import Geometry, Surface
+from sv3dgen.interfaces import Geometry, Surface, SurfaceParameters
 from sv3dgen.kernels.marching_tets import marching_tets
 from sv3dgen.mesh import Mesh
 from sv3dgen.signed_distance import lattice_signed_distance
@@ -52,14 +52,34 @@ class DMTet(Surface):
         self.sdf = nn.Parameter(torch.zeros(0))
         self.offsets = nn.Parameter(torch.zeros(0, 3))
 
+    @property
+    def feature_dim(self) -> int:  # type: ignore[override]
+        """That of the field whose features it carries."""
+        assert self.texture is not None, "give the surface a texture field first"
+        return self.texture.feature_dim
+
+    def start_from(self, mesh: Mesh | None, texture: Geometry) -> None:
+        self.texture = texture.to(self.seed_vertices.device)
+        if mesh is not None:
+            self.build(mesh)
+
+    def trained(self) -> SurfaceParameters:
+        assert self.texture is not None, "give the surface a texture field first"
+        return SurfaceParameters([self.sdf, self.offsets], list(self.texture.parameters()))
+
+    def refine(self, step: int) -> bool:
+        """A finer lattice around the present surface, at the steps that `resolutions` names."""
+        due = step > 0 and step in self.resolutions
+        if due:
+            with torch.no_grad():
+                mesh = self.isosurface()
+            self.build(mesh, step)
+        return due
+
     def build(self, mesh: Mesh, step: int = 0) -> None:
         """Start from a closed mesh: a true signed distance to it on the lattice of `step`. Makes new parameters."""
         start = max(known for known in self.resolutions if known <= step)
         self._build(mesh.detach(), self.resolutions[start])
-
-    def refines_at(self, step: int) -> bool:
-        """Whether `refine` is due before this step (and the optimizer needs the new parameters)."""
-        return step > 0 and step in self.resolutions
 
     def isosurface(self) -> Mesh:
         assert self.grid is not None, "call build(mesh) first"

@@ -55,7 +55,7 @@ class HashGrid(Field):
         # ask a GPU for.
         self.register_buffer("_active", torch.tensor(active))
         self.active_levels = active  # how many levels are open; the others read as zero
-        self.radius = radius
+        self.radius, self.feature_dim = radius, feature_dim
         self.activation, self.density_prior, self.initial_density = activation, density_prior, initial_density
         self.table = nn.Parameter(torch.empty(self.spec.entries, features_per_level).uniform_(-1e-4, 1e-4))
         self.network = nn.Sequential(

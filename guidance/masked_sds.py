@@ -88,7 +88,7 @@ class MaskedSds(Guidance):
         """The model, loaded and shown its picture when a step first asks: many runs stop before."""
         if self._prior is None:
             assert self._reference is not None and self._reference.nvs is not None, "call start_from first"
-            model = self._reference.nvs()
+            model = self._reference.nvs
             picture = framed_picture(self._reference.views[-1:], model.abilities.size_px)
             self._prior = model.prior(picture, seed=self.seed)
         return self._prior

@@ -23,7 +23,7 @@ _BUFFER = {
     "bilateral_normal": "normal",
     "albedo": "albedo",
     "albedo_range": "albedo",
-}
+}  # and of the term `albedo` the albedo nearby, which costs a renderer a second look at the field
 
 
 class Smoothness(Guidance):
@@ -47,7 +47,8 @@ class Smoothness(Guidance):
     ) -> None:
         super().__init__()
         self.weights = checked_weights(weights, self.terms)
-        self.needs = tuple({_BUFFER[term] for term, weight in self.weights.items() if ever_nonzero(weight)})
+        wanted = [term for term, weight in self.weights.items() if ever_nonzero(weight)]
+        self.needs = tuple({_BUFFER[term] for term in wanted} | ({"albedo_nearby"} if "albedo" in wanted else set()))
         self.edges = edges
         self.albedo_low = albedo_low
         self.albedo_high = albedo_high

@@ -31,3 +31,9 @@ def flush_to_disk(path: Path) -> None:
     """Wait until the file's bytes are on the disk, so that a crash after the rename can't leave an empty file."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
+
+
+def stamp(file: Path) -> tuple[str, int, int]:
+    """Place, size and time of a file: what changes where its content is replaced."""
+    found = file.stat()
+    return str(file.resolve()), found.st_size, found.st_mtime_ns

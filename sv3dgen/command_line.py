@@ -16,7 +16,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sv3dgen.config_check import check_components, check_plain_values, shown
+from sv3dgen.config_check import check_components, check_plain_values, class_number, shown
 from sv3dgen.device_names import checked_device, on_gpu
 from sv3dgen.errors import InputError
 from sv3dgen.experiment_cells import cells_of_experiment, refuse_given_views, refuse_without_sweep
@@ -24,7 +24,14 @@ from sv3dgen.image import precheck_photo
 from sv3dgen.kernels.accelerators import ACCELERATORS
 from sv3dgen.kernels.backend import IMPLEMENTATIONS, resolve, runs_on
 from sv3dgen.launchers import with_cells
-from sv3dgen.overrides import commands, first_line, parse, quoted, with_schedules_replaced
+from sv3dgen.overrides import (
+    commands,
+    first_line,
+    parse,
+    quoted,
+    with_guidance_placed,
+    with_schedules_replaced,
+)
 from sv3dgen.precheck import precheck_left_normals, precheck_views
 from sv3dgen.resume import resumed_run, resumed_sweep
 from sv3dgen.sv3d.checkpoint_contents import read_contents
@@ -32,6 +39,7 @@ from sv3dgen.sv3d.weights import find_weights, is_on_hub
 from sv3dgen.transforms_json import read_transforms
 from sv3dgen.unused_settings import check_distillation_is_used
 
+ROOT = Path(__file__).resolve().parents[1]
 MATTING = ("auto", "rembg", "classical")  # the methods of matting.py, which imports too much to ask it
 INPUT_KEYS = ("views", "image", "weights", "dataset", "nvs.variant", "matting", "foreground_ratio", "elevation_deg")
 GPU_PRESET = "preset=gpu"
@@ -62,7 +70,7 @@ def checked_arguments(arguments: list[str], root: Path) -> list[str]:
     resumed = resumed_sweep(settings) if flags.multirun else resumed_run(settings)
     settings = with_schedules_replaced(settings if resumed is None else resumed.settings)
     only_asks = flags.help or flags.cfg or flags.info
-    settings = with_cells(settings, root / "conf")
+    settings = with_guidance_placed(with_cells(settings, root / "conf"))
     if resumed is None:
         settings = _with_preset(settings)
     register_resolvers()
@@ -110,8 +118,21 @@ def _with_preset(settings: list[str]) -> list[str]:
 
 
 def register_resolvers() -> None:
-    """Make `${stem:A,B}` known: a name for the run's folder, made of the first path that is given."""
+    """Make two words of conf/ known.
+
+    `${stem:A,B}` is a name for the run's folder, made of the first path that is given. `${features_of:material}` is the
+    number of features that the material chosen there reads, so that a field gives as many.
+    """
     OmegaConf.register_new_resolver("stem", stem, replace=True)
+    OmegaConf.register_new_resolver("features_of", features_of, replace=True)
+
+
+def features_of(part: str, *, _root_: DictConfig) -> int:
+    """`feature_dim` of a part of the config: as its yaml sets it, else as its class does, else 3, which colors take."""
+    node = OmegaConf.select(_root_, part)
+    given = OmegaConf.select(node, "feature_dim") if isinstance(node, DictConfig) else None
+    target = str(OmegaConf.select(node, "_target_")) if isinstance(node, DictConfig) else ""
+    return int(given) if given is not None else class_number(target, "feature_dim", ROOT) or 3
 
 
 def stem(*paths: str | None) -> str:
@@ -128,7 +149,7 @@ def _refuse_flag(message: str) -> None:
 
 def _compose_checked(settings: list[str], root: Path) -> DictConfig:
     parsed = [parse(text) for text in settings]
-    groups = _groups(root / "conf")
+    groups = _groups([root / "conf", *_search_path(parsed)])
     chosen = [text for text, override in zip(settings, parsed, strict=True) if _chooses(override, groups)]
     for override in parsed:
         _check_option(override, groups)
@@ -151,13 +172,28 @@ def _compose(settings: list[str]) -> DictConfig:
         raise InputError(first_line(error)) from error
 
 
-def _groups(conf: Path) -> dict[str, list[str]]:
-    """Every group of ours as it is written on the command line, `geometry` or `guidance/sds`, and its options."""
+def _search_path(parsed: Iterable[Override]) -> list[Path]:
+    """Folders of further options, which `hydra.searchpath=[DIR,...]` names. InputError where one is not there."""
+    given = [override.value() for override in parsed if override.key_or_group == "hydra.searchpath"]
+    folders = []
+    for entry in map(str, given[-1] if given and isinstance(given[-1], list) else []):
+        scheme, separator, path = entry.rpartition("://")
+        if separator and scheme != "file":
+            continue  # of a package: Hydra knows
+        if not Path(path).is_dir():
+            raise InputError(f"hydra.searchpath={entry}: no such folder, expected one with folders like those of conf/")
+        folders.append(Path(path))
+    return folders
+
+
+def _groups(places: Iterable[Path]) -> dict[str, list[str]]:
+    """Every group as it is written on the command line, `geometry` or `guidance/sds`, and its options."""
     groups: dict[str, list[str]] = {}
-    for path in sorted(conf.glob("*/**/*.yaml")):
-        if path.relative_to(conf).parts[0] == "hydra":
-            continue  # ours beside Hydra's own options, which Hydra knows
-        groups.setdefault(path.parent.relative_to(conf).as_posix(), []).append(path.stem)
+    for conf in places:
+        for path in sorted(conf.glob("*/**/*.yaml")):
+            if path.relative_to(conf).parts[0] == "hydra":
+                continue  # those next to Hydra's own options, which Hydra knows
+            groups.setdefault(path.parent.relative_to(conf).as_posix(), []).append(path.stem)
     return groups
 
 

@@ -7,6 +7,7 @@ is neither.
 """
 
 import ast
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -46,11 +47,12 @@ class Signature:
 def check_components(config: DictConfig, root: Path) -> None:
     """Raise InputError for the first argument of a `_target_` of ours that its constructor has not, or of a wrong type.
 
-    `root` is the folder that holds the packages. Targets from other packages are left to themselves.
+    `root` is the folder that holds the packages. Of other packages, modules on the import path are read as well, which
+    is where extensions lie; what is installed under another name than its file's is left to itself.
     """
     for path, node in _components(config):
         target = str(node["_target_"])
-        if target.split(".")[0] not in OURS:
+        if target.split(".")[0] not in OURS and _module_file(target.rpartition(".")[0], root) is None:
             continue
         signature = read_signature(target, root)
         if signature is None:
@@ -247,9 +249,27 @@ def _interpolated(value: Any) -> bool:
     return isinstance(value, str) and "${" in value
 
 
+def class_number(target: str, name: str, root: Path) -> int | None:
+    """A whole number that a class sets in its body, `name = 3`; None where its source can't be read or sets none."""
+    module, _, class_name = target.rpartition(".")
+    file = _module_file(module, root)
+    for node in _parse(file).body if file else []:
+        if isinstance(node, ast.ClassDef) and node.name == class_name:
+            for statement in node.body:
+                match statement:
+                    case (
+                        ast.Assign(targets=[ast.Name(id=found)], value=ast.Constant(value=int() as number))
+                        | ast.AnnAssign(target=ast.Name(id=found), value=ast.Constant(value=int() as number))
+                    ) if found == name:
+                        return number
+    return None
+
+
 def _module_file(module: str, root: Path) -> Path | None:
-    path = root / (module.replace(".", "/") + ".py")
-    return path if path.is_file() else None
+    """The source of a module of ours, or of an extension on the import path; nothing is imported to find it."""
+    name = module.replace(".", "/") + ".py"
+    places = [root] if module.split(".")[0] in OURS else [root, *map(Path, sys.path)]
+    return next((place / name for place in places if (place / name).is_file()), None)
 
 
 @cache

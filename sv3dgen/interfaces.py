@@ -5,7 +5,7 @@ Images are `[images, channels, height, width]`, sRGB in [0, 1], with straight (n
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -85,7 +85,7 @@ class Reference:
 
     views: PosedViews  # to fit; the last is the picture that a model made the others of, where one did
     folder: Path  # of the views
-    nvs: Callable[[], NVSModel] | None = None  # loads the run's novel-view model, where one is at hand
+    nvs: NVSModel | None = None  # the run's novel-view model, where one is at hand; loaded when first asked
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,8 @@ class GuidanceOutput:
 
 class Geometry(nn.Module, ABC):
     """A shape with features. Knows nothing of images, losses or optimizers."""
+
+    feature_dim: int  # numbers of `features` at a point; a stage refuses a material that reads another number
 
     @abstractmethod
     def features(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points features"]:
@@ -115,12 +117,35 @@ class Field(Geometry):
         """Density and features at world points; normals too where asked for."""
 
 
+@dataclass(frozen=True)
+class SurfaceParameters:
+    """What an optimizer changes of a surface: the two parts learn at rates of their own."""
+
+    shape: list[nn.Parameter]
+    look: list[nn.Parameter]  # of the features
+
+
 class Surface(Geometry):
     """A closed surface, for the mesh renderer."""
 
     @abstractmethod
+    def start_from(self, mesh: Mesh | None, texture: Geometry) -> None:
+        """Take the shape of a closed mesh, and the features of the field that the coarse stage fitted.
+
+        `mesh` is None where a checkpoint will bring the shape.
+        """
+
+    @abstractmethod
     def isosurface(self) -> Mesh:
         """The surface as triangles; the vertices are differentiable in the parameters."""
+
+    @abstractmethod
+    def trained(self) -> SurfaceParameters:
+        """The parameters as they are now."""
+
+    def refine(self, step: int) -> bool:
+        """Go to a finer shape where that is due before this step. True where the shape's parameters are new ones."""
+        return False
 
 
 class Material(nn.Module, ABC):
@@ -135,7 +160,15 @@ class Material(nn.Module, ABC):
 
     @abstractmethod
     def light(self) -> dict:
-        """The light as plain numbers, as written to light.json."""
+        """The light as plain numbers, as written to light.json: `type` names the material, the rest is its own.
+
+        `type` is the class in full, `module.Class`; those of this project have a short name as well.
+        """
+
+    @classmethod
+    @abstractmethod
+    def from_light(cls, light: dict) -> "Material":
+        """The material whose `light()` this is. Raises InputError naming the key that is wrong."""
 
 
 class Renderer(nn.Module, ABC):
@@ -153,6 +186,24 @@ class Renderer(nn.Module, ABC):
         pixels: Int[Tensor, "images height width 2"] | None = None,
     ) -> RenderOutput:
         """Draw the (row, col) `pixels` of one frame per camera, or whole frames where None."""
+
+
+class FieldRenderer(Renderer):
+    """A renderer of fields, over the cube |x| <= `radius`, that leaves out what a visual hull says is empty."""
+
+    radius: float
+    hull: Bool[Tensor, "x y z"]  # cells that may hold something; any resolution
+
+    @abstractmethod
+    def start_from(self, hull: Bool[Tensor, "x y z"]) -> None:
+        """Take a visual hull, of any resolution over the cube: there is nothing outside it."""
+
+    @abstractmethod
+    def depth(self, geometry: Field, cameras: Cameras) -> Float[Tensor, "views height width"]:
+        """Distance along each pixel's ray to the surface, in world units; infinite where there is none. No gradient."""
+
+    def on_step(self, geometry: Field, step: int) -> None:
+        """Advance whatever follows the field; called by the system before each optimisation step."""
 
 
 class Guidance(nn.Module, ABC):

@@ -4,7 +4,9 @@ Pictures are sRGB in [0, 1] on white, `size_px` wide and high. The last view of 
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
@@ -72,3 +74,21 @@ class NVSModel(ABC):
     def prior(self, image: Float[Tensor, "3 height width"], *, seed: int) -> OrbitPrior:
         """The model's denoiser, conditioned on the picture; `seed` is of the noise on that."""
         raise InputError(f"{self.abilities.name}: has no denoiser; score distillation needs a diffusion model")
+
+
+class ViewMaker(NVSModel):
+    """What `nvs=` builds: a model with the settings of a run. Cheap to build; weights are read when first asked for.
+
+    The views it makes follow from the photo, the orbit, the seed, its settings in the config and `cache_key`.
+    """
+
+    def check(self) -> None:
+        """Raise InputError for what would fail minutes later, when the model is first asked for."""
+
+    def elevation_deg(self, image: Float[Tensor, "3 height width"], *, seed: int) -> float:
+        """The elevation that a recentred picture was taken from. Raises InputError where the model can't tell."""
+        raise InputError(f"elevation_deg=auto: {self.abilities.name} can't tell it; expected degrees")
+
+    def cache_key(self) -> Mapping[str, Any]:
+        """What else its views depend on, such as the weights: plain values, part of the key of shared stages."""
+        return {}

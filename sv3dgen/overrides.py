@@ -13,6 +13,7 @@ from sv3dgen.errors import InputError
 
 PATH_KEYS = ("views", "image", "weights", "dataset", "resume", "share", "name", "hydra.run.dir", "hydra.sweep.dir")
 KNOT = r"\d+:-?[\d.]+(e-?\d+)?"  # step:value
+STAGES = ("coarse", "fine")
 MAX_CHOICES = 64  # of one swept key: looked at before the first run starts
 
 
@@ -62,6 +63,27 @@ def with_schedules_replaced(settings: list[str]) -> list[str]:
         else:
             replaced.append(text)
     return replaced
+
+
+def with_guidance_placed(settings: list[str]) -> list[str]:
+    """Put an added guidance where a stage looks for it.
+
+    `+guidance=NAME` adds it to both stages, `+guidance@fine=NAME` to one; also of a group of options,
+    `+guidance/NAME=OPTION`. Hydra alone would put it at the root of the config, where nothing reads it.
+    """
+    placed = []
+    for text in settings:
+        override = parse(text)
+        folder, _, group = override.key_or_group.partition("/")
+        package = override.package
+        added = (override.is_add() or override.is_force_add()) and not override.is_sweep_override()
+        if folder != "guidance" or not added or package not in (None, *STAGES):
+            placed.append(text)
+            continue
+        name, option = group or str(override.value()), override.value()
+        stages = STAGES if package is None else (package,)
+        placed += [f"+{override.key_or_group}@{stage}.guidance.{name}={option}" for stage in stages]
+    return placed
 
 
 def commands(settings: list[str], *, sweeping: bool) -> Iterator[list[str]]:

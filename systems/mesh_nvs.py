@@ -1,23 +1,24 @@
 """Views drawn of a known mesh in place of a model's: the upper bound of the 3D stages (paper, table 5: GT renders)."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
 
+from sv3dgen.atomic import stamp
 from sv3dgen.errors import InputError
 from sv3dgen.known_mesh import KnownMesh
-from sv3dgen.orbits import SV3D_FRAMES, Orbit, OrbitRecipe
-from sv3dgen.sv3d.memory import MemoryPlan
+from sv3dgen.nvs_interfaces import NVSAbilities, OrbitPrior, ViewMaker
+from sv3dgen.orbits import SV3D_FRAMES, Orbit
 from sv3dgen.views import PosedViews
-from systems.sv3d_nvs import recipe_or_reference
 
 
-class MeshNvs:
-    """In the place of `Sv3dNvs`. The mesh's front is taken for what the photo or the last of the given views shows."""
+class MeshNvs(ViewMaker):
+    """Draws a mesh file. Its front is taken for what the photo or the last of the given views shows."""
 
-    def __init__(self, *, mesh: str | None, size_px: int = 256, device: str = "cpu", memory: MemoryPlan | None = None):
-        """`device` and `memory` are settings of every model, which drawing has no use for."""
+    def __init__(self, *, mesh: str | None, size_px: int = 256):
         if mesh is None:
             raise InputError("nvs=mesh: expected nvs.mesh=FILE, the object's mesh")
         if not 16 <= size_px <= 2048:
@@ -32,13 +33,19 @@ class MeshNvs:
             self._model = KnownMesh(self.file, frames=SV3D_FRAMES, size_px=self.size_px)
         return self._model
 
+    @property
+    def abilities(self) -> NVSAbilities:  # type: ignore[override]
+        return self.model.abilities
+
     def check(self) -> None:
-        """Raise InputError where the file is no mesh, for who asks for the model only after minutes."""
+        """Raise InputError where the file is no mesh."""
         _ = self.model
 
-    def orbit(self, recipe: OrbitRecipe | None, elevation_deg: float, seed: int) -> Orbit:
-        """The orbit of a recipe; without one, the paper's reference."""
-        return recipe_or_reference(recipe, self.model.abilities, elevation_deg, seed)
+    def cache_key(self) -> Mapping[str, Any]:
+        return {"mesh": stamp(self.file)}
+
+    def prior(self, image: Float[Tensor, "3 height width"], *, seed: int) -> OrbitPrior:
+        return self.model.prior(image, seed=seed)
 
     def views(self, image: Float[Tensor, "3 height width"], orbit: Orbit, *, seed: int) -> PosedViews:
         """The orbit's views of the mesh."""

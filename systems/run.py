@@ -18,17 +18,16 @@ from sv3dgen.interfaces import Geometry, Material, Reference
 from sv3dgen.kernels.accelerators import used_licences
 from sv3dgen.kernels.backend import set_backend
 from sv3dgen.mesh import Mesh
+from sv3dgen.nvs_interfaces import ViewMaker
 from sv3dgen.progress import ProgressLine, summary
 from sv3dgen.report import write_report
 from sv3dgen.run_folder import RunCard, holds_made_views
 from sv3dgen.views import PosedViews, read_views
 from systems.fitting import Interrupt, LastCheckpoint, fit, saved_stage
-from systems.mesh_nvs import MeshNvs
 from systems.reporting import Losses, Pictures, told_of_the_run
 from systems.shared_stages import SharedStages, obtain_coarse, obtain_views, share_folder
 from systems.sv3d_dmtet import Sv3dDmtet
 from systems.sv3d_nerf import Sv3dNerf
-from systems.sv3d_nvs import Sv3dNvs
 from systems.view_sources import generate_views, given_views
 
 log = logging.getLogger(__name__)
@@ -72,7 +71,7 @@ class Run:
         self.fine: Sv3dDmtet | None = None
         if "fine" in config.system.stages:
             self.fine = instantiate(config.fine, _convert_="all").to(self.device)
-        self.nvs: Sv3dNvs | MeshNvs | None = None
+        self.nvs: ViewMaker | None = None
         if config.image is not None or self._needs_nvs():
             self.nvs = nvs = instantiate(config.nvs, _convert_="all")
             if self._needs_nvs():  # which is asked for at the end of the fine stage
@@ -155,10 +154,7 @@ class Run:
         return any(asks_nvs(stage) for stage in (self.coarse, self.fine) if stage is not None)
 
     def _reference(self, views: PosedViews) -> Reference:
-        nvs = self.nvs
-        if nvs is None:
-            return Reference(views, self.folder / "views")
-        return Reference(views, self.folder / "views", lambda: nvs.model)
+        return Reference(views, self.folder / "views", self.nvs)
 
     def _run_coarse(self, coarse: Sv3dNerf, reference: Reference) -> Mesh:
         if self.resumed_stage == "fine":

@@ -27,13 +27,11 @@ from sv3dgen.devices import find_device
 from sv3dgen.interfaces import Guidance, Reference
 from sv3dgen.kernels.backend import available
 from sv3dgen.mesh import Mesh
+from sv3dgen.nvs_interfaces import ViewMaker
 from sv3dgen.run_folder import RunCard, versions
-from sv3dgen.sv3d.weights import find_weights, is_on_hub
 from sv3dgen.sweeps import is_sweep, sweep_folder
 from sv3dgen.views import PosedViews
-from systems.mesh_nvs import MeshNvs
 from systems.sv3d_nerf import Sv3dNerf
-from systems.sv3d_nvs import Sv3dNvs
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +105,7 @@ class SharedStages:
 
 
 def obtain_views(
-    shared: SharedStages, config: DictConfig, nvs: Sv3dNvs | MeshNvs, folder: Path, make: Callable[[], None]
+    shared: SharedStages, config: DictConfig, nvs: ViewMaker, folder: Path, make: Callable[[], None]
 ) -> None:
     """Have `folder`, a run's views, hold what a model makes of a photo; `make` has the model make it there."""
     card = shared.card
@@ -138,7 +136,7 @@ def obtain_coarse(
     config: DictConfig,
     reference: Reference,
     coarse: Sv3dNerf,
-    nvs: Sv3dNvs | MeshNvs | None,
+    nvs: ViewMaker | None,
     make: Callable[[], Mesh],
 ) -> Mesh:
     """Have the coarse stage's parts as they are after its last step, and its mesh, which `make` computes."""
@@ -173,7 +171,7 @@ def obtain_coarse(
     return found[0]
 
 
-def views_follow_from(config: DictConfig, nvs: Sv3dNvs | MeshNvs) -> dict[str, Any]:
+def views_follow_from(config: DictConfig, nvs: ViewMaker) -> dict[str, Any]:
     """All that decides what a model makes of the photo."""
     keys = ("seed", "matting", "foreground_ratio", "elevation_deg", "orbit")
     return {
@@ -186,7 +184,7 @@ def views_follow_from(config: DictConfig, nvs: Sv3dNvs | MeshNvs) -> dict[str, A
 
 
 def coarse_follows_from(
-    config: DictConfig, views: PosedViews, nvs: Sv3dNvs | MeshNvs | None, guidance: Mapping[str, str | None]
+    config: DictConfig, views: PosedViews, nvs: ViewMaker | None, guidance: Mapping[str, str | None]
 ) -> dict[str, Any]:
     """All that decides what the coarse stage leaves. `nvs` is the model that a guidance may ask, where one does, and
     `guidance` what guidances say that they follow from."""
@@ -227,20 +225,9 @@ def digest_of_views(views: PosedViews) -> str:
     return found.hexdigest()
 
 
-def _model(config: DictConfig, nvs: Sv3dNvs | MeshNvs) -> dict[str, Any]:
-    """Settings of the model, and its weights or mesh: by place, size and time where they lie on this machine."""
-    if isinstance(nvs, MeshNvs):
-        return {"settings": _plain(config.nvs), "mesh": _stamp(nvs.file)}
-    weights: list[Any] = [nvs.weights]
-    if not is_on_hub(nvs.weights):
-        path = find_weights(nvs.weights, nvs.wanted)
-        weights = [_stamp(file) for file in (sorted(path.rglob("*.safetensors")) if path.is_dir() else [path])]
-    return {"settings": _plain(config.nvs), "device": str(nvs.device), "weights": weights}
-
-
-def _stamp(file: Path) -> tuple[str, int, int]:
-    found = file.stat()
-    return str(file.resolve()), found.st_size, found.st_mtime_ns
+def _model(config: DictConfig, nvs: ViewMaker) -> dict[str, Any]:
+    """Settings of the model, and what else its views depend on."""
+    return {"settings": _plain(config.nvs), **nvs.cache_key()}
 
 
 @cache

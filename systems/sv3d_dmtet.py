@@ -1,4 +1,4 @@
-"""The fine stage: a deformable tetrahedral mesh refined against reference views."""
+"""The fine stage: a surface refined against reference views."""
 
 from collections.abc import Mapping
 
@@ -6,15 +6,16 @@ import lightning
 import torch
 from torch import Tensor
 
-from geometry.dmtet import DMTet
 from sv3dgen.cameras import Cameras
 from sv3dgen.data.view_batches import ViewBatches
-from sv3dgen.interfaces import Geometry, Guidance, Material, Reference, Renderer, RenderOutput
+from sv3dgen.interfaces import Geometry, Guidance, Material, Reference, Renderer, RenderOutput, Surface
 from sv3dgen.mesh import Mesh
 from sv3dgen.schedules import Schedule, value_at
 from systems.weighing import (
     Weighed,
     buffers_needed,
+    check_features,
+    check_kind,
     check_steps,
     start_guidance,
     step_seed,
@@ -26,14 +27,14 @@ from systems.weighing import (
 class Sv3dDmtet(lightning.LightningModule):
     """Refines the coarse stage's mesh, texture field and light with the mesh renderer (SV3D, section 4).
 
-    Signed distances and offsets learn at `shape_learning_rate` (cells a step), field, texture network and light at
-    `learning_rate`. Where the lattice is refined, the optimizer starts afresh for the new lattice only.
+    The surface's shape learns at `shape_learning_rate` (of a DMTet in cells a step), its features and the light at
+    `learning_rate`. Where the surface is refined, the optimizer starts afresh for the new shape only.
     """
 
     def __init__(
         self,
         *,
-        geometry: DMTet,
+        geometry: Surface,
         material: Material,
         renderer: Renderer,
         guidance: Mapping[str, Guidance | Mapping],
@@ -45,6 +46,8 @@ class Sv3dDmtet(lightning.LightningModule):
     ):
         super().__init__()
         check_steps(steps, seed)
+        check_kind("fine.geometry", geometry, Surface, renderer)
+        check_kind("fine.renderer", renderer, Renderer, geometry)
         self.geometry, self.material, self.renderer = geometry, material, renderer
         self.guidance = switched_on(guidance)
         self.data, self.steps, self.seed = data, steps, seed
@@ -57,22 +60,20 @@ class Sv3dDmtet(lightning.LightningModule):
         start_guidance(self.guidance, reference)
         self.guidance.to(self.device)
         self.renderer.draw_only(buffers_needed(self.guidance))
-        self.geometry.texture = texture.to(self.device)
+        self.geometry.start_from(mesh if len(mesh.faces) else None, texture)
+        self.geometry.to(self.device)
+        check_features("fine", self.geometry, self.material)
         self.material.load_state_dict(material.state_dict())
-        if len(mesh.faces):
-            self.geometry.build(mesh)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        assert self.geometry.texture is not None
-        look = [*self.geometry.texture.parameters(), *self.material.parameters()]
-        shape = [self.geometry.sdf, self.geometry.offsets]
-        groups = [{"params": look}, {"params": shape}]
+        trained = self.geometry.trained()
+        groups = [{"params": [*trained.look, *self.material.parameters()]}, {"params": trained.shape}]
         return torch.optim.Adam(groups, lr=value_at(self.learning_rate, 0), betas=(0.9, 0.99), eps=1e-8, fused=True)
 
     def on_train_batch_start(self, batch: int, batch_idx: int) -> None:
         # Before the step, not in it: Lightning already holds the step's optimizer by then.
-        if self.geometry.refines_at(self.global_step):
-            self._refine(self.global_step)
+        if self.geometry.refine(self.global_step):
+            self._renew_optimizer()
 
     def training_step(self, batch: int, batch_idx: int) -> Tensor:
         step = self.global_step
@@ -100,10 +101,9 @@ class Sv3dDmtet(lightning.LightningModule):
         with torch.no_grad():
             return self.geometry.isosurface()
 
-    def _refine(self, step: int) -> None:
-        """A finer lattice around the present surface; texture and light keep their optimizer state."""
+    def _renew_optimizer(self) -> None:
+        """One for the new parameters of the shape; features and light keep their state."""
         before = self.optimizers(use_pl_optimizer=False)
-        self.geometry.build(self.surface(), step)
         after = self.configure_optimizers()
         for parameter, state in before.state.items():  # type: ignore[union-attr]
             if any(parameter is kept for kept in after.param_groups[0]["params"]):

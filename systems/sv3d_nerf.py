@@ -12,14 +12,15 @@ from torch import Tensor
 from sv3dgen.cameras import Cameras
 from sv3dgen.data.view_batches import ViewBatches
 from sv3dgen.depth_fusion import fuse_depth, largest_component, unseen_hollows
-from sv3dgen.interfaces import Field, Guidance, Material, Reference, RenderOutput
+from sv3dgen.interfaces import Field, FieldRenderer, Guidance, Material, Reference, RenderOutput
 from sv3dgen.mesh import Mesh
-from sv3dgen.renderers.volume import Volume
 from sv3dgen.schedules import Schedule, value_at
 from sv3dgen.visual_hull import visual_hull
 from systems.weighing import (
     Weighed,
     buffers_needed,
+    check_features,
+    check_kind,
     check_steps,
     start_guidance,
     step_seed,
@@ -42,7 +43,7 @@ class Sv3dNerf(lightning.LightningModule):
         *,
         geometry: Field,
         material: Material,
-        renderer: Volume,
+        renderer: FieldRenderer,
         guidance: Mapping[str, Guidance | Mapping],
         data: ViewBatches,
         steps: int,
@@ -58,6 +59,9 @@ class Sv3dNerf(lightning.LightningModule):
     ):
         super().__init__()
         check_steps(steps, seed)
+        check_kind("coarse.geometry", geometry, Field, renderer)
+        check_kind("coarse.renderer", renderer, FieldRenderer, geometry)
+        check_features("coarse", geometry, material)
         self.geometry, self.material, self.renderer = geometry, material, renderer
         self.guidance = switched_on(guidance)
         self.data, self.steps, self.learning_rate, self.seed = data, steps, learning_rate, seed
@@ -77,7 +81,7 @@ class Sv3dNerf(lightning.LightningModule):
             views.masks,
             views.cameras,
             resolution=self.hull_resolution,
-            aabb=self.renderer.aabb.cpu(),
+            aabb=torch.tensor([[-self.renderer.radius] * 3, [self.renderer.radius] * 3]),
             miss_votes=self.hull_miss_votes,
         )
         self.renderer.start_from(hull.to(device))
@@ -108,7 +112,7 @@ class Sv3dNerf(lightning.LightningModule):
         """The closed mesh of what the views see of the field, largest part only, without bubbles inside; on the CPU."""
         self.renderer.eval()
         cameras = self.views.resized(self.mesh_depth_px).cameras
-        depth = self.renderer.median_depth(self.geometry, cameras)
+        depth = self.renderer.depth(self.geometry, cameras)
         cells, radius = self.mesh_resolution, self.renderer.radius
         spacing = 2 * radius / cells
         near = torch.nn.functional.interpolate(self.renderer.hull[None, None].float(), size=(cells,) * 3)[0, 0] > 0

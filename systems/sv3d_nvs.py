@@ -1,16 +1,19 @@
 """The model that makes views of one photo, as a run chooses it: which weights, on which device, how it samples."""
 
 import logging
-from typing import Literal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sv3dgen.atomic import stamp
 from sv3dgen.devices import find_device
+from sv3dgen.elevation import estimate_elevation
 from sv3dgen.errors import InputError
-from sv3dgen.nvs_interfaces import NVSAbilities
-from sv3dgen.orbits import Orbit, OrbitRecipe, SineOrbit, StaticOrbit
+from sv3dgen.nvs_interfaces import NVSAbilities, OrbitPrior, ViewMaker
+from sv3dgen.orbits import Orbit
 from sv3dgen.progress import StageLine
 from sv3dgen.sv3d.checkpoint_contents import read_contents
 from sv3dgen.sv3d.config import SV3DConfig
@@ -22,11 +25,10 @@ from sv3dgen.views import PosedViews
 
 log = logging.getLogger(__name__)
 
-REFERENCE_AMPLITUDE_DEG = 30.0  # of the orbit that suits the 3D stages best (SV3D, table 8)
 SLOW_ON_CPU = 500_000_000  # parameters of a UNet from which on a step on a CPU takes minutes
 
 
-class Sv3dNvs:
+class Sv3dNvs(ViewMaker):
     """SV3D with the settings of a run. The weights are read when views are first asked for."""
 
     def __init__(
@@ -75,7 +77,7 @@ class Sv3dNvs:
         return self._model
 
     def check(self) -> None:
-        """Raise InputError for weights that are not there or of no SV3D, for who asks for the model only after minutes.
+        """Raise InputError for weights that are not there or of no SV3D.
 
         Reads names and shapes alone; what is on the hub, or in its cache, is left for later.
         """
@@ -86,9 +88,22 @@ class Sv3dNvs:
         if self.variant != "auto" and config.unet.takes_poses != (self.variant == "sv3d_p"):
             raise InputError(f"nvs={self.variant}: weights={self.weights} is not one; expected nvs=auto")
 
-    def orbit(self, recipe: OrbitRecipe | None, elevation_deg: float, seed: int) -> Orbit:
-        """The orbit of a recipe; without one, the paper's reference."""
-        return recipe_or_reference(recipe, self.model.abilities, elevation_deg, seed)
+    @property
+    def abilities(self) -> NVSAbilities:  # type: ignore[override]
+        return self.model.abilities
+
+    def elevation_deg(self, image: Float[Tensor, "3 height width"], *, seed: int) -> float:
+        return estimate_elevation(self.model, image, seed=seed).elevation_deg
+
+    def cache_key(self) -> Mapping[str, Any]:
+        weights: list[Any] = [self.weights]
+        if not is_on_hub(self.weights):
+            path = Path(find_weights(self.weights, self.wanted))
+            weights = [stamp(file) for file in (sorted(path.rglob("*.safetensors")) if path.is_dir() else [path])]
+        return {"device": str(self.device), "weights": weights}
+
+    def prior(self, image: Float[Tensor, "3 height width"], *, seed: int) -> OrbitPrior:
+        return self.model.prior(image, seed=seed)
 
     def views(self, image: Float[Tensor, "3 height width"], orbit: Orbit, *, seed: int) -> PosedViews:
         """The orbit's views of a recentred picture on white, told step by step. Raises InputError as `SV3D` does."""
@@ -106,15 +121,3 @@ class Sv3dNvs:
             )
         finally:
             line.close()
-
-
-def recipe_or_reference(recipe: OrbitRecipe | None, abilities: NVSAbilities, elevation_deg: float, seed: int) -> Orbit:
-    """The orbit of a recipe; without one, the paper's reference: sine-30 for a model that takes poses, else static.
-
-    A photo from beyond 30 degrees has no sine-30 orbit through it, and gets a static one too.
-    """
-    if recipe is None:
-        sine = abilities.takes_poses and abs(elevation_deg) <= REFERENCE_AMPLITUDE_DEG
-        recipe = SineOrbit(amplitude_deg=REFERENCE_AMPLITUDE_DEG) if sine else StaticOrbit()
-        log.info("orbit: %s", "sine30" if sine else "static")
-    return recipe(elevation_deg, abilities.frames, torch.Generator().manual_seed(seed))

@@ -8,22 +8,21 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from sv3dgen.atomic import atomic_write
-from sv3dgen.elevation import estimate_elevation
-from sv3dgen.errors import InputError
 from sv3dgen.metrics.image import over_white
 from sv3dgen.normals.source import NormalSource
+from sv3dgen.nvs_interfaces import NVSAbilities, ViewMaker
+from sv3dgen.orbits import Orbit, OrbitRecipe, SineOrbit, StaticOrbit
 from sv3dgen.photo import prepare_photo
 from sv3dgen.pose_check import check_poses
 from sv3dgen.run_folder import RunCard
 from sv3dgen.sv3d.picture import conditioning_picture
 from sv3dgen.video import write_video
 from sv3dgen.views import PosedViews, read_views, write_views
-from systems.mesh_nvs import MeshNvs
-from systems.sv3d_nvs import Sv3dNvs
 
 log = logging.getLogger(__name__)
 
 FILM, FILM_FRAMES_PER_S = "orbit.mp4", 10
+REFERENCE_AMPLITUDE_DEG = 30.0  # of the orbit that suits the 3D stages best (SV3D, table 8)
 
 
 def given_views(config: DictConfig, folder: Path) -> PosedViews:
@@ -52,7 +51,7 @@ def given_views(config: DictConfig, folder: Path) -> PosedViews:
     return views
 
 
-def generate_views(config: DictConfig, nvs: Sv3dNvs | MeshNvs, folder: Path, card: RunCard) -> None:
+def generate_views(config: DictConfig, nvs: ViewMaker, folder: Path, card: RunCard) -> None:
     """Have the folder hold what a model makes of the photo named by `image=`; a resumed run keeps what it has made."""
     film, document = folder / FILM, folder / "transforms.json"
     if config.resume and document.is_file():
@@ -66,8 +65,8 @@ def generate_views(config: DictConfig, nvs: Sv3dNvs | MeshNvs, folder: Path, car
     _write_film(views, film)  # after the views, which it can be made of again
 
 
-def _made_views(config: DictConfig, nvs: Sv3dNvs | MeshNvs, folder: Path, card: RunCard) -> PosedViews:
-    abilities = nvs.model.abilities
+def _made_views(config: DictConfig, nvs: ViewMaker, folder: Path, card: RunCard) -> PosedViews:
+    abilities = nvs.abilities
     if abilities.note:
         log.warning("nvs: %s", abilities.note)
         card.add_note("nvs", abilities.note)
@@ -80,12 +79,11 @@ def _made_views(config: DictConfig, nvs: Sv3dNvs | MeshNvs, folder: Path, card: 
     picture = conditioning_picture(photo.image, size_px)
     elevation_deg = config.elevation_deg
     if elevation_deg == "auto":
-        if not isinstance(nvs, Sv3dNvs):
-            raise InputError("elevation_deg=auto: estimated by a diffusion model; expected degrees with nvs=mesh")
-        elevation_deg = estimate_elevation(nvs.model, picture, seed=config.seed).elevation_deg
+        elevation_deg = nvs.elevation_deg(picture, seed=config.seed)
         card.add_metrics(elevation_deg=elevation_deg)
     recipe = instantiate(config.orbit) if config.get("orbit") else None
-    views = nvs.views(picture, nvs.orbit(recipe, elevation_deg, config.seed), seed=config.seed)
+    orbit = recipe_or_reference(recipe, abilities, elevation_deg, config.seed)
+    views = nvs.views(picture, orbit, seed=config.seed)
     card.add_licence("nvs weights", abilities.licence)
     return views
 
@@ -93,3 +91,15 @@ def _made_views(config: DictConfig, nvs: Sv3dNvs | MeshNvs, folder: Path, card: 
 def _write_film(views: PosedViews, film: Path) -> None:
     frames = over_white(views.rgba[:, :3], views.rgba[:, 3:])
     write_video(film, (frames * 255).round().byte(), fps=FILM_FRAMES_PER_S)
+
+
+def recipe_or_reference(recipe: OrbitRecipe | None, abilities: NVSAbilities, elevation_deg: float, seed: int) -> Orbit:
+    """The orbit of a recipe; without one, the paper's reference: sine-30 for a model that takes poses, else static.
+
+    A photo from beyond 30 degrees has no sine-30 orbit through it, and gets a static one too.
+    """
+    if recipe is None:
+        sine = abilities.takes_poses and abs(elevation_deg) <= REFERENCE_AMPLITUDE_DEG
+        recipe = SineOrbit(amplitude_deg=REFERENCE_AMPLITUDE_DEG) if sine else StaticOrbit()
+        log.info("orbit: %s", "sine30" if sine else "static")
+    return recipe(elevation_deg, abilities.frames, torch.Generator().manual_seed(seed))

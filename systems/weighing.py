@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sv3dgen.cameras import Cameras
 from sv3dgen.errors import InputError
-from sv3dgen.interfaces import Guidance, Reference, RenderOutput, ViewBatch
+from sv3dgen.interfaces import Geometry, Guidance, Material, Reference, RenderOutput, ViewBatch
 from sv3dgen.schedules import ever_nonzero, value_at
 
 MOST_STEPS = 1 << 20
@@ -41,6 +41,23 @@ def check_steps(steps: int, seed: int) -> None:
         raise ValueError(f"steps={steps}: expected 1 to {MOST_STEPS - 1}")
     if not 0 <= seed < 1 << 32:
         raise ValueError(f"seed={seed}: expected 0 to {(1 << 32) - 1}")
+
+
+def check_kind(key: str, part: object, expected: type, beside: object) -> None:
+    """Raise InputError, naming both parts, where `part` does not have the interface that its place asks for."""
+    if not isinstance(part, expected):
+        found, other = type(part).__name__, type(beside).__name__
+        raise InputError(f"{key}: {found} is not a {expected.__name__}, which {other} and this stage need")
+
+
+def check_features(stage: str, geometry: Geometry, material: Material) -> None:
+    """Raise InputError, naming both parts, where a material reads another number of features than there are."""
+    given = getattr(geometry, "feature_dim", "an unknown number of")
+    if given != material.feature_dim:
+        raise InputError(
+            f"{stage}.geometry: {type(geometry).__name__} gives {given} features at a point, "
+            f"{type(material).__name__} reads {material.feature_dim}; expected the same feature_dim"
+        )
 
 
 def step_seed(seed: int, step: int) -> int:

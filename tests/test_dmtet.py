@@ -65,6 +65,7 @@ def test_a_state_dict_brings_its_lattice_along(surface):
 
 
 def test_refining_happens_at_the_named_steps(surface):
-    assert [step for step in range(20) if surface.refines_at(step)] == [10]
+    assert [step for step in range(20) if surface.refine(step)] == [10]
+    assert int(surface.cells) == 32
     with pytest.raises(ValueError, match="step 0"):
         DMTet(resolutions={5: 24})

@@ -13,6 +13,7 @@ from sv3dgen.metrics.regions import region_scores, unseen_of
 from sv3dgen.orbits import DistillationOrbit, StaticOrbit
 from sv3dgen.textured_mesh import TexturedMesh
 from systems.mesh_nvs import MeshNvs
+from systems.view_sources import recipe_or_reference
 
 
 def sphere(colour: float = 0.5) -> TexturedMesh:
@@ -33,7 +34,7 @@ def file(tmp_path_factory):
 
 def test_views_are_the_meshs_with_the_orbits_cameras(file):
     nvs = MeshNvs(mesh=str(file), size_px=64)
-    orbit = nvs.orbit(None, 10.0, seed=0)
+    orbit = recipe_or_reference(None, nvs.abilities, 10.0, seed=0)
     assert len(orbit) == 21 and orbit.elevation_deg.max() == pytest.approx(30, abs=0.5)  # the paper's sine-30
     views = nvs.views(torch.ones(3, 64, 64), orbit, seed=0)
     torch.testing.assert_close(views.cameras.positions, orbit.cameras(size_px=64).positions)

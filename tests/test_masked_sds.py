@@ -68,7 +68,7 @@ def reference(prior: Linear, front_deg: float = 0.0, elevation_deg: float = 10.0
         images, cameras, ("0", "1", "2"), ("train",) * 3, torch.zeros(3), azimuths, torch.eye(4).double()
     )
     model = Model(prior)
-    return Reference(views, Path("."), lambda: model)
+    return Reference(views, Path("."), model)
 
 
 def guidance(prior: Linear | None = None, **settings: Any) -> MaskedSds:
@@ -226,10 +226,11 @@ def test_without_weight_no_model_is_loaded():
     part = MaskedSds(weights={"sds": {10: 0.0, 20: 1.0}}, mask=None, orbit=StaticOrbit(), noise_low=0.5, noise_high=0.5)
     assert part.needs_nvs
 
-    def never() -> NVSModel:
-        raise AssertionError("loaded")
+    class Never(Model):
+        def prior(self, image, *, seed):
+            raise AssertionError("loaded")
 
-    part.start_from(dataclasses.replace(reference(Linear()), nvs=never))
+    part.start_from(dataclasses.replace(reference(Linear()), nvs=Never(Linear())))
     assert part.cameras(5) is None
     assert not part(render_of(torch.rand(1, 3, SIZE, SIZE)), NO_BATCH, 5).losses
     off = MaskedSds(weights={"sds": 0.0}, mask=None, orbit=StaticOrbit(), noise_low=0.5, noise_high=0.5)

@@ -224,7 +224,7 @@ def test_score_distillation_pulls_as_on_the_cpu(posed_views, device, mask, form)
         part = MaskedSds(
             weights={"sds": 1.0}, mask=unseen, orbit=StaticOrbit(), noise_low=0.4, noise_high=0.6, form=form
         )
-        part.start_from(Reference(posed_views, Path("views"), lambda: Model(Linear())))
+        part.start_from(Reference(posed_views, Path("views"), Model(Linear())))
         stage.guidance = torch.nn.ModuleDict({"sds": part})
         return step_of(stage, 0)
 

@@ -50,7 +50,7 @@ def test_opacity_of_a_ball_is_beer_lambert():
 
 def test_median_depth_of_an_opaque_ball_is_its_surface():
     renderer = Volume(step_size=0.002).eval()
-    depth = renderer.median_depth(Ball(0.3, 2000.0), one_camera())
+    depth = renderer.depth(Ball(0.3, 2000.0), one_camera())
     torch.testing.assert_close(depth[0, 16, 16], torch.tensor(1.7), atol=4e-3, rtol=0)
     assert depth[0, 0, 0].isinf()
 

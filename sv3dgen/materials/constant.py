@@ -17,5 +17,9 @@ class Constant(Material):
         albedo = torch.sigmoid(features)
         return Shading(rgb=albedo, albedo=albedo, irradiance=torch.ones_like(features[:, :1]))
 
+    @classmethod
+    def from_light(cls, light: dict) -> "Constant":
+        return cls()
+
     def light(self) -> dict:
         return {"type": "constant", "convention": "colour = albedo; irradiance is 1 everywhere"}

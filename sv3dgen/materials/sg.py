@@ -1,6 +1,6 @@
 """White light as spherical Gaussians, learned with the albedo (paper, section 4)."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from sv3dgen import spherical_gaussians as lobes
 from sv3dgen.colour import linear_to_srgb, srgb_to_linear
+from sv3dgen.errors import InputError
 from sv3dgen.interfaces import Material, Shading
 
 MIN_SHARPNESS = 1e-4
@@ -76,6 +77,33 @@ class Sg(Material):
             ],
         }
 
+    @classmethod
+    def from_light(cls, light: dict) -> "Sg":
+        for key, allowed in (("form", ("product", "hill")), ("tone_map", ("none", "log"))):
+            if light.get(key) not in allowed:
+                raise InputError(f"light.json: {key}: expected one of {', '.join(allowed)}, got {light.get(key)!r}")
+        rows = _rows(light.get("lobes"))
+        material = cls(lobe_count=len(rows), form=light["form"], tone_map=light["tone_map"])
+        with torch.no_grad():
+            material.axes.copy_(rows[:, :3])
+            material.sharpness.copy_(rows[:, 3])
+            material.amplitude.copy_(rows[:, 4])
+        return material
+
     def _constrained(self) -> tuple[Float[Tensor, "lobes 3"], Float[Tensor, " lobes"], Float[Tensor, " lobes"]]:
         axes = nn.functional.normalize(self.axes, dim=-1)
         return axes, self.sharpness.clamp_min(MIN_SHARPNESS), self.amplitude.abs()
+
+
+def _rows(described: Any) -> Tensor:
+    """The lobes as rows of axis, sharpness and amplitude."""
+    expected = "light.json: lobes: expected a list of {axis: [x, y, z], sharpness: > 0, amplitude: >= 0}"
+    try:
+        values = [[*lobe["axis"], lobe["sharpness"], lobe["amplitude"]] for lobe in described]
+        rows = torch.tensor(values, dtype=torch.float32)
+    except (TypeError, KeyError, ValueError, RuntimeError) as error:
+        raise InputError(expected) from error
+    fits = rows.ndim == 2 and rows.shape[1] == 5 and bool(rows.isfinite().all())
+    if not fits or bool((rows[:, :3].norm(dim=-1) < 1e-6).any() or (rows[:, 3] <= 0).any() or (rows[:, 4] < 0).any()):
+        raise InputError(expected)
+    return rows

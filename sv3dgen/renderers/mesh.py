@@ -29,9 +29,11 @@ class MeshRasterizer(Renderer):
         super().__init__()
         self.shade_fraction, self.albedo_jitter = shade_fraction, albedo_jitter
         self.drawn = BUFFERS
+        self.draws_nearby = albedo_jitter > 0
 
     def draw_only(self, buffers: Collection[str]) -> None:
         self.drawn = tuple(name for name in BUFFERS if name in buffers)
+        self.draws_nearby = self.albedo_jitter > 0 and "albedo_nearby" in buffers
 
     def forward(
         self,
@@ -58,7 +60,7 @@ class MeshRasterizer(Renderer):
                 values[name] = (points - cameras.positions[where[0]]).norm(dim=-1, keepdim=True)
             else:
                 values[name] = normals if name == "normal" else getattr(shading, name)
-        if self.albedo_jitter > 0 and self.training:
+        if self.draws_nearby and self.training:
             moved = points + self.albedo_jitter * torch.randn_like(points)
             values["albedo_nearby"] = material(geometry.features(moved), normals).albedo
 

@@ -9,16 +9,17 @@ from torch import Tensor
 
 from sv3dgen.cameras import Cameras
 from sv3dgen.devices import has_float64
-from sv3dgen.interfaces import Field, Geometry, Material, Renderer, RenderOutput
+from sv3dgen.interfaces import Field, FieldRenderer, Geometry, Material, RenderOutput
 from sv3dgen.kernels.ray_marching import RaySamples, accumulate, march, prune, render_weights
 
 
-class Volume(Renderer):
+class Volume(FieldRenderer):
     """Deferred volume renderer with an occupancy grid.
 
     Features and normals are composited along the ray and shaded once per pixel (docs/method.md). `step_size` is the
     distance between samples in world units. The occupancy grid starts from a visual hull and drops cells whose
-    opacity over one step falls under `prune_alpha`; a cell outside the hull never comes back.
+    opacity over one step falls under `prune_alpha`; a cell outside the hull never comes back. `albedo_jitter` is the
+    step, in world units, of the buffer `albedo_nearby`.
     """
 
     occupied: Tensor
@@ -45,6 +46,7 @@ class Volume(Renderer):
         self.prune_samples = prune_samples
         self.warm = False
         self.draws_normals = False  # also where the material needs none
+        self.draws_nearby = albedo_jitter > 0
         self.albedo_jitter, self.rays_per_chunk = albedo_jitter, rays_per_chunk
         cells = (resolution,) * 3
         self.register_buffer("hull", torch.ones(cells, dtype=torch.bool))
@@ -61,6 +63,7 @@ class Volume(Renderer):
 
     def draw_only(self, buffers: Collection[str]) -> None:
         self.draws_normals = "normal" in buffers
+        self.draws_nearby = self.albedo_jitter > 0 and "albedo_nearby" in buffers
 
     @torch.no_grad()
     def on_step(self, geometry: Field, step: int) -> None:
@@ -106,7 +109,7 @@ class Volume(Renderer):
             depth=depth,
             normal=normal if with_normals else None,
             shaded=torch.ones_like(opacity, dtype=torch.bool),
-            albedo_nearby=nearby if self.albedo_jitter > 0 else None,
+            albedo_nearby=nearby if self.draws_nearby else None,
             inward_facing=inward.mean() if with_normals else None,
         )
 
@@ -149,7 +152,7 @@ class Volume(Renderer):
         return geometry(origins[rays] + samples.t[:, None] * directions[rays]).density
 
     def _albedo_nearby(self, geometry: Field, material: Material, points: Tensor, normals: Tensor) -> Tensor:
-        if self.albedo_jitter == 0 or not self.training:
+        if not (self.draws_nearby and self.training):
             return torch.zeros_like(points)
         moved = points + self.albedo_jitter * torch.randn_like(points)
         return material(geometry.features(moved), normals).albedo
@@ -161,8 +164,8 @@ class Volume(Renderer):
         return march(origins, directions, self.occupied, self.aabb, step_size=self.step_size, jitter=jitter)
 
     @torch.no_grad()
-    def median_depth(self, geometry: Field, cameras: Cameras) -> Float[Tensor, "views height width"]:
-        """Distance along each ray to where it has lost half its light; infinite where it never does."""
+    def depth(self, geometry: Field, cameras: Cameras) -> Float[Tensor, "views height width"]:
+        """Where a ray has lost half its light, the median; infinite where it never does."""
         origins, directions = cameras.rays()
         device = directions.device
         depth = torch.full(directions.shape[:-1], torch.inf, device=device)
