@@ -41,8 +41,8 @@ class VoxelGrid(Field):
         with torch.enable_grad() if with_normals else torch.set_grad_enabled(torch.is_grad_enabled()):
             values = self._read(points)
             density = values[:, 0].exp()
-        normals = None
-        if with_normals:
+        normals = torch.zeros_like(points) if with_normals else None  # of no points: grid_sample drops their gradient
+        if with_normals and len(points):
             (slope,) = torch.autograd.grad(density.sum(), points, retain_graph=True)
             normals = nn.functional.normalize(-slope, dim=-1, eps=1e-6)
         return FieldSample(density, values[:, 1:], normals)
