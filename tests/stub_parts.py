@@ -37,15 +37,15 @@ class VoxelGrid(Field):
         self.values = nn.Parameter(torch.zeros(1, 1 + feature_dim, cells, cells, cells))
 
     def forward(self, points: Tensor, with_normals: bool = False) -> FieldSample:
-        points = points if points.requires_grad or not with_normals else points.detach().requires_grad_()
-        with torch.enable_grad() if with_normals else torch.set_grad_enabled(torch.is_grad_enabled()):
+        if not with_normals:
+            values = self._read(points)
+            return FieldSample(values[:, 0].exp(), values[:, 1:], None)
+        with torch.enable_grad():
+            points = points if points.requires_grad else points.detach().requires_grad_()
             values = self._read(points)
             density = values[:, 0].exp()
-        normals = torch.zeros_like(points) if with_normals else None  # of no points: grid_sample drops their gradient
-        if with_normals and len(points):
             (slope,) = torch.autograd.grad(density.sum(), points, retain_graph=True)
-            normals = nn.functional.normalize(-slope, dim=-1, eps=1e-6)
-        return FieldSample(density, values[:, 1:], normals)
+        return FieldSample(density, values[:, 1:], nn.functional.normalize(-slope, dim=-1, eps=1e-6))
 
     def features(self, points: Tensor) -> Tensor:
         return self._read(points)[:, 1:]
