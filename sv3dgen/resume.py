@@ -16,9 +16,10 @@ from sv3dgen.run_folder import holds_made_views
 
 CHECKPOINT = "checkpoints/last.ckpt"  # in a run's folder
 SWEEP_SETTINGS = "multirun.yaml"  # in a sweep's, written by Hydra before the first run
-# How long it goes on, what is written and where it is told; all else would make the checkpoint another run's.
+# How long training goes on, what is written and where it is told; all else would make the checkpoint another run's. The
+# length of a 3D stage belongs to all else: its schedules follow from it.
 _FREE = re.compile(
-    r"resume|share|(coarse|fine|train)\.steps|(export|logger|kernels|validation)([./].+)?|batches\.(workers|prefetch)"
+    r"resume|share|train\.steps|(export|logger|kernels|validation)([./].+)?|batches\.(workers|prefetch)"
     r"|device|check_poses|\w+_every_steps"
 )
 _FOLDERS = re.compile(r"hydra\.(run|sweep|output_subdir)(\..+)?")
@@ -51,9 +52,8 @@ class ResumedRun:
             before = before or _plain(composed(self.saved))
             if _plain(composed([*_without(self.saved, [text]), text])) != before:
                 raise InputError(
-                    f"{text}: differs from the settings of the run; beside resume= expected only coarse.steps, "
-                    "fine.steps, train.steps, export.*, logger.*, kernels.*, validation.*, device, check_poses or "
-                    "*_every_steps"
+                    f"{text}: differs from the settings of the run; with resume= expected only train.steps, "
+                    "export.*, logger.*, kernels.*, validation.*, device, check_poses or *_every_steps"
                 )
 
 

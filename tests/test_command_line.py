@@ -226,7 +226,7 @@ def test_a_group_s_package_is_part_of_its_key(project: Path, run: Path) -> None:
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ("seed=4", "seed=4: differs from the settings of the run; beside resume= expected only"),
+        ("seed=4", "seed=4: differs from the settings of the run; with resume= expected only"),
         ("seed=3 system=sv3d_dmtet", "system=sv3d_dmtet: differs"),
         ("geometry@coarse.geometry=hash_grid", "geometry@coarse.geometry=hash_grid: differs"),
         ("geometry.weight={0:0,9:1}", "geometry.weight={0:0,9:1}: differs"),
@@ -335,3 +335,13 @@ def test_without_a_gpus_driver_torch_is_not_asked(project, here, monkeypatch):
     monkeypatch.setattr(device_names, "may_have_gpu", lambda: False)
     monkeypatch.setitem(sys.modules, "sv3dgen.devices", None)  # its import would fail
     assert checked_arguments(["views=toy"], project) == ["views=toy"]
+
+
+@pytest.mark.parametrize("setting", ["coarse.steps=9", "fine.steps=9"])
+def test_a_resumed_run_keeps_the_length_of_its_stages(run: Path, setting: str) -> None:
+    """Its schedules follow from that length; the steps that are done were done by them."""
+    saved = ["views=toy", "preset=draft", "coarse.steps=250"]
+    (run / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(saved))
+    with pytest.raises(InputError, match=f"^{setting}: differs from the settings of the run"):
+        checked_arguments([setting, "resume=outputs/a run"], ROOT)
+    checked_arguments(["coarse.steps=250", "resume=outputs/a run"], ROOT)
