@@ -59,7 +59,7 @@ class DMTet(Surface):
         return self.texture.feature_dim
 
     def start_from(self, mesh: Mesh | None, texture: Geometry) -> None:
-        self.texture = texture.to(self.seed_vertices.device)
+        self.texture = texture
         if mesh is not None:
             self.build(mesh)
 

@@ -132,7 +132,7 @@ class Surface(Geometry):
     def start_from(self, mesh: Mesh | None, texture: Geometry) -> None:
         """Take the shape of a closed mesh, and the features of the field that the coarse stage fitted.
 
-        `mesh` is None where a checkpoint will bring the shape.
+        `mesh`, on the CPU, is None where a checkpoint will bring the shape; `texture` is on the surface's device.
         """
 
     @abstractmethod

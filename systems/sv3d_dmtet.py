@@ -60,8 +60,7 @@ class Sv3dDmtet(lightning.LightningModule):
         start_guidance(self.guidance, reference)
         self.guidance.to(self.device)
         self.renderer.draw_only(buffers_needed(self.guidance))
-        self.geometry.start_from(mesh if len(mesh.faces) else None, texture)
-        self.geometry.to(self.device)
+        self.geometry.start_from(mesh if len(mesh.faces) else None, texture.to(self.device))
         check_features("fine", self.geometry, self.material)
         self.material.load_state_dict(material.state_dict())
 

@@ -21,9 +21,10 @@ from sv3dgen.resume import can_go_on
 from sv3dgen.run_folder import discard_unused
 from sv3dgen.sv3d.config import SV3DConfig
 from sv3dgen.views import read_views
-from systems import view_sources
+from systems import sv3d_nvs
 from systems.run import Run
 from systems.sv3d_nvs import Sv3dNvs
+from systems.view_sources import recipe_or_reference
 
 CONF = Path(__file__).parents[1] / "conf"
 SIZE_PX = 64
@@ -97,12 +98,14 @@ def test_a_model_without_poses_walks_a_static_orbit_and_refuses_others(photo, we
 
 
 def test_a_photo_from_high_above_gets_a_static_orbit(weights):
-    assert Sv3dNvs(weights=str(weights)).orbit(None, 50.0, 0).elevation_deg.unique().tolist() == [50.0]
+    assert recipe_or_reference(
+        None, Sv3dNvs(weights=str(weights)).abilities, 50.0, 0
+    ).elevation_deg.unique().tolist() == [50.0]
 
 
 def test_the_orbit_that_is_asked_for(weights):
     model = Sv3dNvs(weights=str(weights))
-    dynamic = model.orbit(DynamicOrbit(), 10.0, seed=3)
+    dynamic = recipe_or_reference(DynamicOrbit(), model.abilities, 10.0, seed=3)
     assert torch.equal(dynamic.elevation_deg, DynamicOrbit()(10.0, 21, torch.Generator().manual_seed(3)).elevation_deg)
 
 
@@ -182,7 +185,7 @@ def test_generated_views_have_a_hull_with_votes(photo, weights, tmp_path):
 
 def test_the_elevation_is_estimated_where_it_is_asked_for(photo, weights, tmp_path, monkeypatch):
     found = ElevationEstimate(23.0, True, "", 1.0, 1.0)
-    monkeypatch.setattr(view_sources, "estimate_elevation", lambda model, picture, seed: found)
+    monkeypatch.setattr(sv3d_nvs, "estimate_elevation", lambda model, picture, seed: found)
     Run(composed(photo, weights, "elevation_deg=auto"), tmp_path).execute()
     assert float(read_views(tmp_path / "views").elevation_deg[-1]) == pytest.approx(23, abs=1e-4)
     assert json.loads((tmp_path / "run.json").read_text())["metrics"]["elevation_deg"] == 23.0

@@ -3,7 +3,7 @@
 import torch
 import trimesh
 
-from sv3dgen.interfaces import Material, Shading, Surface
+from sv3dgen.interfaces import Material, Shading, Surface, SurfaceParameters
 from sv3dgen.mesh import Mesh
 from sv3dgen.metrics.image import over_white
 from sv3dgen.orbits import StaticOrbit
@@ -28,6 +28,12 @@ class Ball(Surface):
     def features(self, points):
         return torch.zeros(len(points), 3)
 
+    def start_from(self, mesh, texture):
+        raise AssertionError("it is what it is")
+
+    def trained(self):
+        return SurfaceParameters(list(self.parameters()), [])
+
 
 class Bright(Material):
     feature_dim, needs_normals = 3, False
@@ -38,6 +44,10 @@ class Bright(Material):
 
     def light(self) -> dict:
         return {}
+
+    @classmethod
+    def from_light(cls, light):
+        raise AssertionError("nobody reads it back")
 
 
 def test_neighbours_of_shaded_pixels_take_their_mean():

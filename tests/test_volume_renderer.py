@@ -35,6 +35,10 @@ class Plain(Material):
     def light(self):
         return {}
 
+    @classmethod
+    def from_light(cls, light):
+        raise AssertionError("nobody reads it back")
+
 
 def one_camera(size_px: int = 33):
     return look_at_origin(torch.zeros(1), torch.zeros(1), distance=2.0, size_px=size_px)
