@@ -265,6 +265,13 @@ def class_number(target: str, name: str, root: Path) -> int | None:
     return None
 
 
+def outside_sources(config: DictConfig, root: Path) -> list[Path]:
+    """The files of the components that are not ours but lie on the import path: an extension's. Sorted."""
+    modules = {str(node["_target_"]).rpartition(".")[0] for _, node in _components(config)}
+    files = {_module_file(module, root) for module in modules if module.split(".")[0] not in OURS}
+    return sorted(file for file in files if file is not None)
+
+
 def _module_file(module: str, root: Path) -> Path | None:
     """The source of a module of ours, or of an extension on the import path; nothing is imported to find it."""
     name = module.replace(".", "/") + ".py"

@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from sv3dgen.atomic import atomic_write, flush_to_disk
+from sv3dgen.config_check import outside_sources
 from sv3dgen.devices import find_device
 from sv3dgen.interfaces import Guidance, Reference
 from sv3dgen.kernels.backend import available
@@ -180,6 +181,7 @@ def views_follow_from(config: DictConfig, nvs: ViewMaker) -> dict[str, Any]:
         "nvs": _model(config, nvs),
         "rembg": importlib.util.find_spec("rembg") is not None,
         **_program(),
+        "extensions": _extensions(config),
     }
 
 
@@ -200,6 +202,7 @@ def coarse_follows_from(
         "nvs": None if nvs is None else _model(config, nvs),
         "guidance": dict(guidance),
         **_program(),
+        "extensions": _extensions(config),
     }
 
 
@@ -238,6 +241,11 @@ def _program() -> dict[str, Any]:
         for file in sorted((ROOT / package).rglob("*.py")):
             source.update(str(file.relative_to(ROOT)).encode() + b"\0" + file.read_bytes())
     return {"versions": versions(), "source": source.hexdigest()}
+
+
+def _extensions(config: DictConfig) -> list[str]:
+    """What the files of parts from outside the project hold, by content."""
+    return [hashlib.sha256(file.read_bytes()).hexdigest() for file in outside_sources(config, ROOT)]
 
 
 def _plain(value: Any) -> Any:

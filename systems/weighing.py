@@ -43,10 +43,13 @@ def check_steps(steps: int, seed: int) -> None:
         raise ValueError(f"seed={seed}: expected 0 to {(1 << 32) - 1}")
 
 
-def check_kind(key: str, part: object, expected: type, beside: object) -> None:
-    """Raise InputError, naming both parts, where `part` does not have the interface that its place asks for."""
+def check_kind(key: str, part: object, expected: type, partner: object) -> None:
+    """Raise InputError where `part` does not have the interface that its place asks for.
+
+    It names `partner` as well, the part that has to work with it.
+    """
     if not isinstance(part, expected):
-        found, other = type(part).__name__, type(beside).__name__
+        found, other = type(part).__name__, type(partner).__name__
         raise InputError(f"{key}: {found} is not a {expected.__name__}, which {other} and this stage need")
 
 

@@ -18,6 +18,7 @@ from sv3dgen.errors import InputError
 from sv3dgen.interfaces import Field
 from sv3dgen.renderers.volume import Volume
 from systems.run import Run
+from systems.shared_stages import coarse_follows_from, digest
 from systems.weighing import check_kind
 
 ROOT = Path(__file__).parents[1]
@@ -149,3 +150,16 @@ def test_a_wrong_argument_of_an_extension_is_refused_at_once(outside: str, views
         composed(outside, f"views={views_folder}", PARTS["field"], "coarse.geometry.cells=many")
     with pytest.raises(InputError, match="hydra.searchpath=nowhere: no such folder"):
         composed("hydra.searchpath=[nowhere]", f"views={views_folder}")
+
+
+def test_an_extension_that_changes_makes_another_coarse_stage(outside, views_folder, posed_views, tmp_path) -> None:
+    config = composed(outside, f"views={views_folder}", PARTS["field"])
+
+    def key() -> str:
+        return digest(coarse_follows_from(config, posed_views, None, {}))
+
+    before = key()
+    assert key() == before
+    with (tmp_path / "extension" / "outside" / "parts.py").open("a") as file:
+        file.write("# changed\n")
+    assert key() != before
