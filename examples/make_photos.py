@@ -13,10 +13,10 @@ from PIL import Image
 
 from sv3dgen.atomic import atomic_write
 from sv3dgen.data.orbit_rendering import generator_of, lit
-from sv3dgen.orbits import Orbit
+from sv3dgen.materials.studio_light import creased_normals, random_light
 from sv3dgen.procedural.objects import procedural_object
 from sv3dgen.renderers.textured import appearance, fitting_distance, render_batches
-from sv3dgen.studio_light import creased_normals, random_light
+from sv3dgen.views.orbits import Orbit
 
 SIZE_PX, SUPERSAMPLE, ELEVATION_DEG, FOV_DEG = 320, 3, 10.0, 33.8
 MARGIN = 1.1  # how much farther away than where the object would touch the picture's edge

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from numba import njit, prange
 
-from sv3dgen.orbits import orbit_by_name
-from sv3dgen.views import PosedViews, downscale_rgba, write_views
+from sv3dgen.views.orbits import orbit_by_name
+from sv3dgen.views.posed_views import PosedViews, downscale_rgba, write_views
 
 SIZE_PX = 320
 SUPERSAMPLING = 3

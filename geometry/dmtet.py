@@ -7,10 +7,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sv3dgen.interfaces import Geometry, Surface, SurfaceParameters
-from sv3dgen.kernels.marching_tets import marching_tets
-from sv3dgen.mesh import Mesh
-from sv3dgen.signed_distance import lattice_signed_distance
-from sv3dgen.tet_grid import TetGrid, bcc_band, neighbour_mean, vertex_neighbours
+from sv3dgen.kernels.marching_tetrahedra.march import marching_tets
+from sv3dgen.meshes.mesh import Mesh
+from sv3dgen.meshes.signed_distance import lattice_signed_distance
+from sv3dgen.meshes.tet_grid import TetGrid, bcc_band, neighbour_mean, vertex_neighbours
 
 
 class DMTet(Surface):

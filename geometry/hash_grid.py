@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sv3dgen.interfaces import Field, FieldSample
-from sv3dgen.kernels.hash_grid import hash_encode, hash_grid_spec
+from sv3dgen.kernels.hash_grid.encode import hash_encode, hash_grid_spec
 
 
 class HashGrid(Field):

@@ -5,7 +5,7 @@ from typing import Literal
 
 import torch
 
-from sv3dgen.colour import linear_to_srgb
+from sv3dgen.color import linear_to_srgb
 from sv3dgen.interfaces import Guidance, GuidanceOutput, RenderOutput, ViewBatch
 from sv3dgen.losses import illumination_absolute, illumination_squared, object_mask
 from sv3dgen.schedules import Schedule, active_terms, checked_weights

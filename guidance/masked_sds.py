@@ -7,17 +7,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sv3dgen.cameras import Cameras, look_at_origin
 from sv3dgen.devices import sent_to
 from sv3dgen.errors import InputError
-from sv3dgen.framing import framed_picture
 from sv3dgen.interfaces import Guidance, GuidanceOutput, Reference, RenderOutput, ViewBatch
 from sv3dgen.metrics.image import over_white
 from sv3dgen.nvs_interfaces import OrbitPrior
-from sv3dgen.orbits import SV3D_DISTANCE, Orbit, OrbitRecipe, StaticOrbit, elevations_and_azimuths
-from sv3dgen.outlines import spread_to_outline
+from sv3dgen.renderers.framing import framed_picture
+from sv3dgen.renderers.outlines import spread_to_outline
+from sv3dgen.renderers.unseen import UnseenMask
 from sv3dgen.schedules import Schedule, active_terms, checked_weights, ever_nonzero, value_at
-from sv3dgen.unseen import UnseenMask
+from sv3dgen.views.cameras import Cameras, look_at_origin
+from sv3dgen.views.orbits import SV3D_DISTANCE, Orbit, OrbitRecipe, StaticOrbit, elevations_and_azimuths
 
 NOISE_LEVELS = 50  # of the model's schedule, between which a step draws (docs/method.md)
 

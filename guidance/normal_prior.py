@@ -11,11 +11,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from sv3dgen.cameras import Cameras, full_frame
 from sv3dgen.interfaces import Guidance, GuidanceOutput, Reference, RenderOutput, ViewBatch
 from sv3dgen.losses import masked_mean, object_mask
 from sv3dgen.normals.source import NormalSource
 from sv3dgen.schedules import Schedule, active_terms, checked_weights
+from sv3dgen.views.cameras import Cameras, full_frame
 
 log = logging.getLogger(__name__)
 

@@ -109,7 +109,7 @@ class ReferenceViews(Guidance):
 
 def _lpips(net: Literal["vgg", "alex"]) -> torch.nn.Module | None:
     # Imported here: who does without LPIPS needs neither its weights nor torchmetrics.
-    from sv3dgen.lpips import load_lpips
+    from sv3dgen.metrics.lpips import load_lpips
 
     return load_lpips(net)
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from sv3dgen.cameras import Cameras
 from sv3dgen.errors import InputError
-from sv3dgen.mesh import Mesh
+from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.nvs_interfaces import NVSModel
 from sv3dgen.schedules import Schedule
-from sv3dgen.views import PosedViews
+from sv3dgen.views.cameras import Cameras
+from sv3dgen.views.posed_views import PosedViews
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sv3dgen.errors import InputError
-from sv3dgen.orbits import Orbit
-from sv3dgen.views import PosedViews
+from sv3dgen.views.orbits import Orbit
+from sv3dgen.views.posed_views import PosedViews
 
 
 @dataclass(frozen=True)

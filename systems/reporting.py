@@ -10,7 +10,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from sv3dgen.interfaces import ViewBatch
-from sv3dgen.picture_log import log_guidance, log_pictures
+from sv3dgen.runs.picture_log import log_guidance, log_pictures
 
 PICTURE_PX = 128
 PICTURE_VIEWS = 4

@@ -10,19 +10,19 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from sv3dgen.csv_log import keep_numbers
 from sv3dgen.devices import find_device
 from sv3dgen.errors import InputError
 from sv3dgen.export.exporter import Exporter, psnr_of_glb
 from sv3dgen.interfaces import Geometry, Material, Reference
 from sv3dgen.kernels.accelerators import used_licences
 from sv3dgen.kernels.backend import set_backend
-from sv3dgen.mesh import Mesh
+from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.nvs_interfaces import ViewMaker
-from sv3dgen.progress import ProgressLine, summary
-from sv3dgen.report import write_report
-from sv3dgen.run_folder import RunCard, holds_made_views
-from sv3dgen.views import PosedViews, read_views
+from sv3dgen.runs.csv_log import keep_numbers
+from sv3dgen.runs.progress import ProgressLine, summary
+from sv3dgen.runs.report import write_report
+from sv3dgen.runs.run_folder import RunCard, holds_made_views
+from sv3dgen.views.posed_views import PosedViews, read_views
 from systems.fitting import Interrupt, LastCheckpoint, fit, saved_stage
 from systems.reporting import Losses, Pictures, told_of_the_run
 from systems.shared_stages import SharedStages, obtain_coarse, obtain_views, share_folder
@@ -40,7 +40,7 @@ def run(config: DictConfig) -> None:
     for operation, backend in config.kernels.items():
         set_backend(str(operation), backend)
     if "train" in config.system.stages:
-        from systems.training_run import train  # what only training needs
+        from systems.training.run import train  # what only training needs
 
         train(config)
         return

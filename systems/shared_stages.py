@@ -23,15 +23,15 @@ from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from sv3dgen.atomic import atomic_write, flush_to_disk
-from sv3dgen.config_check import outside_sources
+from sv3dgen.cli.config_check import outside_sources
 from sv3dgen.devices import find_device
 from sv3dgen.interfaces import Guidance, Reference
 from sv3dgen.kernels.backend import available
-from sv3dgen.mesh import Mesh
+from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.nvs_interfaces import ViewMaker
-from sv3dgen.run_folder import RunCard, versions
-from sv3dgen.sweeps import is_sweep, sweep_folder
-from sv3dgen.views import PosedViews
+from sv3dgen.runs.run_folder import RunCard, versions
+from sv3dgen.runs.sweeps import is_sweep, sweep_folder
+from sv3dgen.views.posed_views import PosedViews
 from systems.sv3d_nerf import Sv3dNerf
 
 log = logging.getLogger(__name__)

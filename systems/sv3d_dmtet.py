@@ -6,11 +6,11 @@ import lightning
 import torch
 from torch import Tensor
 
-from sv3dgen.cameras import Cameras
 from sv3dgen.data.view_batches import ViewBatches
 from sv3dgen.interfaces import Geometry, Guidance, Material, Reference, Renderer, RenderOutput, Surface
-from sv3dgen.mesh import Mesh
+from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.schedules import Schedule, value_at
+from sv3dgen.views.cameras import Cameras
 from systems.weighing import (
     Weighed,
     buffers_needed,

@@ -9,13 +9,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from sv3dgen.cameras import Cameras
 from sv3dgen.data.view_batches import ViewBatches
-from sv3dgen.depth_fusion import fuse_depth, largest_component, unseen_hollows
 from sv3dgen.interfaces import Field, FieldRenderer, Guidance, Material, Reference, RenderOutput
-from sv3dgen.mesh import Mesh
+from sv3dgen.meshes.depth_fusion import fuse_depth, largest_component, unseen_hollows
+from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.schedules import Schedule, value_at
-from sv3dgen.visual_hull import visual_hull
+from sv3dgen.views.cameras import Cameras
+from sv3dgen.views.visual_hull import visual_hull
 from systems.weighing import (
     Weighed,
     buffers_needed,

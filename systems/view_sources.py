@@ -11,13 +11,13 @@ from sv3dgen.atomic import atomic_write
 from sv3dgen.metrics.image import over_white
 from sv3dgen.normals.source import NormalSource
 from sv3dgen.nvs_interfaces import NVSAbilities, ViewMaker
-from sv3dgen.orbits import Orbit, OrbitRecipe, SineOrbit, StaticOrbit
-from sv3dgen.photo import prepare_photo
-from sv3dgen.pose_check import check_poses
-from sv3dgen.run_folder import RunCard
+from sv3dgen.photo.prepare import prepare_photo
+from sv3dgen.runs.run_folder import RunCard
 from sv3dgen.sv3d.picture import conditioning_picture
-from sv3dgen.video import write_video
-from sv3dgen.views import PosedViews, read_views, write_views
+from sv3dgen.views.orbits import Orbit, OrbitRecipe, SineOrbit, StaticOrbit
+from sv3dgen.views.pose_check import check_poses
+from sv3dgen.views.posed_views import PosedViews, read_views, write_views
+from sv3dgen.views.video import write_video
 
 log = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from sv3dgen.cameras import Cameras
 from sv3dgen.errors import InputError
 from sv3dgen.interfaces import Geometry, Guidance, Material, Reference, RenderOutput, ViewBatch
 from sv3dgen.schedules import ever_nonzero, value_at
+from sv3dgen.views.cameras import Cameras
 
 MOST_STEPS = 1 << 20
 

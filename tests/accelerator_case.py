@@ -14,8 +14,10 @@ from types import ModuleType
 import pytest
 import torch
 
-from sv3dgen.kernels import backend, hash_grid, ray_marching
+from sv3dgen.kernels import backend
 from sv3dgen.kernels.accelerators import ACCELERATORS
+from sv3dgen.kernels.hash_grid import encode as hash_grid
+from sv3dgen.kernels.ray_marching import march as ray_marching
 
 PLACES = ["stand-in", "installed"]
 

@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sv3dgen.cameras import look_at_origin
 from sv3dgen.devices import find_device
-from sv3dgen.views import PosedViews, write_views
+from sv3dgen.views.cameras import look_at_origin
+from sv3dgen.views.posed_views import PosedViews, write_views
 
 SPHERE_CENTRE, SPHERE_RADIUS = (0.0, 0.1, 0.0), 0.3
 BOX_HALF = (0.4, 0.12, 0.2)  # centred on (0, -0.2, 0)

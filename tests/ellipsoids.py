@@ -2,9 +2,9 @@
 
 import torch
 
-from sv3dgen.cameras import Cameras
-from sv3dgen.orbits import Orbit, elevations_and_azimuths, orbit_by_name
-from sv3dgen.views import PosedViews
+from sv3dgen.views.cameras import Cameras
+from sv3dgen.views.orbits import Orbit, elevations_and_azimuths, orbit_by_name
+from sv3dgen.views.posed_views import PosedViews
 
 # Centre and semi-axes. No symmetry plane, so that mirrored or reordered views can be told apart.
 FIGURE = (

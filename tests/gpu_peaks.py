@@ -15,8 +15,8 @@ from stage_case import composed, pretended
 
 from guidance import reference_views
 from sv3dgen.interfaces import Reference
-from sv3dgen.lpips import Lpips
-from sv3dgen.views import read_views
+from sv3dgen.metrics.lpips import Lpips
+from sv3dgen.views.posed_views import read_views
 
 
 def peaks(views_folder: Path, settings: list[str]) -> Iterator[tuple[str, int]]:

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from sv3dgen.cameras import Cameras, look_at_origin
 from sv3dgen.interfaces import RenderOutput, ViewBatch
-from sv3dgen.views import PosedViews
+from sv3dgen.views.cameras import Cameras, look_at_origin
+from sv3dgen.views.posed_views import PosedViews
 
 RADIUS = 0.45
 ELEVATION_DEG = (0.0, 20.0, -35.0, 60.0, 10.0, 0.0)

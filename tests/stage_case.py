@@ -16,7 +16,7 @@ from pretend_device import NAME, PretendDevice, PretendTensor, unwrapped
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from sv3dgen.command_line import register_resolvers
+from sv3dgen.cli.command_line import register_resolvers
 from sv3dgen.kernels import (
     antialias,
     backend,
@@ -74,7 +74,7 @@ def pretended(monkeypatch: pytest.MonkeyPatch, **options: Any) -> Iterator[Prete
         monkeypatch.setattr(antialias, "_triton", lambda: SimpleNamespace(Coverage=_Coverage))
         monkeypatch.setattr(marching_tets, "_triton", lambda: _meshing(device))
         drawing = SimpleNamespace(draw=lambda *arguments: device.wrap(_drawn(*unwrapped(arguments))))
-        monkeypatch.setitem(sys.modules, "sv3dgen.kernels.rasterize_triton", drawing)  # type: ignore[arg-type]
+        monkeypatch.setitem(sys.modules, "sv3dgen.kernels.rasterizer._rasterize_triton", drawing)  # type: ignore[arg-type]
         yield device
 
 

@@ -20,12 +20,12 @@ from sv3dgen.interfaces import (
     Surface,
     SurfaceParameters,
 )
-from sv3dgen.mesh import Mesh
+from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.nvs_interfaces import NVSAbilities, ViewMaker
-from sv3dgen.orbits import Orbit
 from sv3dgen.renderers.mesh import MeshRasterizer
 from sv3dgen.schedules import Schedule, active_terms, checked_weights
-from sv3dgen.views import PosedViews, views_of_orbit
+from sv3dgen.views.orbits import Orbit
+from sv3dgen.views.posed_views import PosedViews, views_of_orbit
 
 
 class VoxelGrid(Field):

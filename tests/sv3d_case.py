@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from sv3dgen.sv3d.checkpoint import Parts, load_parts
+from sv3dgen.sv3d.checkpoint.load import Parts, load_parts
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ from statistics import stdev
 
 import pytest
 
-from sv3dgen.ablation_scores import COLUMNS
-from sv3dgen.ablation_table import (
+from sv3dgen.tables.rows import (
     PAPER_TABLES,
     Cell,
     Scored,
@@ -22,6 +21,7 @@ from sv3dgen.ablation_table import (
     rows,
     uneven,
 )
+from sv3dgen.tables.scores import COLUMNS
 
 SDS = "guidance/sds"
 

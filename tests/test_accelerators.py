@@ -8,12 +8,12 @@ import pytest
 import torch
 from test_run import small
 
-from sv3dgen.doctor import EXTRAS
+from sv3dgen.commands.doctor import EXTRAS
 from sv3dgen.errors import InputError
 from sv3dgen.kernels import backend
 from sv3dgen.kernels.accelerators import ACCELERATORS, used_licences
 from sv3dgen.kernels.backend import IMPLEMENTATIONS, available, resolve, resolve_own, runs_on, set_backend
-from sv3dgen.run_folder import read_card
+from sv3dgen.runs.run_folder import read_card
 from systems.run import Run
 
 ROOT = Path(__file__).parents[1]

@@ -6,10 +6,10 @@ import torch
 import trimesh
 from scipy.spatial import ConvexHull
 
-from sv3dgen.cameras import look_at_origin, project
-from sv3dgen.kernels.antialias import antialiased_coverage
-from sv3dgen.kernels.edge_adjacency import edge_adjacency
-from sv3dgen.kernels.rasterize import clip_positions, rasterize
+from sv3dgen.kernels.rasterizer.antialias import antialiased_coverage
+from sv3dgen.kernels.rasterizer.edge_adjacency import edge_adjacency
+from sv3dgen.kernels.rasterizer.rasterize import clip_positions, rasterize
+from sv3dgen.views.cameras import look_at_origin, project
 
 BACKENDS = ["torch", "numba"]
 

@@ -6,9 +6,9 @@ import trimesh
 from test_antialias import bordered, cameras, disc, tensors
 from triton_case import rivals
 
-from sv3dgen.kernels.antialias import antialiased_coverage
-from sv3dgen.kernels.edge_adjacency import Edges, edge_adjacency
-from sv3dgen.kernels.rasterize import Fragments, clip_positions, rasterize
+from sv3dgen.kernels.rasterizer.antialias import antialiased_coverage
+from sv3dgen.kernels.rasterizer.edge_adjacency import Edges, edge_adjacency
+from sv3dgen.kernels.rasterizer.rasterize import Fragments, clip_positions, rasterize
 
 
 def moved(fragments: Fragments, edges: Edges, device: torch.device) -> tuple[Fragments, Edges]:

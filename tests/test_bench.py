@@ -16,14 +16,14 @@ from sv3dgen.bench.instruments import KERNELS, OTHER_PARTS, instrumented
 from sv3dgen.bench.kernel_case import Case, Sizes
 from sv3dgen.bench.kernel_cases import cases
 from sv3dgen.bench.machine import describe
+from sv3dgen.bench.profiler import times
 from sv3dgen.bench.rasterizer_cases import bumpy_sphere
 from sv3dgen.bench.replay import Recorder, slowdown
 from sv3dgen.bench.timing import take_turns
 from sv3dgen.errors import InputError
-from sv3dgen.export.topology import is_closed
 from sv3dgen.kernels.backend import IMPLEMENTATIONS
-from sv3dgen.mesh import Mesh
-from sv3dgen.profiler import times
+from sv3dgen.meshes.mesh import Mesh
+from sv3dgen.meshes.topology import is_closed
 
 
 def power(base: torch.Tensor, exponent: int, *, backend: str = "auto") -> torch.Tensor:
@@ -114,7 +114,7 @@ def test_listed_parts_exist(place):
 
 
 def encode_once() -> None:
-    from sv3dgen.kernels import hash_grid
+    from sv3dgen.kernels.hash_grid import encode as hash_grid
 
     spec = hash_grid.hash_grid_spec(levels=2, base_resolution=4, growth=2.0, log2_table_size=10)
     table = torch.ones(spec.entries, 2, requires_grad=True)
@@ -129,7 +129,8 @@ def encode_once() -> None:
 
 
 def test_instruments_see_both_passes_and_are_taken_away():
-    from sv3dgen.kernels import hash_grid, hash_grid_autograd
+    from sv3dgen.kernels.hash_grid import _autograd as hash_grid_autograd
+    from sv3dgen.kernels.hash_grid import encode as hash_grid
 
     function, backward = hash_grid.hash_encode, inspect.getattr_static(hash_grid_autograd.Encode, "backward")
     with instrumented(keep=2) as recorders:

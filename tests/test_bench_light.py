@@ -6,8 +6,8 @@ import torch
 import trimesh
 
 from sv3dgen.bench.light import LIGHT, albedo_psnr, irradiance_error
-from sv3dgen.colour import linear_to_srgb, srgb_to_linear
-from sv3dgen.textured_mesh import TexturedMesh
+from sv3dgen.color import linear_to_srgb, srgb_to_linear
+from sv3dgen.meshes.textured_mesh import TexturedMesh
 
 
 def ball(colours) -> TexturedMesh:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from training_case import MICRO, SIZE_PX, module
 
-from sv3dgen.cache_latents import main
+from sv3dgen.commands.cache_latents import main
 from sv3dgen.data.latent_cache import fingerprint
 from sv3dgen.data.orbit_dataset import OrbitDataset
 from sv3dgen.data.orbit_files import SAMPLES, Angles, OrbitRecord, write_index, write_orbit

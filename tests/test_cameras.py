@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from sv3dgen.cameras import full_frame, look_at_origin, project
+from sv3dgen.views.cameras import full_frame, look_at_origin, project
 
 
 def angles(*degrees):

@@ -12,12 +12,19 @@ from tiny_checkpoint import TINY, TINY_U, described, tensors, write_checkpoint, 
 from torch import Tensor
 
 from sv3dgen.errors import InputError
-from sv3dgen.sv3d.checkpoint import Parts, load_parts
-from sv3dgen.sv3d.checkpoint_contents import read_contents, read_key_list
+from sv3dgen.sv3d.checkpoint.contents import read_contents, read_key_list
+from sv3dgen.sv3d.checkpoint.keys import (
+    CLIP_PREFIX,
+    DECODER_PREFIX,
+    ENCODER_PREFIX,
+    LABEL_EMBEDDING,
+    UNET_PREFIX,
+    key_table,
+)
+from sv3dgen.sv3d.checkpoint.load import Parts, load_parts
+from sv3dgen.sv3d.checkpoint.model_config import read_config_beside
+from sv3dgen.sv3d.checkpoint.stored_values import finite_tensors
 from sv3dgen.sv3d.config import SV3DConfig, sv3d_p, sv3d_u
-from sv3dgen.sv3d.keys import CLIP_PREFIX, DECODER_PREFIX, ENCODER_PREFIX, LABEL_EMBEDDING, UNET_PREFIX, key_table
-from sv3dgen.sv3d.model_config import read_config_beside
-from sv3dgen.sv3d.stored_values import finite_tensors
 
 CONV_IN = f"{UNET_PREFIX}input_blocks.0.0.weight"
 Values = dict[str, Tensor]

@@ -1,7 +1,7 @@
 # pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false, reportOptionalOperand=false
 import torch
 
-from sv3dgen.colour import linear_to_srgb, srgb_to_linear
+from sv3dgen.color import linear_to_srgb, srgb_to_linear
 
 
 def test_known_values():

@@ -4,7 +4,7 @@ from importlib import import_module
 
 import pytest
 
-from sv3dgen.command import OneLineParser, exit_status
+from sv3dgen.cli.command import OneLineParser, exit_status
 from sv3dgen.errors import InputError
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 import yaml
 
-from sv3dgen import device_names
-from sv3dgen.command_line import checked_arguments, stem
+from sv3dgen.cli import device_names
+from sv3dgen.cli.command_line import checked_arguments, stem
 from sv3dgen.errors import InputError
 
 ROOT = Path(__file__).parents[1]

@@ -13,8 +13,8 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import get_object
 from omegaconf import OmegaConf
 
-from sv3dgen.command_line import register_resolvers
-from sv3dgen.config_check import OURS, check_components
+from sv3dgen.cli.command_line import register_resolvers
+from sv3dgen.cli.config_check import OURS, check_components
 from sv3dgen.schedules import value_at
 
 ROOT = Path(__file__).parents[1]

@@ -10,7 +10,7 @@ from beartype import BeartypeConf
 from beartype.door import is_bearable
 from omegaconf import OmegaConf
 
-from sv3dgen.config_check import accepts, check_components, check_plain_values, read_signature
+from sv3dgen.cli.config_check import accepts, check_components, check_plain_values, read_signature
 from sv3dgen.errors import InputError
 from sv3dgen.schedules import Schedule
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from lightning.pytorch.loggers import CSVLogger
 
-from sv3dgen.csv_log import keep_numbers
+from sv3dgen.runs.csv_log import keep_numbers
 
 Rows = list[tuple[int, dict[str, float]]]
 LOGGED: Rows = [

@@ -1,7 +1,7 @@
 import torch
 
-from sv3dgen.cameras import look_at_origin
-from sv3dgen.depth_fusion import fuse_depth, largest_component, unseen_hollows
+from sv3dgen.meshes.depth_fusion import fuse_depth, largest_component, unseen_hollows
+from sv3dgen.views.cameras import look_at_origin
 
 
 def sphere_depths(radius: float):

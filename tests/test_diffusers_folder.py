@@ -16,8 +16,8 @@ from tiny_checkpoint import TINY, tensors, write_checkpoint
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from sv3dgen.errors import InputError
-from sv3dgen.sv3d.checkpoint import Parts, load_parts
-from sv3dgen.sv3d.checkpoint_contents import read_contents
+from sv3dgen.sv3d.checkpoint.contents import read_contents
+from sv3dgen.sv3d.checkpoint.load import Parts, load_parts
 
 UNET = {
     "block_out_channels": (32, 64),

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from sv3dgen.nvs_interfaces import OrbitPrior
-from sv3dgen.orbits import orbit_by_name
 from sv3dgen.sv3d.denoiser import denoise_guided
 from sv3dgen.sv3d.guidance_scale import triangular_scale
 from sv3dgen.sv3d.memory import MemoryPlan
 from sv3dgen.sv3d.model import SV3D
+from sv3dgen.views.orbits import orbit_by_name
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ import trimesh
 
 from geometry.dmtet import DMTet
 from geometry.hash_grid import HashGrid
-from sv3dgen.export.topology import is_closed
-from sv3dgen.mesh import Mesh
+from sv3dgen.meshes.mesh import Mesh
+from sv3dgen.meshes.topology import is_closed
 
 
 def sphere(radius: float = 0.4) -> Mesh:

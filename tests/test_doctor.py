@@ -10,11 +10,11 @@ import pytest
 import torch
 from tiny_checkpoint import tensors, write_checkpoint
 
-from sv3dgen.doctor import EXTRAS, examine, main, report
+from sv3dgen.commands.doctor import EXTRAS, examine, main, report
 from sv3dgen.kernels.accelerators import ACCELERATORS
 from sv3dgen.kernels.backend import IMPLEMENTATIONS
+from sv3dgen.sv3d.checkpoint.keys import key_table
 from sv3dgen.sv3d.config import sv3d_u
-from sv3dgen.sv3d.keys import key_table
 
 ROOT = Path(__file__).parents[1]
 

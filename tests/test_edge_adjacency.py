@@ -2,7 +2,7 @@ import pytest
 import torch
 import trimesh
 
-from sv3dgen.kernels.edge_adjacency import edge_adjacency
+from sv3dgen.kernels.rasterizer.edge_adjacency import edge_adjacency
 
 BACKENDS = ["torch", "numba"]
 

@@ -7,11 +7,11 @@ import torch
 from ellipsoids import FIGURE, posed_views, silhouettes
 
 from sv3dgen.bench import elevation as bench
-from sv3dgen.elevation import FIXED_DEG, elevation_of_orbit, estimate_elevation
 from sv3dgen.errors import InputError
+from sv3dgen.nvs.elevation import FIXED_DEG, elevation_of_orbit, estimate_elevation
 from sv3dgen.nvs_interfaces import NVSAbilities
-from sv3dgen.orbits import Orbit, orbit_by_name
-from sv3dgen.views import PosedViews
+from sv3dgen.views.orbits import Orbit, orbit_by_name
+from sv3dgen.views.posed_views import PosedViews
 
 SIZE_PX = 80
 VASE = (((0.0, -0.1, 0.0), (0.3, 0.35, 0.3)), ((0.0, 0.25, 0.0), (0.15, 0.2, 0.15)))  # of revolution about +Y

@@ -11,17 +11,17 @@ from transformers import CLIPConfig, CLIPModel
 from trimesh.visual import TextureVisuals
 from trimesh.visual.material import PBRMaterial
 
-from sv3dgen.cameras import Cameras, look_at_origin
+from sv3dgen.commands.evaluate import evaluate, light_beside, main
 from sv3dgen.errors import InputError
-from sv3dgen.evaluate import evaluate, light_beside, main
-from sv3dgen.mesh import Mesh
-from sv3dgen.mesh_files import fit_unit_box, read_mesh
+from sv3dgen.meshes.files import fit_unit_box, read_mesh
+from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.metrics.appearance import draw, orbit_scores, seamless_normals
 from sv3dgen.metrics.clip_similarity import ClipSimilarity, load_clip
 from sv3dgen.metrics.orbits import MOST_PSNR
 from sv3dgen.metrics.pictures import Learned
 from sv3dgen.metrics.protocols import about_y, box_fit, surface_protocol, sv3d_2024_protocol
-from sv3dgen.orbits import orbit_by_name
+from sv3dgen.views.cameras import Cameras, look_at_origin
+from sv3dgen.views.orbits import orbit_by_name
 
 
 @pytest.fixture(scope="module")
@@ -88,10 +88,10 @@ def test_the_authors_grid_covers_twice_the_unit_box():
 
 
 def test_colour_is_compared_with_the_views(wedge, tmp_path, monkeypatch):
-    from sv3dgen.views import PosedViews, write_views
+    from sv3dgen.views.posed_views import PosedViews, write_views
 
     # The wedge is no centred object of unit size: reading its views would move them, but not the wedge.
-    monkeypatch.setattr("sv3dgen.views.normalise_to_box", lambda masks, cameras: None)
+    monkeypatch.setattr("sv3dgen.views.posed_views.normalise_to_box", lambda masks, cameras: None)
     cameras = front_cameras()
     rgb, alpha, _ = draw(read_mesh(wedge), cameras, None)
     names = ("000.png", "001.png")
@@ -198,7 +198,7 @@ def test_clip_tells_equal_pictures_from_others(clip_folder):
 
 
 def test_learned_metrics_name_their_backbone_or_what_is_missing(painted, clip_folder, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr("sv3dgen.lpips.is_at_hand", lambda net: False)
+    monkeypatch.setattr("sv3dgen.metrics.lpips.is_at_hand", lambda net: False)
     scores = evaluate(painted, painted, protocol="sv3d-2024", orbit="static", size_px=32, clip=str(clip_folder))
     assert scores["orbit_clip_s"] == pytest.approx(1, abs=1e-5) and scores["orbit_clip_s_backbone"] == "tiny-clip"
     assert scores["orbit_lpips"] is None and "--lpips" in scores["orbit_lpips_backbone"]

@@ -7,11 +7,11 @@ import pytest
 import torch
 from training_case import FRAMES, SIZE_PX, Discs, module
 
-from sv3dgen import evaluate_nvs
+from sv3dgen.commands import evaluate_nvs
 from sv3dgen.data import orbit_dataset
 from sv3dgen.matrix_speed import matrix_flops
 from sv3dgen.metrics.orbits import MOST_PSNR, score_orbits
-from sv3dgen.nvs_evaluation import (
+from sv3dgen.nvs.evaluation import (
     COPY,
     LEVEL,
     MEAN,
@@ -24,9 +24,9 @@ from sv3dgen.nvs_evaluation import (
     report,
     shuffled,
 )
-from sv3dgen.orbit_pictures import write_orbits
-from sv3dgen.orbits import orbit_by_name
+from sv3dgen.nvs.orbit_pictures import write_orbits
 from sv3dgen.sv3d import SV3D
+from sv3dgen.views.orbits import orbit_by_name
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sv3dgen.command_line import checked_arguments
+from sv3dgen.cli.command_line import checked_arguments
 from sv3dgen.errors import InputError
 
 ROOT = Path(__file__).parents[1]

@@ -12,7 +12,6 @@ import pytest
 import torch
 import trimesh
 
-from sv3dgen.cameras import look_at_origin
 from sv3dgen.errors import InputError
 from sv3dgen.export.bake import bake, fill_outside, locate_texels
 from sv3dgen.export.decimate import decimate
@@ -20,12 +19,13 @@ from sv3dgen.export.exporter import Exporter, psnr_of_glb
 from sv3dgen.export.gltf import write_glb
 from sv3dgen.export.obj import write_obj
 from sv3dgen.export.packing import hidden_faces
-from sv3dgen.export.topology import from_numpy, is_closed
 from sv3dgen.export.unwrap import GUTTER_PX, unwrap_by_projection, unwrap_by_xatlas
-from sv3dgen.mesh import Mesh, face_normals
-from sv3dgen.mesh_files import read_mesh
+from sv3dgen.meshes.files import read_mesh
+from sv3dgen.meshes.mesh import Mesh, face_normals
+from sv3dgen.meshes.textured_mesh import with_texture
+from sv3dgen.meshes.topology import from_numpy, is_closed
 from sv3dgen.renderers.textured import render_textured
-from sv3dgen.textured_mesh import with_texture
+from sv3dgen.views.cameras import look_at_origin
 
 SIZE_PX = 256
 CONSTANT = {"type": "constant"}

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck, gradgradcheck
 
-from sv3dgen.kernels.hash_grid import hash_encode, hash_encode_gradient, hash_grid_spec
+from sv3dgen.kernels.hash_grid.encode import hash_encode, hash_encode_gradient, hash_grid_spec
 
 SMALL = hash_grid_spec(levels=4, base_resolution=3, growth=1.7, log2_table_size=8)  # two dense levels, two hashed
 

@@ -8,7 +8,7 @@ from test_hash_grid_kernel import SMALL, make_inputs
 from triton_case import rivals
 
 from sv3dgen.errors import InputError
-from sv3dgen.kernels.hash_grid import hash_encode, hash_encode_gradient, hash_grid_spec
+from sv3dgen.kernels.hash_grid.encode import hash_encode, hash_encode_gradient, hash_grid_spec
 
 ROUNDING = 2e-6  # of a cell's number: float32 leaves the place in the cell what bits the number does not take
 

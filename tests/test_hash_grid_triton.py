@@ -5,7 +5,7 @@ import torch
 from test_hash_grid_kernel import SMALL, gradients, make_inputs
 from triton_case import rivals
 
-from sv3dgen.kernels.hash_grid import hash_encode, hash_encode_gradient, hash_grid_spec
+from sv3dgen.kernels.hash_grid.encode import hash_encode, hash_encode_gradient, hash_grid_spec
 
 
 @pytest.mark.parametrize(("features", "active_levels"), [(2, None), (4, 2)])

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from guidance.illumination import Illumination
-from sv3dgen.cameras import look_at_origin
 from sv3dgen.errors import InputError
 from sv3dgen.interfaces import RenderOutput, ViewBatch
 from sv3dgen.materials.sg import Sg
-from sv3dgen.spherical_gaussians import fibonacci_axes
+from sv3dgen.materials.spherical_gaussians import fibonacci_axes
+from sv3dgen.views.cameras import look_at_origin
 
 
 def white_object(material: Sg, size: int = 8) -> tuple[RenderOutput, ViewBatch]:

@@ -11,7 +11,7 @@ import pytest
 from PIL import ExifTags, Image
 
 from sv3dgen.errors import InputError
-from sv3dgen.image import has_cutout, precheck_photo, read_photo, read_rgba
+from sv3dgen.views.image import has_cutout, precheck_photo, read_photo, read_rgba
 
 ROOT = Path(__file__).parents[1]
 
@@ -188,7 +188,7 @@ def test_bad_files_are_refused_in_one_line(tmp_path, name):
 def test_the_precheck_imports_nothing_heavy(tmp_path):
     picture().save(tmp_path / "a.png")
     code = (
-        "import sys; from sv3dgen.image import precheck_photo; precheck_photo(sys.argv[1]);"
+        "import sys; from sv3dgen.views.image import precheck_photo; precheck_photo(sys.argv[1]);"
         "assert not {'numpy', 'torch', 'scipy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.png")], check=True, cwd=ROOT)

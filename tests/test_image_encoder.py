@@ -10,9 +10,9 @@ from sv3d_case import SV3DCase, randomise, read_case
 from torch import nn
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from sv3dgen.sv3d.antialiased_resize import antialiased_resize
 from sv3dgen.sv3d.config import ImageEncoderConfig
-from sv3dgen.sv3d.image_encoder import ImageEncoder
+from sv3dgen.sv3d.network.antialiased_resize import antialiased_resize
+from sv3dgen.sv3d.network.image_encoder import ImageEncoder
 
 TINY = ImageEncoderConfig(width=24, layers=2, head_width=8, mlp_ratio=2.5, patch_px=8, size_px=32, embed_dim=12)
 

@@ -8,10 +8,10 @@ from tiny_checkpoint import TINY, TINY_U, tensors, write_checkpoint
 from torch import nn
 
 from sv3dgen.errors import InputError
-from sv3dgen.sv3d.checkpoint import load_parts
-from sv3dgen.sv3d.initialise import fresh_parts, initialise
-from sv3dgen.sv3d.keys import ENCODER_PREFIX, LABEL_EMBEDDING
-from sv3dgen.sv3d.start_weights import load_vae, starting_parts
+from sv3dgen.sv3d.checkpoint.keys import ENCODER_PREFIX, LABEL_EMBEDDING
+from sv3dgen.sv3d.checkpoint.load import load_parts
+from sv3dgen.sv3d.training.initialize import fresh_parts, initialise
+from sv3dgen.sv3d.training.start_weights import load_vae, starting_parts
 
 FRAMES = 3
 

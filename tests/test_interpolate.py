@@ -2,9 +2,9 @@ import pytest
 import torch
 import trimesh
 
-from sv3dgen.cameras import look_at_origin
-from sv3dgen.kernels.interpolate import barycentrics, interpolate
-from sv3dgen.kernels.rasterize import clip_positions, rasterize
+from sv3dgen.kernels.rasterizer.interpolate import barycentrics, interpolate
+from sv3dgen.kernels.rasterizer.rasterize import clip_positions, rasterize
+from sv3dgen.views.cameras import look_at_origin
 
 BACKENDS = ["torch", "numba"]
 HEIGHT, WIDTH = 30, 40

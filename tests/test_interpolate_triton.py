@@ -5,8 +5,8 @@ import torch
 from test_interpolate import HEIGHT, WIDTH, scene, small_problem
 from triton_case import rivals
 
-from sv3dgen.kernels.interpolate import barycentrics, interpolate
-from sv3dgen.kernels.rasterize import clip_positions
+from sv3dgen.kernels.rasterizer.interpolate import barycentrics, interpolate
+from sv3dgen.kernels.rasterizer.rasterize import clip_positions
 
 
 @pytest.mark.parametrize("channels", [1, 5, 8])

@@ -9,18 +9,18 @@ import torch
 import trimesh
 from torch import Tensor
 
-from sv3dgen.cameras import look_at_origin
-from sv3dgen.kernels.antialias import antialiased_coverage
 from sv3dgen.kernels.backend import Backend
-from sv3dgen.kernels.edge_adjacency import edge_adjacency
-from sv3dgen.kernels.hash_grid import hash_encode, hash_encode_gradient, hash_grid_spec
-from sv3dgen.kernels.interpolate import barycentrics, interpolate
-from sv3dgen.kernels.marching_tets import marching_tets
+from sv3dgen.kernels.hash_grid.encode import hash_encode, hash_encode_gradient, hash_grid_spec
+from sv3dgen.kernels.marching_tetrahedra.march import marching_tets
 from sv3dgen.kernels.normal_consistency import normal_consistency
-from sv3dgen.kernels.rasterize import clip_positions, rasterize
-from sv3dgen.kernels.ray_marching import accumulate, march, prune, render_weights
-from sv3dgen.kernels.texture import Appearance, build_pyramid, shade
-from sv3dgen.tet_grid import bcc_grid, neighbour_mean, vertex_neighbours
+from sv3dgen.kernels.rasterizer.antialias import antialiased_coverage
+from sv3dgen.kernels.rasterizer.edge_adjacency import edge_adjacency
+from sv3dgen.kernels.rasterizer.interpolate import barycentrics, interpolate
+from sv3dgen.kernels.rasterizer.rasterize import clip_positions, rasterize
+from sv3dgen.kernels.rasterizer.texture import Appearance, build_pyramid, shade
+from sv3dgen.kernels.ray_marching.march import accumulate, march, prune, render_weights
+from sv3dgen.meshes.tet_grid import bcc_grid, neighbour_mean, vertex_neighbours
+from sv3dgen.views.cameras import look_at_origin
 
 CPU = torch.device("cpu")
 

@@ -7,12 +7,12 @@ import torch
 import trimesh
 
 from sv3dgen.errors import InputError
-from sv3dgen.known_mesh import KnownMesh
+from sv3dgen.meshes.textured_mesh import TexturedMesh
 from sv3dgen.metrics.image import over_white
 from sv3dgen.metrics.regions import region_scores, unseen_of
-from sv3dgen.orbits import DistillationOrbit, StaticOrbit
-from sv3dgen.textured_mesh import TexturedMesh
-from systems.mesh_nvs import MeshNvs
+from sv3dgen.nvs.known_mesh import KnownMesh
+from sv3dgen.nvs.mesh import MeshNvs
+from sv3dgen.views.orbits import DistillationOrbit, StaticOrbit
 from systems.view_sources import recipe_or_reference
 
 

@@ -14,10 +14,10 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from sv3dgen import launchers
-from sv3dgen.command_line import register_resolvers
+from sv3dgen.cli import launchers
+from sv3dgen.cli.command_line import register_resolvers
 from sv3dgen.errors import InputError
-from sv3dgen.sweep_cell import how_it_ended, run_apart
+from sv3dgen.runs.sweep_cell import how_it_ended, run_apart
 
 ROOT = Path(__file__).parents[1]
 PHOTO = ROOT / "examples" / "photos" / "truck.png"

@@ -67,4 +67,4 @@ def test_what_answers_early_is_light() -> None:
                 file = ROOT / (name.replace(".", "/") + ".py")
                 if file.is_file() and file not in seen:
                     queue.append(file)
-    assert ROOT / "sv3dgen" / "config_check.py" in seen
+    assert ROOT / "sv3dgen" / "cli" / "config_check.py" in seen

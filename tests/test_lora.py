@@ -5,9 +5,9 @@ import torch
 from safetensors.torch import load_file
 from tiny_checkpoint import TINY, tensors, write_checkpoint
 
-from sv3dgen.sv3d.checkpoint import load_parts
-from sv3dgen.sv3d.lora import add_adapters, merge_adapters
-from sv3dgen.sv3d.save_checkpoint import save_official
+from sv3dgen.sv3d.checkpoint.load import load_parts
+from sv3dgen.sv3d.checkpoint.save import save_official
+from sv3dgen.sv3d.training.lora import add_adapters, merge_adapters
 
 
 def adapted(folder, rank=2, scale=0.5):

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from sv3dgen import lpips
-from sv3dgen.lpips import Lpips, load_lpips
+from sv3dgen.metrics import lpips
+from sv3dgen.metrics.lpips import Lpips, load_lpips
 
 # torchvision's `features` in words: a number is a 3 x 3 convolution to so many channels, M a 2 x 2 max pooling.
 VGG16 = [64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512]

@@ -3,10 +3,10 @@ import math
 import pytest
 import torch
 
-from sv3dgen.kernels.edge_adjacency import edge_adjacency
-from sv3dgen.kernels.marching_tets import marching_tets
-from sv3dgen.mesh import face_normals
-from sv3dgen.tet_grid import bcc_band, bcc_grid
+from sv3dgen.kernels.marching_tetrahedra.march import marching_tets
+from sv3dgen.kernels.rasterizer.edge_adjacency import edge_adjacency
+from sv3dgen.meshes.mesh import face_normals
+from sv3dgen.meshes.tet_grid import bcc_band, bcc_grid
 
 BACKENDS = ["torch", "numba"]
 

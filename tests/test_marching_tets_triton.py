@@ -4,8 +4,8 @@ import torch
 from test_marching_tets import indices, jittered
 from triton_case import rivals
 
-from sv3dgen.kernels.marching_tets import marching_tets
-from sv3dgen.tet_grid import bcc_grid
+from sv3dgen.kernels.marching_tetrahedra.march import marching_tets
+from sv3dgen.meshes.tet_grid import bcc_grid
 
 
 def test_triton_equals_the_reference_in_value_and_gradient(triton_device):

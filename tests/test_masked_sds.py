@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from guidance.masked_sds import MaskedSds
-from sv3dgen.cameras import look_at_origin
 from sv3dgen.errors import InputError
-from sv3dgen.framing import framed_picture
 from sv3dgen.interfaces import Reference, RenderOutput, ViewBatch
 from sv3dgen.nvs_interfaces import NVSAbilities, NVSModel, OrbitPrior
-from sv3dgen.orbits import DistillationOrbit, Orbit, StaticOrbit
-from sv3dgen.unseen import UnseenMask
-from sv3dgen.views import PosedViews
+from sv3dgen.renderers.framing import framed_picture
+from sv3dgen.renderers.unseen import UnseenMask
+from sv3dgen.views.cameras import look_at_origin
+from sv3dgen.views.orbits import DistillationOrbit, Orbit, StaticOrbit
+from sv3dgen.views.posed_views import PosedViews
 
 SIZE, FRAMES = 16, 5
 

@@ -4,12 +4,12 @@ import json
 import pytest
 import torch
 
-from sv3dgen.colour import linear_to_srgb, srgb_to_linear
+from sv3dgen.color import linear_to_srgb, srgb_to_linear
 from sv3dgen.errors import InputError
 from sv3dgen.materials.constant import Constant
 from sv3dgen.materials.from_light import material_from_light
 from sv3dgen.materials.sg import Sg
-from sv3dgen.spherical_gaussians import fibonacci_axes
+from sv3dgen.materials.spherical_gaussians import fibonacci_axes
 
 FEATURES = torch.randn(200, 3, generator=torch.Generator().manual_seed(0))
 NORMALS = fibonacci_axes(200)

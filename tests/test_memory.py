@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from sv3dgen.bench import memory as bench
 from sv3dgen.errors import InputError
-from sv3dgen.sv3d.checkpoint import build_parts
+from sv3dgen.sv3d.checkpoint.load import build_parts
 from sv3dgen.sv3d.config import ImageEncoderConfig, SV3DConfig, UNetConfig, VAEConfig, sv3d_p
 from sv3dgen.sv3d.footprint import STAGES, USABLE, LiveBytes, Work, activation_bytes, placed, plan_peak, weight_bytes
 from sv3dgen.sv3d.memory import PLANS, MemoryPlan, plan_for, plan_for_gpu

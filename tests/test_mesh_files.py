@@ -8,10 +8,10 @@ from PIL import Image
 from trimesh.visual import ColorVisuals, TextureVisuals
 from trimesh.visual.material import PBRMaterial
 
-from sv3dgen.colour import linear_to_srgb
+from sv3dgen.color import linear_to_srgb
 from sv3dgen.errors import InputError
-from sv3dgen.export.topology import is_closed
-from sv3dgen.mesh_files import fit_unit_box, read_mesh
+from sv3dgen.meshes.files import fit_unit_box, read_mesh
+from sv3dgen.meshes.topology import is_closed
 
 ACCEPTED = ("mesh_degenerate_faces.glb", "mesh_untextured_cube.glb", "mesh_flipped_winding_cube.glb")
 

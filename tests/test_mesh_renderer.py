@@ -2,11 +2,11 @@ import torch
 import trimesh
 from torch import nn
 
-from sv3dgen.cameras import look_at_origin
 from sv3dgen.interfaces import Surface, SurfaceParameters
 from sv3dgen.materials.constant import Constant
-from sv3dgen.mesh import Mesh
+from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.renderers.mesh import MeshRasterizer, images_of
+from sv3dgen.views.cameras import look_at_origin
 
 
 class Ball(Surface):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from sv3dgen.muon import Muon, is_matrix, orthogonal
+from sv3dgen.sv3d.training.muon import Muon, is_matrix, orthogonal
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (6, 40), (40, 6), (1, 5)])

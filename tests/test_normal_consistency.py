@@ -2,8 +2,8 @@ import pytest
 import torch
 import trimesh
 
-from sv3dgen.kernels.edge_adjacency import edge_adjacency
 from sv3dgen.kernels.normal_consistency import normal_consistency
+from sv3dgen.kernels.rasterizer.edge_adjacency import edge_adjacency
 
 BACKENDS = pytest.mark.parametrize("backend", ["torch", "numba"])
 VERTICES = torch.tensor([[x, y, z] for x in (0.0, 1.0) for y in (0.0, 1.0) for z in (0.0, 1.0)])

@@ -16,7 +16,7 @@ from sv3dgen.data.view_batches import ViewBatches
 from sv3dgen.errors import InputError
 from sv3dgen.interfaces import Reference, ViewBatch
 from sv3dgen.normals.source import NormalSource
-from sv3dgen.views import PosedViews
+from sv3dgen.views.posed_views import PosedViews
 
 VIEWS = sphere_views()
 LAYOUTS = {

@@ -17,7 +17,7 @@ from sv3dgen.errors import InputError
 from sv3dgen.normals import marigold
 from sv3dgen.normals.files import NormalFiles, read_normals, write_normals
 from sv3dgen.normals.marigold import Marigold
-from sv3dgen.views import read_views, write_views
+from sv3dgen.views.posed_views import read_views, write_views
 
 VIEWS = sphere_views()
 MAPS = maps_in_camera(VIEWS.cameras)

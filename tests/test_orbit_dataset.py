@@ -12,7 +12,7 @@ from sv3dgen.data.latent_cache import LatentCache, write_cache
 from sv3dgen.data.orbit_dataset import OrbitDataset, collate_orbits, on_color
 from sv3dgen.data.orbit_files import SAMPLES, Angles, OrbitRecord, write_index, write_orbit
 from sv3dgen.errors import InputError
-from sv3dgen.orbits import wrapped_deg
+from sv3dgen.views.orbits import wrapped_deg
 
 SIZE = 4
 

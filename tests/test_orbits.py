@@ -9,7 +9,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from sv3dgen.errors import InputError
-from sv3dgen.orbits import (
+from sv3dgen.views.orbits import (
     RECIPES,
     elevations_and_azimuths,
     orbit_by_name,

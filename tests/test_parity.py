@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from sv3dgen.orbits import orbit_by_name
+from sv3dgen.sv3d.checkpoint.keys import key_table
 from sv3dgen.sv3d.config import read_official
-from sv3dgen.sv3d.keys import key_table
-from sv3dgen.sv3d.parity import compare, main, read_case
-from sv3dgen.sv3d.parity_values import GROUPS
+from sv3dgen.sv3d.parity.__main__ import compare, main, read_case
+from sv3dgen.sv3d.parity.values import GROUPS
+from sv3dgen.views.orbits import orbit_by_name
 
 FRAMES, SIZE_PX, LATENT_PX = 6, 32, 16
 

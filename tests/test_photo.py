@@ -8,8 +8,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from sv3dgen.errors import InputError
-from sv3dgen.image import precheck_photo
-from sv3dgen.photo import prepare_image, prepare_photo
+from sv3dgen.photo.prepare import prepare_image, prepare_photo
+from sv3dgen.views.image import precheck_photo
 
 BAD = Path(__file__).parents[2] / "shared" / "bad_inputs"
 CASES = [None]

@@ -9,9 +9,9 @@ import torch
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from PIL import Image
 
-from sv3dgen.cameras import look_at_origin
 from sv3dgen.interfaces import RenderOutput, ViewBatch
-from sv3dgen.picture_log import GAP_PX, contact_sheet, log_pictures
+from sv3dgen.runs.picture_log import GAP_PX, contact_sheet, log_pictures
+from sv3dgen.views.cameras import look_at_origin
 
 SIZE = 8
 

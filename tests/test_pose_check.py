@@ -11,9 +11,9 @@ import torch
 from ellipsoids import posed_views, sine_orbit
 
 from sv3dgen.errors import InputError
-from sv3dgen.orbits import Orbit, orbit_by_name
-from sv3dgen.pose_check import check_poses
-from sv3dgen.views import PosedViews, read_views
+from sv3dgen.views.orbits import Orbit, orbit_by_name
+from sv3dgen.views.pose_check import check_poses
+from sv3dgen.views.posed_views import PosedViews, read_views
 
 SHARED = Path(__file__).parents[2] / "shared"
 ORBIT = sine_orbit()

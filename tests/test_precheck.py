@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from sv3dgen.errors import InputError
-from sv3dgen.image import MAX_PIXELS, read_rgba, with_alpha
-from sv3dgen.precheck import precheck_views
-from sv3dgen.transforms_json import read_transforms, why_not_rigid
+from sv3dgen.views.image import MAX_PIXELS, read_rgba, with_alpha
+from sv3dgen.views.precheck import precheck_views
+from sv3dgen.views.transforms_json import read_transforms, why_not_rigid
 
 ROOT = Path(__file__).parents[1]
 BAD = ROOT.parent / "shared" / "bad_inputs"
@@ -77,7 +77,7 @@ def test_a_good_folder_passes(tmp_path):
 def test_needs_neither_torch_nor_numpy(tmp_path):
     folder(tmp_path)
     code = (
-        "import sys; from sv3dgen.precheck import precheck_views; precheck_views(sys.argv[1]); "
+        "import sys; from sv3dgen.views.precheck import precheck_views; precheck_views(sys.argv[1]); "
         "assert not {'torch', 'numpy', 'numba'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, cwd=ROOT)
@@ -261,7 +261,7 @@ def test_videos(tmp_path):
 
 
 def test_a_damaged_video_is_refused_when_read(tmp_path):
-    from sv3dgen.video import read_video
+    from sv3dgen.views.video import read_video
 
     (tmp_path / "cut.mp4").write_bytes(b"\x00\x00\x00\x18ftypisom" + bytes(500))
     precheck_views(tmp_path / "cut.mp4")

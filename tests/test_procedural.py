@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sv3dgen.mesh import face_normals
-from sv3dgen.orbits import orbit_by_name
+from sv3dgen.meshes.mesh import face_normals
 from sv3dgen.procedural.assembly import Assembly, mirrored, moved
 from sv3dgen.procedural.objects import FAMILIES, procedural_object
 from sv3dgen.procedural.painting import build_mesh
@@ -13,6 +12,7 @@ from sv3dgen.procedural.patterns import checks, plain, value_noise
 from sv3dgen.procedural.sections import box, extrude, loft, polar_outline
 from sv3dgen.procedural.surfaces import ball, revolve, split_at_corners, superellipsoid, torus, tube
 from sv3dgen.renderers.textured import render_textured
+from sv3dgen.views.orbits import orbit_by_name
 
 RED, WHITE = np.array([0.9, 0.1, 0.1]), np.ones(3)
 

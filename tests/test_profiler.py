@@ -2,7 +2,7 @@ from time import sleep
 
 import pytest
 
-from sv3dgen.profiler import part, profiled, times
+from sv3dgen.bench.profiler import part, profiled, times
 
 
 @part("descent")

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-import sv3dgen.progress
-from sv3dgen.progress import ProgressLine, status, summary
-from sv3dgen.run_folder import StageCost
+import sv3dgen.runs.progress
+from sv3dgen.runs.progress import ProgressLine, status, summary
+from sv3dgen.runs.run_folder import StageCost
 
 
 class Terminal(io.StringIO):
@@ -61,7 +61,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 def test_plain_lines_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sv3dgen.progress, "PLAIN_REFRESH_S", 0.0)
+    monkeypatch.setattr(sv3dgen.runs.progress, "PLAIN_REFRESH_S", 0.0)
     stream = io.StringIO()
     fit(Line(), ProgressLine("coarse", stream=stream))
     lines = stream.getvalue().splitlines()
@@ -73,7 +73,7 @@ def test_plain_lines_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_resumed_stage_counts_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(sv3dgen.progress, "PLAIN_REFRESH_S", 0.0)
+    monkeypatch.setattr(sv3dgen.runs.progress, "PLAIN_REFRESH_S", 0.0)
     first = lightning.Trainer(
         max_steps=20, accelerator="cpu", logger=False, enable_progress_bar=False, enable_checkpointing=False
     )

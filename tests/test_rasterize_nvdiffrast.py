@@ -7,11 +7,11 @@ from accelerator_case import PLACES, provide
 from test_rasterize import bumpy_sphere, cameras, flat
 from triton_case import rivals
 
-from sv3dgen.kernels import rasterize as ours
-from sv3dgen.kernels.antialias import antialiased_coverage
-from sv3dgen.kernels.edge_adjacency import edge_adjacency
-from sv3dgen.kernels.interpolate import barycentrics, interpolate
-from sv3dgen.kernels.rasterize import clip_positions, rasterize
+from sv3dgen.kernels.rasterizer import rasterize as ours
+from sv3dgen.kernels.rasterizer.antialias import antialiased_coverage
+from sv3dgen.kernels.rasterizer.edge_adjacency import edge_adjacency
+from sv3dgen.kernels.rasterizer.interpolate import barycentrics, interpolate
+from sv3dgen.kernels.rasterizer.rasterize import clip_positions, rasterize
 
 
 @pytest.fixture(params=PLACES)
@@ -66,7 +66,7 @@ def test_faces_in_front_of_the_camera_hide_those_behind_and_nothing_is_nothing(d
 def test_more_faces_than_float32_counts_are_refused(device, monkeypatch):
     clip, faces = flat([[0.0, 0.0], [8.0, 0.0], [0.0, 8.0]], 8).to(device), torch.tensor([[0, 1, 2]] * 5, device=device)
     rasterize(clip, faces[:1], 8, 8, backend="nvdiffrast")
-    from sv3dgen.kernels import rasterize_nvdiffrast
+    from sv3dgen.kernels.rasterizer import _rasterize_nvdiffrast as rasterize_nvdiffrast
 
     monkeypatch.setattr(rasterize_nvdiffrast, "MOST_FACES", 5)
     with pytest.raises(ValueError, match="faces: expected fewer than 5 for nvdiffrast, got 5"):
@@ -109,7 +109,7 @@ def growth(vertices, faces, size_px, device, *, by_nvdiffrast):
     if by_nvdiffrast:
         import nvdiffrast.torch as dr  # pyright: ignore[reportMissingImports]  (the stand-in, or the package)
 
-        from sv3dgen.kernels.rasterize_nvdiffrast import plain_faces, top_row_first
+        from sv3dgen.kernels.rasterizer._rasterize_nvdiffrast import plain_faces, top_row_first
 
         covered = (drawn.face_index >= 0).float()
         seen = torch.stack([0 * covered, 0 * covered, drawn.depth, (drawn.face_index + 1).float()], dim=-1)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from test_rasterize import bumpy_sphere, cameras, flat
 
-from sv3dgen.kernels.rasterize import clip_positions, rasterize
+from sv3dgen.kernels.rasterizer.rasterize import clip_positions, rasterize
 
 
 def same(clip, faces, height, width, device):

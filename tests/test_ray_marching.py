@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from sv3dgen.kernels.ray_marching import RaySamples, accumulate, march, prune, render_weights
+from sv3dgen.kernels.ray_marching.march import RaySamples, accumulate, march, prune, render_weights
 
 BACKENDS = ["torch", "numba"]
 UNIT_BOX = torch.tensor([[-0.5, -0.5, -0.5], [0.5, 0.5, 0.5]])

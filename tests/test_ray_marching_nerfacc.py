@@ -7,7 +7,7 @@ from accelerator_case import PLACES, provide
 from test_ray_marching import make_packed, make_rays
 from triton_case import rivals
 
-from sv3dgen.kernels.ray_marching import accumulate, clip_to_box, march, prune, render_weights
+from sv3dgen.kernels.ray_marching.march import accumulate, clip_to_box, march, prune, render_weights
 
 BOX = torch.tensor([[-0.6, -0.4, -0.3], [0.5, 0.5, 0.4]])
 NEAR_FACE = 2e-5  # how far nerfacc's way from face to face, and from step to step, drifts in float32

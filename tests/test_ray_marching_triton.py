@@ -5,7 +5,7 @@ import torch
 from test_ray_marching import make_packed, make_rays
 from triton_case import rivals
 
-from sv3dgen.kernels.ray_marching import accumulate, march, prune, render_weights
+from sv3dgen.kernels.ray_marching.march import accumulate, march, prune, render_weights
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from sv3dgen.errors import InputError
-from sv3dgen.recentre import canvas_side, object_box, object_notes, on_white, recentred, recentred_rgba
+from sv3dgen.photo.recenter import canvas_side, object_box, object_notes, on_white, recentred, recentred_rgba
 
 
 def ellipse(size, box, colour=(200, 60, 30)):

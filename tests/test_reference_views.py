@@ -10,10 +10,10 @@ import torch
 from guidance import reference_views
 from guidance.reference_views import ReferenceViews
 from sv3dgen import losses
-from sv3dgen.cameras import look_at_origin
 from sv3dgen.errors import InputError
 from sv3dgen.interfaces import RenderOutput, ViewBatch
-from sv3dgen.lpips import Lpips
+from sv3dgen.metrics.lpips import Lpips
+from sv3dgen.views.cameras import look_at_origin
 
 
 def scene(height: int = 8, width: int = 8, seed: int = 0) -> tuple[RenderOutput, ViewBatch]:
@@ -122,7 +122,7 @@ def test_small_and_empty_images_give_zero_not_nan():
 @pytest.fixture
 def random_lpips(monkeypatch) -> Lpips:
     module = Lpips(net="alex")
-    monkeypatch.setattr("sv3dgen.lpips.load_lpips", lambda net: module)
+    monkeypatch.setattr("sv3dgen.metrics.lpips.load_lpips", lambda net: module)
     return module
 
 
@@ -160,7 +160,7 @@ def test_images_too_small_for_lpips_are_told_once(random_lpips, caplog):
 
 
 def test_lpips_that_cannot_be_had_is_left_out(monkeypatch):
-    monkeypatch.setattr("sv3dgen.lpips.load_lpips", lambda net: None)
+    monkeypatch.setattr("sv3dgen.metrics.lpips.load_lpips", lambda net: None)
     render, batch = scene(32, 32)
     guidance = ReferenceViews(weights={"lpips": 1.0, "rgb": 1.0})
     assert set(guidance(render, batch, 0).losses) == {"rgb"}
@@ -172,7 +172,7 @@ def test_lpips_is_not_looked_for_unless_it_will_weigh(monkeypatch):
 
 
 def test_import_pulls_in_no_lpips():
-    names = "{'torchmetrics', 'lpips', 'sv3dgen.lpips'}"
+    names = "{'torchmetrics', 'lpips', 'sv3dgen.metrics.lpips'}"
     code = f"import sys, guidance.reference_views; sys.exit(bool({names} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

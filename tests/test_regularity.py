@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from guidance.regularity import Regularity
-from sv3dgen.cameras import look_at_origin
 from sv3dgen.errors import InputError
 from sv3dgen.interfaces import RenderOutput, ViewBatch
-from sv3dgen.mesh import Mesh
+from sv3dgen.meshes.mesh import Mesh
+from sv3dgen.views.cameras import look_at_origin
 
 ROOF = Mesh(  # two faces that meet at a right angle, and a third far away
     torch.tensor([[0.0, 0, 0], [0, 0, 1], [1, 0, 0], [0, 1, 0], [5, 5, 5], [6, 5, 5], [5, 6, 5]]),

@@ -9,11 +9,11 @@ import trimesh
 from PIL import Image
 from trimesh.visual import ColorVisuals
 
-from sv3dgen.cameras import Cameras
-from sv3dgen.mesh_files import read_mesh
-from sv3dgen.render import main
+from sv3dgen.commands.render import main
+from sv3dgen.meshes.files import read_mesh
 from sv3dgen.renderers.textured import render_textured
-from sv3dgen.views import read_views
+from sv3dgen.views.cameras import Cameras
+from sv3dgen.views.posed_views import read_views
 
 
 @pytest.fixture(scope="module")

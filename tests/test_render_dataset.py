@@ -8,13 +8,13 @@ import torch
 import trimesh
 from trimesh.visual import ColorVisuals
 
+from sv3dgen.commands.render_dataset import main
 from sv3dgen.data.orbit_files import SAMPLES, read_index, read_orbit
 from sv3dgen.data.orbit_rendering import draw_path, generator_of, procedural_seeds
-from sv3dgen.orbits import wrapped_deg
-from sv3dgen.render_dataset import main
-from sv3dgen.spherical_gaussians import fibonacci_axes
-from sv3dgen.studio_light import creased_normals, random_light
-from sv3dgen.textured_mesh import TexturedMesh
+from sv3dgen.materials.spherical_gaussians import fibonacci_axes
+from sv3dgen.materials.studio_light import creased_normals, random_light
+from sv3dgen.meshes.textured_mesh import TexturedMesh
+from sv3dgen.views.orbits import wrapped_deg
 
 QUICK = ("--size-px", 32, "--supersample", 2, "--workers", 1)
 

@@ -2,8 +2,8 @@
 
 from html.parser import HTMLParser
 
-from sv3dgen.report import write_report
-from sv3dgen.run_folder import RunCard
+from sv3dgen.runs.report import write_report
+from sv3dgen.runs.run_folder import RunCard
 
 
 class Links(HTMLParser):

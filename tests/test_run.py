@@ -14,14 +14,14 @@ from conftest import BOX_CENTRE, BOX_HALF, SPHERE_CENTRE, hit_of_box, hit_of_sph
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from sv3dgen.cameras import Cameras
-from sv3dgen.command_line import register_resolvers
+from sv3dgen.cli.command_line import register_resolvers
+from sv3dgen.cli.resume import can_go_on
 from sv3dgen.errors import InputError
-from sv3dgen.mesh_files import read_mesh
+from sv3dgen.meshes.files import read_mesh
 from sv3dgen.normals.files import write_normals
-from sv3dgen.resume import can_go_on
-from sv3dgen.run_folder import read_card
-from sv3dgen.views import read_views
+from sv3dgen.runs.run_folder import read_card
+from sv3dgen.views.cameras import Cameras
+from sv3dgen.views.posed_views import read_views
 from systems.run import Run
 from systems.sv3d_nerf import Sv3dNerf
 

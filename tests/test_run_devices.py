@@ -12,7 +12,7 @@ from stage_case import pretended
 from test_run import small
 
 from sv3dgen.devices import find_device
-from sv3dgen.mesh_files import read_mesh
+from sv3dgen.meshes.files import read_mesh
 from systems import fitting, run, shared_stages
 from systems.run import Run
 

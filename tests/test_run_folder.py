@@ -11,13 +11,21 @@ import torch
 from omegaconf import OmegaConf
 
 from sv3dgen.errors import InputError
-from sv3dgen.run_folder import RunCard, StageTimer, config_hash, discard_unused, is_new, peak_memory_bytes, read_card
+from sv3dgen.runs.run_folder import (
+    RunCard,
+    StageTimer,
+    config_hash,
+    discard_unused,
+    is_new,
+    peak_memory_bytes,
+    read_card,
+)
 
 MIB = 2**20
 STAGES = """
 import json
 import numpy as np
-from sv3dgen.run_folder import StageTimer
+from sv3dgen.runs.run_folder import StageTimer
 
 def touch(mib):
     np.ones(mib * 2**20, dtype=np.uint8)  # resident for a moment

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from tiny_checkpoint import described, write_raw
 
 from sv3dgen.errors import InputError
-from sv3dgen.sv3d.safetensors_header import StoredTensor, read_header, shown
+from sv3dgen.sv3d.checkpoint.safetensors_header import StoredTensor, read_header, shown
 
 ONE = {"a": described("F32", [2], 0, 8)}
 

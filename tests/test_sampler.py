@@ -7,8 +7,8 @@ from sv3dgen.errors import InputError
 from sv3dgen.sv3d.conditioning import Condition
 from sv3dgen.sv3d.config import SamplerConfig
 from sv3dgen.sv3d.denoiser import denoise, denoise_guided, denoise_halves, predict_v, scalings
-from sv3dgen.sv3d.loss import frame_losses, sigmas_from_normal, v_weight
 from sv3dgen.sv3d.sampler import draw_noise, euler, sigma_schedule, starting_latents
+from sv3dgen.sv3d.training.loss import frame_losses, sigmas_from_normal, v_weight
 
 FRAMES = 3
 

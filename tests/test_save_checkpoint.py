@@ -9,9 +9,9 @@ from tiny_checkpoint import TINY, TINY_U, tensors, write_checkpoint
 
 from sv3dgen.errors import InputError
 from sv3dgen.sv3d import SV3D, MemoryPlan
-from sv3dgen.sv3d.checkpoint import load_parts
-from sv3dgen.sv3d.keys import key_table
-from sv3dgen.sv3d.save_checkpoint import save_official
+from sv3dgen.sv3d.checkpoint.keys import key_table
+from sv3dgen.sv3d.checkpoint.load import load_parts
+from sv3dgen.sv3d.checkpoint.save import save_official
 
 
 @pytest.mark.parametrize("config", [TINY, TINY_U], ids=["sv3d_p", "sv3d_u"])

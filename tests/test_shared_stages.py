@@ -14,10 +14,11 @@ from spheres import maps_in_camera
 from test_run import small
 
 from sv3dgen.normals.files import write_normals
-from sv3dgen.run_folder import RunCard
-from sv3dgen.sv3d import embedded
-from sv3dgen.views import read_views
-from systems.mesh_nvs import MeshNvs
+from sv3dgen.nvs.mesh import MeshNvs
+from sv3dgen.nvs.sv3d import Sv3dNvs
+from sv3dgen.runs.run_folder import RunCard
+from sv3dgen.sv3d.checkpoint import embedded
+from sv3dgen.views.posed_views import read_views
 from systems.run import Run
 from systems.shared_stages import (
     SharedStages,
@@ -28,7 +29,6 @@ from systems.shared_stages import (
     views_follow_from,
 )
 from systems.sv3d_nerf import Sv3dNerf
-from systems.sv3d_nvs import Sv3dNvs
 
 PHOTO = Path(__file__).parents[1] / "examples" / "photos" / "mug.png"
 pytestmark = pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before")

@@ -1,8 +1,8 @@
 import torch
 import trimesh
 
-from sv3dgen.mesh import Mesh
-from sv3dgen.signed_distance import lattice_signed_distance
+from sv3dgen.meshes.mesh import Mesh
+from sv3dgen.meshes.signed_distance import lattice_signed_distance
 
 
 def as_mesh(shape: trimesh.Trimesh) -> Mesh:

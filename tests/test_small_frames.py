@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from sv3dgen.orbits import StaticOrbit
 from sv3dgen.sv3d.picture import posed_views
 from sv3dgen.sv3d.small_frames import matted
+from sv3dgen.views.orbits import StaticOrbit
 
 SIZE, RADIUS, ENLARGED_PX = 64, 20.3, 256
 COLOUR = np.array([200, 60, 40])

@@ -5,9 +5,9 @@ import torch
 
 from guidance.smoothness import Smoothness
 from sv3dgen import losses
-from sv3dgen.cameras import look_at_origin
 from sv3dgen.errors import InputError
 from sv3dgen.interfaces import RenderOutput, ViewBatch
+from sv3dgen.views.cameras import look_at_origin
 
 
 def ball(size: int = 16, seed: int = 0) -> tuple[RenderOutput, ViewBatch]:

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from sv3dgen.spherical_gaussians import (
+from sv3dgen.materials.spherical_gaussians import (
     COSINE_AMPLITUDE,
     COSINE_SHARPNESS,
     covering_sharpness,

@@ -19,12 +19,12 @@ from guidance.normal_prior import NormalPrior
 from sv3dgen import devices
 from sv3dgen.devices import find_device
 from sv3dgen.interfaces import Reference
-from sv3dgen.lpips import Lpips
-from sv3dgen.mesh import Mesh
+from sv3dgen.meshes.mesh import Mesh
+from sv3dgen.metrics.lpips import Lpips
 from sv3dgen.normals.source import NormalSource
-from sv3dgen.orbits import StaticOrbit
-from sv3dgen.unseen import UnseenMask
-from sv3dgen.views import PosedViews
+from sv3dgen.renderers.unseen import UnseenMask
+from sv3dgen.views.orbits import StaticOrbit
+from sv3dgen.views.posed_views import PosedViews
 
 SMALL = (
     "coarse.geometry.levels=4",
@@ -138,10 +138,10 @@ def test_a_fine_step_is_the_cpus(posed_views, device, material, layout, share):
     assert_alike(step_of(fine(posed_views, device, layout, *settings), 16), expected)
 
 
-MARCHING = {"sv3dgen/kernels/ray_marching.py:march": 1, "sv3dgen/kernels/ray_marching.py:select": 1}
+MARCHING = {"sv3dgen/kernels/ray_marching/march.py:march": 1, "sv3dgen/kernels/ray_marching/march.py:select": 1}
 MESHING = {
-    "sv3dgen/kernels/marching_tets.py:marching_tets": 2,
-    "sv3dgen/kernels/edge_adjacency.py:_edge_adjacency_reference": 1,
+    "sv3dgen/kernels/marching_tetrahedra/march.py:marching_tets": 2,
+    "sv3dgen/kernels/rasterizer/edge_adjacency.py:_edge_adjacency_reference": 1,
     "sv3dgen/renderers/mesh.py:_shaded_pixels": 1,
 }
 

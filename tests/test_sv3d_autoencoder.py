@@ -4,8 +4,8 @@ import pytest
 import torch
 from training_case import MICRO, batch_of, batches, fit
 
-from sv3dgen.sv3d.start_weights import load_vae
-from systems.sv3d_autoencoder import Sv3dAutoencoder, edges, in_color
+from sv3dgen.sv3d.training.start_weights import load_vae
+from systems.training.autoencoder import Sv3dAutoencoder, edges, in_color
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*train_dataloader' does not have many workers")
 

@@ -5,9 +5,9 @@ from math import cos, pi, radians, sin
 import pytest
 import torch
 
-from sv3dgen.orbits import Orbit, orbit_by_name
 from sv3dgen.sv3d.conditioning import Condition, frame_vector, joined, polars_and_azimuths, sinusoid
 from sv3dgen.sv3d.config import sv3d_p, sv3d_u
+from sv3dgen.views.orbits import Orbit, orbit_by_name
 
 
 def orbit_of(elevations, azimuths):

@@ -5,7 +5,7 @@ import torch
 from training_case import MICRO, batch_of, batches, fit, module
 
 from sv3dgen.sv3d import SV3D, MemoryPlan
-from systems.sv3d_decoder import LUMA, Sv3dDecoder, luma
+from systems.training.decoder import LUMA, Sv3dDecoder, luma
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*train_dataloader' does not have many workers")
 

@@ -20,19 +20,19 @@ from sv3d_case import read_case
 from training_case import FRAMES, MICRO, DiscBatches, Discs, batch_of, batches, fit, module
 
 from launch import users_part
-from sv3dgen.command_line import register_resolvers
-from sv3dgen.config_check import check_components
+from sv3dgen.cli.command_line import register_resolvers
+from sv3dgen.cli.config_check import check_components
 from sv3dgen.data.orbit_dataset import OrbitBatch
 from sv3dgen.errors import InputError
 from sv3dgen.sv3d import SV3D, MemoryPlan
+from sv3dgen.sv3d.checkpoint.model_config import read_config_beside
 from sv3dgen.sv3d.conditioning import Condition
-from sv3dgen.sv3d.ema import Ema
-from sv3dgen.sv3d.model_config import read_config_beside
-from sv3dgen.sv3d.training_draws import Draws, DropRates, draw, frame_weights
-from systems.sv3d_finetune import Sv3dFinetune
-from systems.training_batches import TrainingBatch
-from systems.training_callbacks import Throughput, TrainingCheckpoint
-from systems.training_run import TrainingRun, placed, saved_step
+from sv3dgen.sv3d.training.draws import Draws, DropRates, draw, frame_weights
+from sv3dgen.sv3d.training.ema import Ema
+from systems.training.batches import TrainingBatch
+from systems.training.callbacks import Throughput, TrainingCheckpoint
+from systems.training.finetune import Sv3dFinetune
+from systems.training.run import TrainingRun, placed, saved_step
 
 ROOT = Path(__file__).parents[1]
 
@@ -442,7 +442,7 @@ def test_without_held_back_orbits_nothing_is_built_and_validation_null_trains(tm
     ],
 )
 def test_a_run_that_waits_for_its_data_is_told_what_to_do(waited_s, workers, told, monkeypatch, caplog):
-    monkeypatch.setattr("systems.training_callbacks.usable_cores", lambda: 4)
+    monkeypatch.setattr("systems.training.callbacks.usable_cores", lambda: 4)
     throughput = Throughput()
     throughput._loader = batches().loader(0)
     throughput._loader.num_workers = workers

@@ -14,9 +14,9 @@ from diffusers.models.unets.unet_spatio_temporal_condition import UNetSpatioTemp
 from torch import nn
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from sv3dgen.sv3d.checkpoint import build_parts
+from sv3dgen.sv3d.checkpoint.keys import LABEL_EMBEDDING, key_table
+from sv3dgen.sv3d.checkpoint.load import build_parts
 from sv3dgen.sv3d.config import ImageEncoderConfig, SV3DConfig, UNetConfig, VAEConfig, sv3d_p, sv3d_u
-from sv3dgen.sv3d.keys import LABEL_EMBEDDING, key_table
 
 ODD = SV3DConfig(
     unet=UNetConfig(

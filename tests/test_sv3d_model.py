@@ -8,13 +8,13 @@ import torch
 from PIL import Image
 
 from sv3dgen.errors import InputError
-from sv3dgen.orbits import Orbit, orbit_by_name
 from sv3dgen.sv3d import SV3D, MemoryPlan
 from sv3dgen.sv3d.config import ImageEncoderConfig, SamplerConfig, SV3DConfig, UNetConfig, VAEConfig
-from sv3dgen.sv3d.image_encoder import ImageEncoder
 from sv3dgen.sv3d.memory import cpu_computes_bfloat16, on_device, plan_for
-from sv3dgen.sv3d.unet import VideoUNet
-from sv3dgen.sv3d.vae import ImageVAE
+from sv3dgen.sv3d.network.image_encoder import ImageEncoder
+from sv3dgen.sv3d.network.unet import VideoUNet
+from sv3dgen.sv3d.network.vae import ImageVAE
+from sv3dgen.views.orbits import Orbit, orbit_by_name
 
 FRAMES, SIZE_PX = 5, 32
 

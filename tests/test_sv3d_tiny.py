@@ -7,12 +7,13 @@ import pytest
 import torch
 from PIL import Image
 
+from sv3dgen.commands.render_dataset import main as render_dataset
 from sv3dgen.data.orbit_dataset import OrbitDataset
-from sv3dgen.nvs_evaluation import COPY, MODEL, SHUFFLED, evaluate_orbits
-from sv3dgen.orbits import StaticOrbit
-from sv3dgen.render_dataset import main as render_dataset
-from sv3dgen.sv3d import SV3D, embedded
-from systems.sv3d_nvs import Sv3dNvs
+from sv3dgen.nvs.evaluation import COPY, MODEL, SHUFFLED, evaluate_orbits
+from sv3dgen.nvs.sv3d import Sv3dNvs
+from sv3dgen.sv3d import SV3D
+from sv3dgen.sv3d.checkpoint import embedded
+from sv3dgen.views.orbits import StaticOrbit
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "photos"
 MOST_BYTES = 48e6

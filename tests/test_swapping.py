@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from stub_parts import Icosphere
 
 from launch import users_part
-from sv3dgen.command_line import checked_arguments
+from sv3dgen.cli.command_line import checked_arguments
 from sv3dgen.errors import InputError
 from sv3dgen.interfaces import Field
 from sv3dgen.renderers.volume import Volume

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sv3dgen import sweeps
+from sv3dgen.runs import sweeps
 
 ROOT = Path(__file__).parents[1]
 RUN = """
 from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
-from sv3dgen import sweeps
+from sv3dgen.runs import sweeps
 from sv3dgen.errors import InputError
-from sv3dgen.run_folder import RunCard
+from sv3dgen.runs.run_folder import RunCard
 
 def run(config):
     folder = Path(HydraConfig.get().runtime.output_dir)

@@ -12,11 +12,11 @@ import wandb
 import yaml
 from wandb_store import Kept
 
-from sv3dgen import ablation_scores
-from sv3dgen.ablation_runs import find_runs, varying
-from sv3dgen.ablation_scores import Truth, scores_of_run
-from sv3dgen.table import main
-from sv3dgen.wandb_table import Home, send
+from sv3dgen.commands.table import main
+from sv3dgen.tables import scores as ablation_scores
+from sv3dgen.tables.runs import find_runs, varying
+from sv3dgen.tables.scores import Truth, scores_of_run
+from sv3dgen.tables.wandb import Home, send
 
 SDS = "guidance/sds"
 
@@ -110,7 +110,7 @@ def test_the_whole_table(sweep, truth, capsys):
 def test_the_table_joins_its_runs_on_weights_and_biases(sweep, truth, capsys):
     for run in sweep.glob("[0-9]"):
         file = run / ".hydra" / "config.yaml"
-        logger = {"_target_": "sv3dgen.wandb_log.WandbLog", "project": "tables", "group": None, "offline": True}
+        logger = {"_target_": "sv3dgen.runs.wandb_log.WandbLog", "project": "tables", "group": None, "offline": True}
         file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | {"logger": logger}))
     command = [str(sweep), "--size-px", "32", "--meshes", str(truth), "--format", "csv"]
     assert main([*command, "--wandb"]) == 0

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from sv3dgen.cameras import look_at_origin
-from sv3dgen.colour import linear_to_srgb
-from sv3dgen.kernels.rasterize import clip_positions, rasterize
-from sv3dgen.kernels.texture import build_pyramid, shade
+from sv3dgen.color import linear_to_srgb
+from sv3dgen.kernels.rasterizer.rasterize import clip_positions, rasterize
+from sv3dgen.kernels.rasterizer.texture import build_pyramid, shade
+from sv3dgen.meshes.textured_mesh import TexturedMesh
 from sv3dgen.renderers.textured import appearance, render_textured
-from sv3dgen.textured_mesh import TexturedMesh
+from sv3dgen.views.cameras import look_at_origin
 
 CAMERA = look_at_origin(torch.tensor([25.0]), torch.tensor([35.0]), distance=2.0, size_px=48)
 

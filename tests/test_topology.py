@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from sv3dgen.export.clean import clean, without_fins
-from sv3dgen.export.topology import components, fill_holes, from_numpy, is_closed, split_crowded, twins
-from sv3dgen.mesh import Mesh, face_normals
+from sv3dgen.meshes.mesh import Mesh, face_normals
+from sv3dgen.meshes.topology import components, fill_holes, from_numpy, is_closed, split_crowded, twins
 
 CORNERS = np.array([[x, y, z] for x in (0.0, 1.0) for y in (0.0, 1.0) for z in (0.0, 1.0)])
 QUADS = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]

@@ -5,8 +5,8 @@ import torch
 from sv3d_case import randomise
 from tiny_checkpoint import TINY
 
-from sv3dgen.sv3d.training_attention import prepare_for_training
-from sv3dgen.sv3d.unet import VideoUNet
+from sv3dgen.sv3d.network.unet import VideoUNet
+from sv3dgen.sv3d.training.attention import prepare_for_training
 
 WITHOUT_EFFECT = ("attn2.to_q", "attn2.to_k", "norm2")
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from sv3dgen.sv3d.training_norm import fast_norms
+from sv3dgen.sv3d.training.norm import fast_norms
 
 SHAPES = [((2, 8, 5, 3), True), ((2, 8, 5, 3), False), ((3, 8, 7), False), ((2, 8, 3, 4, 2), False)]
 

@@ -44,7 +44,7 @@ def compile_all(backend: str, architecture: str, warp_size: str) -> None:
         rasterize_triton,
         ray_marching_triton,
     )
-    from sv3dgen.kernels.hash_grid import hash_grid_spec
+    from sv3dgen.kernels.hash_grid.encode import hash_grid_spec
 
     number = int(architecture) if architecture.isdigit() else architecture
     target = GPUTarget(backend, number, int(warp_size))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from sv3dgen.errors import InputError
 from sv3dgen.sv3d.config import UNetConfig, sv3d_p, sv3d_u
-from sv3dgen.sv3d.unet import VideoUNet
+from sv3dgen.sv3d.network.unet import VideoUNet
 
 FRAMES = 3
 TINY = UNetConfig(

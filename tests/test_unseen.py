@@ -5,10 +5,10 @@ import torch
 import trimesh
 from torch import Tensor
 
-from sv3dgen.cameras import look_at_origin
 from sv3dgen.errors import InputError
-from sv3dgen.mesh import Mesh, face_normals
-from sv3dgen.unseen import UnseenMask, best_facing, in_sight, smoothstep
+from sv3dgen.meshes.mesh import Mesh, face_normals
+from sv3dgen.renderers.unseen import UnseenMask, best_facing, in_sight, smoothstep
+from sv3dgen.views.cameras import look_at_origin
 
 
 def ring(count: int = 21, elevation_deg: float = 0.0):

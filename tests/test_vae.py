@@ -11,7 +11,7 @@ from sv3d_case import SV3DCase, randomise, read_case
 from torch import nn
 
 from sv3dgen.sv3d.config import VAEConfig
-from sv3dgen.sv3d.vae import ImageVAE
+from sv3dgen.sv3d.network.vae import ImageVAE
 
 TINY = VAEConfig(channels=32, channel_mult=(1, 2, 1), res_blocks=1)
 

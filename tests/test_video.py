@@ -8,7 +8,7 @@ import imageio_ffmpeg
 import pytest
 import torch
 
-from sv3dgen.video import write_video
+from sv3dgen.views.video import write_video
 
 FRAMES = torch.zeros(3, 3, 32, 32, dtype=torch.uint8)
 

@@ -11,13 +11,13 @@ from ellipsoids import FIGURE, posed_views, silhouettes, sine_orbit
 from PIL import Image
 
 from sv3dgen import atomic
-from sv3dgen.cameras import Cameras, project
 from sv3dgen.errors import InputError
-from sv3dgen.normalise import apply_similarity, object_box
-from sv3dgen.pose_check import check_poses
-from sv3dgen.resampling import downscale_rgba
-from sv3dgen.video import read_video, write_video
-from sv3dgen.views import read_views, write_views
+from sv3dgen.views.cameras import Cameras, project
+from sv3dgen.views.normalize import apply_similarity, object_box
+from sv3dgen.views.pose_check import check_poses
+from sv3dgen.views.posed_views import read_views, write_views
+from sv3dgen.views.resampling import downscale_rgba
+from sv3dgen.views.video import read_video, write_video
 
 ORBIT = sine_orbit()
 TO_Z_UP = torch.tensor([[1.0, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])  # (x, y, z) -> (x, -z, y)

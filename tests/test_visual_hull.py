@@ -6,10 +6,10 @@ import pytest
 import torch
 from ellipsoids import FIGURE, inside, silhouettes, sine_orbit
 
-from sv3dgen.cameras import project
-from sv3dgen.normalise import enclosing_sphere, nearest_point, normalise_to_box, object_box
-from sv3dgen.orbits import orbit_by_name
-from sv3dgen.visual_hull import dilated, drawn, explained, hull_bounds, scene_box, visual_hull, voxel_centers
+from sv3dgen.views.cameras import project
+from sv3dgen.views.normalize import enclosing_sphere, nearest_point, normalise_to_box, object_box
+from sv3dgen.views.orbits import orbit_by_name
+from sv3dgen.views.visual_hull import dilated, drawn, explained, hull_bounds, scene_box, visual_hull, voxel_centers
 
 
 def centers(resolution, box):

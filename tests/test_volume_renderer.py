@@ -1,9 +1,9 @@
 import torch
 from torch import nn
 
-from sv3dgen.cameras import look_at_origin
 from sv3dgen.interfaces import Field, FieldSample, Material, Shading
 from sv3dgen.renderers.volume import Volume
+from sv3dgen.views.cameras import look_at_origin
 
 
 class Ball(Field):

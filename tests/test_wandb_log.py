@@ -15,9 +15,9 @@ from omegaconf import OmegaConf
 from wandb_store import Kept
 
 from sv3dgen.errors import InputError
-from sv3dgen.picture_log import hand_over
-from sv3dgen.video import write_video
-from sv3dgen.wandb_log import WandbLog
+from sv3dgen.runs.picture_log import hand_over
+from sv3dgen.runs.wandb_log import WandbLog
+from sv3dgen.views.video import write_video
 from systems.reporting import told_of_the_run
 
 ROOT = Path(__file__).parents[1]

@@ -10,7 +10,7 @@ import pytest
 from huggingface_hub import errors
 
 from sv3dgen.errors import InputError
-from sv3dgen.sv3d.weights import find_weights, weights_at_hand
+from sv3dgen.sv3d.checkpoint.weights import find_weights, weights_at_hand
 
 REPOSITORY, PAGE = "stabilityai/sv3d", "https://huggingface.co/stabilityai/sv3d"
 

@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from sv3dgen.sv3d.checkpoint.keys import CLIP_PREFIX, key_table
 from sv3dgen.sv3d.config import ImageEncoderConfig, SV3DConfig, UNetConfig, VAEConfig
-from sv3dgen.sv3d.keys import CLIP_PREFIX, key_table
 
 TINY = SV3DConfig(
     unet=UNetConfig(channels=32, channel_mult=(1, 2), res_blocks=1, attention_factors=(1,), head_channels=16),

@@ -14,11 +14,11 @@ from lightning.pytorch.strategies import ModelParallelStrategy
 from sv3dgen.data.orbit_dataset import OrbitDataset, OrbitSample, collate_orbits
 from sv3dgen.errors import InputError
 from sv3dgen.sv3d.config import SV3DConfig
-from sv3dgen.sv3d.sharding import whole
-from systems.sv3d_finetune import Sv3dFinetune
-from systems.training_batches import TrainingBatch, TrainingBatches
-from systems.training_callbacks import TrainingCheckpoint
-from systems.training_run import Orbits
+from sv3dgen.sv3d.training.sharding import whole
+from systems.training.batches import TrainingBatch, TrainingBatches
+from systems.training.callbacks import TrainingCheckpoint
+from systems.training.finetune import Sv3dFinetune
+from systems.training.run import Orbits
 
 FRAMES, SIZE_PX, ORBITS = 5, 32, 6
 MICRO: dict[str, Any] = {

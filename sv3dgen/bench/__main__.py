@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sv3dgen.atomic import atomic_write
-from sv3dgen.command import OneLineParser, exit_status
+from sv3dgen.cli.command import OneLineParser, exit_status
 from sv3dgen.errors import InputError
 
 

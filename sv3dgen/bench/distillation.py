@@ -12,11 +12,11 @@ import torch
 from sv3dgen.bench.machine import describe
 from sv3dgen.bench.objects import CHECKOUT, find_meshes, run_process
 from sv3dgen.errors import InputError
-from sv3dgen.known_mesh import KnownMesh
-from sv3dgen.mesh_files import read_mesh
+from sv3dgen.meshes.files import read_mesh
 from sv3dgen.metrics.regions import region_scores
-from sv3dgen.orbits import SV3D_FRAMES, StaticOrbit
-from sv3dgen.views import write_views
+from sv3dgen.nvs.known_mesh import KnownMesh
+from sv3dgen.views.orbits import SV3D_FRAMES, StaticOrbit
+from sv3dgen.views.posed_views import write_views
 
 ELEVATION_DEG, SIZE_PX = 10.0, 320
 MASKS = ("none", "naive", "hard", "soft")

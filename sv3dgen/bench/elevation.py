@@ -12,11 +12,11 @@ import torch
 
 from sv3dgen.bench.machine import describe
 from sv3dgen.bench.objects import find_meshes
-from sv3dgen.cameras import Cameras
-from sv3dgen.elevation import FIXED_DEG, elevation_of_orbit
-from sv3dgen.kernels.rasterize import clip_positions, rasterize
-from sv3dgen.mesh_files import read_mesh
-from sv3dgen.orbits import orbit_by_name
+from sv3dgen.kernels.rasterizer.rasterize import clip_positions, rasterize
+from sv3dgen.meshes.files import read_mesh
+from sv3dgen.nvs.elevation import FIXED_DEG, elevation_of_orbit
+from sv3dgen.views.cameras import Cameras
+from sv3dgen.views.orbits import orbit_by_name
 
 ELEVATIONS_DEG = (-5.0, 5.0, 15.0, 25.0)
 _SIZE_PX = 288

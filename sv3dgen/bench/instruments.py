@@ -1,7 +1,7 @@
 """Time the parts of a run, and keep a few calls of each kernel, by standing in for functions in their modules.
 
 The code under test knows nothing of it. Kernels are listed in `KERNELS`, the rest of a run in `OTHER_PARTS`; what
-either calls inside the other is not counted twice (`sv3dgen.profiler`).
+either calls inside the other is not counted twice (`sv3dgen.bench.profiler`).
 """
 
 import importlib
@@ -14,41 +14,48 @@ from typing import Any
 
 import torch
 
+from sv3dgen.bench.profiler import part, profiled
 from sv3dgen.bench.replay import Recorder
-from sv3dgen.profiler import part, profiled
 
 # Part -> public functions with a `backend`, by module; gradients are those of the autograd functions beside them.
 KERNELS: dict[str, dict[str, tuple[str, ...]]] = {
-    "encode": {"sv3dgen.kernels.hash_grid": ("hash_encode",), "sv3dgen.kernels.hash_grid_autograd": ()},
-    "march": {"sv3dgen.kernels.ray_marching": ("march", "prune")},
+    "encode": {"sv3dgen.kernels.hash_grid.encode": ("hash_encode",), "sv3dgen.kernels.hash_grid._autograd": ()},
+    "march": {"sv3dgen.kernels.ray_marching.march": ("march", "prune")},
     "composite": {
-        "sv3dgen.kernels.ray_marching": ("render_weights", "accumulate"),
-        "sv3dgen.kernels.ray_marching_autograd": (),
+        "sv3dgen.kernels.ray_marching.march": ("render_weights", "accumulate"),
+        "sv3dgen.kernels.ray_marching._autograd": (),
     },
     "rasterise": {
-        "sv3dgen.kernels.rasterize": ("rasterize",),
-        "sv3dgen.kernels.interpolate": ("barycentrics", "interpolate"),
+        "sv3dgen.kernels.rasterizer.rasterize": ("rasterize",),
+        "sv3dgen.kernels.rasterizer.interpolate": ("barycentrics", "interpolate"),
     },
     "antialias": {
-        "sv3dgen.kernels.antialias": ("antialiased_coverage",),
-        "sv3dgen.kernels.edge_adjacency": ("edge_adjacency",),
+        "sv3dgen.kernels.rasterizer.antialias": ("antialiased_coverage",),
+        "sv3dgen.kernels.rasterizer.edge_adjacency": ("edge_adjacency",),
     },
-    "tets": {"sv3dgen.kernels.marching_tets": ("marching_tets",), "sv3dgen.tet_grid": ("neighbour_mean",)},
+    "tets": {
+        "sv3dgen.kernels.marching_tetrahedra.march": ("marching_tets",),
+        "sv3dgen.meshes.tet_grid": ("neighbour_mean",),
+    },
 }
 
 # Part -> module:function or module:class.method. "network" is torch's own work: layers, and the gradients of all that
 # is not a kernel; "shading" is what else a step does forwards: rays, light, losses. "lattice" is the band of tetrahedra
 # built anew, "fusion" the coarse stage's depths becoming a mesh.
 OTHER_PARTS: dict[str, tuple[str, ...]] = {
-    "views": ("sv3dgen.views:read_views", "sv3dgen.views:write_views", "sv3dgen.pose_check:check_poses"),
-    "hull": ("sv3dgen.visual_hull:visual_hull",),
+    "views": (
+        "sv3dgen.views.posed_views:read_views",
+        "sv3dgen.views.posed_views:write_views",
+        "sv3dgen.views.pose_check:check_poses",
+    ),
+    "hull": ("sv3dgen.views.visual_hull:visual_hull",),
     "network": ("torch.nn:Sequential.forward", "torch.autograd:backward", "torch.autograd:grad"),
     "lattice": (
-        "sv3dgen.tet_grid:bcc_band",
-        "sv3dgen.tet_grid:vertex_neighbours",
-        "sv3dgen.signed_distance:lattice_signed_distance",
+        "sv3dgen.meshes.tet_grid:bcc_band",
+        "sv3dgen.meshes.tet_grid:vertex_neighbours",
+        "sv3dgen.meshes.signed_distance:lattice_signed_distance",
     ),
-    "fusion": ("sv3dgen.depth_fusion:fuse_depth", "sv3dgen.depth_fusion:largest_component"),
+    "fusion": ("sv3dgen.meshes.depth_fusion:fuse_depth", "sv3dgen.meshes.depth_fusion:largest_component"),
     "shading": (),
     "optimizer": (),
     "export": ("sv3dgen.export.exporter:Exporter.export",),

@@ -6,15 +6,15 @@ import torch
 
 from sv3dgen.bench.kernel_case import Case, Sizes, bytes_of, generator, in_words, sizes_for
 from sv3dgen.bench.rasterizer_cases import bumpy_sphere, rasterizer_cases
-from sv3dgen.cameras import look_at_origin
 from sv3dgen.kernels.backend import Backend
-from sv3dgen.kernels.edge_adjacency import edge_adjacency
-from sv3dgen.kernels.hash_grid import hash_encode, hash_grid_spec
-from sv3dgen.kernels.marching_tets import marching_tets
+from sv3dgen.kernels.hash_grid.encode import hash_encode, hash_grid_spec
+from sv3dgen.kernels.marching_tetrahedra.march import marching_tets
 from sv3dgen.kernels.normal_consistency import normal_consistency
-from sv3dgen.kernels.ray_marching import accumulate, march, render_weights
-from sv3dgen.mesh import Mesh
-from sv3dgen.tet_grid import bcc_grid
+from sv3dgen.kernels.rasterizer.edge_adjacency import edge_adjacency
+from sv3dgen.kernels.ray_marching.march import accumulate, march, render_weights
+from sv3dgen.meshes.mesh import Mesh
+from sv3dgen.meshes.tet_grid import bcc_grid
+from sv3dgen.views.cameras import look_at_origin
 
 
 def cases(device: torch.device) -> Iterator[Case]:

@@ -12,18 +12,18 @@ from torch import Tensor
 
 from sv3dgen.bench.machine import describe
 from sv3dgen.bench.objects import CHECKOUT, find_meshes, run_process
-from sv3dgen.cameras import look_at_origin
-from sv3dgen.colour import linear_to_srgb, srgb_to_linear
+from sv3dgen.color import linear_to_srgb, srgb_to_linear
 from sv3dgen.errors import InputError
 from sv3dgen.export.lighting import lighting
 from sv3dgen.materials.from_light import material_from_light
-from sv3dgen.mesh_files import fit_unit_box, read_mesh
+from sv3dgen.meshes.files import fit_unit_box, read_mesh
+from sv3dgen.meshes.textured_mesh import TexturedMesh
 from sv3dgen.metrics.image import over_white
 from sv3dgen.metrics.surface import sample_surface
-from sv3dgen.orbits import SV3D_DISTANCE, SV3D_FRAMES, SineOrbit
 from sv3dgen.renderers.textured import render_textured
-from sv3dgen.textured_mesh import TexturedMesh
-from sv3dgen.views import PosedViews, views_of_orbit, write_views
+from sv3dgen.views.cameras import look_at_origin
+from sv3dgen.views.orbits import SV3D_DISTANCE, SV3D_FRAMES, SineOrbit
+from sv3dgen.views.posed_views import PosedViews, views_of_orbit, write_views
 
 SIZE_PX, SUPERSAMPLE, SAMPLES = 320, 3, 20_000
 # A key light from the upper right, a weaker fill from the left, and a sky; irradiance over pi between .27 and 1.05.

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 import torch
 
 from sv3dgen.bench.kernel_case import Case, Sizes, bytes_of, in_words
-from sv3dgen.cameras import look_at_origin
-from sv3dgen.kernels.antialias import antialiased_coverage
 from sv3dgen.kernels.backend import Backend
-from sv3dgen.kernels.edge_adjacency import edge_adjacency
-from sv3dgen.kernels.interpolate import barycentrics, interpolate
-from sv3dgen.kernels.rasterize import clip_positions, rasterize
-from sv3dgen.mesh import Mesh
+from sv3dgen.kernels.rasterizer.antialias import antialiased_coverage
+from sv3dgen.kernels.rasterizer.edge_adjacency import edge_adjacency
+from sv3dgen.kernels.rasterizer.interpolate import barycentrics, interpolate
+from sv3dgen.kernels.rasterizer.rasterize import clip_positions, rasterize
+from sv3dgen.meshes.mesh import Mesh
+from sv3dgen.views.cameras import look_at_origin
 
 ALL = ("torch", "numba", "triton", "nvdiffrast")
 COMPILED = ("torch", "numba", "triton")

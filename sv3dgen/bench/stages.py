@@ -11,11 +11,11 @@ from typing import Any
 
 from sv3dgen.bench.instruments import KERNELS, OTHER_PARTS, instrumented
 from sv3dgen.bench.machine import describe
+from sv3dgen.bench.profiler import times
 from sv3dgen.bench.replay import slowdown
 from sv3dgen.devices import find_device
 from sv3dgen.errors import InputError
 from sv3dgen.matrix_speed import wait_for
-from sv3dgen.profiler import times
 
 LAUNCH = Path(__file__).parents[2] / "launch.py"
 LISTED = ("views", "hull", *KERNELS, *(name for name in OTHER_PARTS if name not in ("views", "hull")))

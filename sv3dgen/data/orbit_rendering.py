@@ -12,13 +12,13 @@ import torch
 
 from sv3dgen.data.orbit_files import SAMPLES, Angles, OrbitRecord, Split, write_orbit
 from sv3dgen.errors import InputError
-from sv3dgen.kernels.texture import Appearance
-from sv3dgen.mesh_files import fit_unit_box, read_mesh
-from sv3dgen.orbits import DynamicOrbit, Orbit, SineOrbit, StaticOrbit
+from sv3dgen.kernels.rasterizer.texture import Appearance
+from sv3dgen.materials.studio_light import StudioLight, creased_normals, random_light
+from sv3dgen.meshes.files import fit_unit_box, read_mesh
+from sv3dgen.meshes.textured_mesh import DEFAULT_COLOR, TexturedMesh
 from sv3dgen.procedural.objects import procedural_object
 from sv3dgen.renderers.textured import appearance, fitting_distance, render_batches
-from sv3dgen.studio_light import StudioLight, creased_normals, random_light
-from sv3dgen.textured_mesh import DEFAULT_COLOR, TexturedMesh
+from sv3dgen.views.orbits import DynamicOrbit, Orbit, SineOrbit, StaticOrbit
 
 FRAMES = 21
 ELEVATIONS_DEG = (-5.0, 30.0)  # of static orbits, and of the first view of dynamic ones

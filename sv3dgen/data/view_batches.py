@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from sv3dgen.cameras import Cameras, full_frame
 from sv3dgen.devices import sent_to
 from sv3dgen.interfaces import ViewBatch
-from sv3dgen.views import PosedViews
+from sv3dgen.views.cameras import Cameras, full_frame
+from sv3dgen.views.posed_views import PosedViews
 
 
 @dataclass(frozen=True, kw_only=True)

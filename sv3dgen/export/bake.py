@@ -10,8 +10,8 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from sv3dgen.export.unwrap import Unwrap
-from sv3dgen.kernels.rasterize import rasterize
-from sv3dgen.mesh import Mesh, vertex_normals
+from sv3dgen.kernels.rasterizer.rasterize import rasterize
+from sv3dgen.meshes.mesh import Mesh, vertex_normals
 
 ColorAt = Callable[[Float[Tensor, "points 3"], Float[Tensor, "points 3"]], Float[Tensor, "points 3"]]
 CHUNK = 1 << 17  # points asked of the field at once, which bounds the memory

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from sv3dgen.export.topology import components, face_neighbors
+from sv3dgen.meshes.topology import components, face_neighbors
 
 AXES = np.concatenate([np.eye(3), -np.eye(3)])
 SMOOTHING_STEPS = 12  # rounds of averaging normals over neighbouring faces before they are labelled

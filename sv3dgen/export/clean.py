@@ -4,8 +4,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-from sv3dgen.export.topology import components, fill_holes, from_numpy, split_crowded
-from sv3dgen.mesh import Mesh
+from sv3dgen.meshes.mesh import Mesh
+from sv3dgen.meshes.topology import components, fill_holes, from_numpy, split_crowded
 
 LOOSE_SHARE = 0.2  # SV3D's exporter drops parts whose diameter is under 20 % of the whole object's
 

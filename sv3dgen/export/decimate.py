@@ -4,8 +4,8 @@ import fast_simplification
 import numpy as np
 
 from sv3dgen.export.clean import distinct_corners, without_fins, without_unused
-from sv3dgen.export.topology import from_numpy, split_crowded
-from sv3dgen.mesh import Mesh
+from sv3dgen.meshes.mesh import Mesh
+from sv3dgen.meshes.topology import from_numpy, split_crowded
 
 # How greedily edges are taken, from the best triangles to the surest to arrive.
 AGGRESSION = (3.0, 5.0, 7.0, 9.0)

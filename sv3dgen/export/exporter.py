@@ -12,7 +12,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sv3dgen.atomic import atomic_write
-from sv3dgen.cameras import Cameras
 from sv3dgen.errors import InputError
 from sv3dgen.export.bake import ColorAt, bake
 from sv3dgen.export.clean import clean
@@ -20,14 +19,15 @@ from sv3dgen.export.decimate import decimate
 from sv3dgen.export.gltf import write_glb
 from sv3dgen.export.lighting import lighting
 from sv3dgen.export.obj import write_obj
-from sv3dgen.export.topology import is_closed
 from sv3dgen.export.turntable import write_turntable
 from sv3dgen.export.unwrap import Unwrap, unwrap_by_projection, unwrap_by_xatlas
-from sv3dgen.mesh import Mesh
-from sv3dgen.mesh_files import read_mesh
+from sv3dgen.meshes.files import read_mesh
+from sv3dgen.meshes.mesh import Mesh
+from sv3dgen.meshes.textured_mesh import TexturedMesh, with_texture
+from sv3dgen.meshes.topology import is_closed
 from sv3dgen.metrics.image import over_white, psnr
 from sv3dgen.renderers.textured import render_textured
-from sv3dgen.textured_mesh import TexturedMesh, with_texture
+from sv3dgen.views.cameras import Cameras
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from PIL import Image
 from torch import Tensor
 
 from sv3dgen.atomic import atomic_write
-from sv3dgen.mesh import vertex_normals
-from sv3dgen.textured_mesh import TexturedMesh
+from sv3dgen.meshes.mesh import vertex_normals
+from sv3dgen.meshes.textured_mesh import TexturedMesh
 
 GENERATOR = "sv3dgen"
 FLOAT, UNSIGNED_INT = 5126, 5125

@@ -5,8 +5,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sv3dgen.materials.from_light import material_from_light
-from sv3dgen.mesh import Mesh, vertex_normals
-from sv3dgen.textured_mesh import TexturedMesh
+from sv3dgen.meshes.mesh import Mesh, vertex_normals
+from sv3dgen.meshes.textured_mesh import TexturedMesh
 
 
 @torch.no_grad()

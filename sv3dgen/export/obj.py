@@ -7,8 +7,8 @@ from torch import Tensor
 
 from sv3dgen.atomic import atomic_write
 from sv3dgen.export.gltf import png_bytes
-from sv3dgen.mesh import vertex_normals
-from sv3dgen.textured_mesh import TexturedMesh
+from sv3dgen.meshes.mesh import vertex_normals
+from sv3dgen.meshes.textured_mesh import TexturedMesh
 
 MATERIAL = "albedo"
 

@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from sv3dgen.cameras import look_at_origin
+from sv3dgen.meshes.textured_mesh import TexturedMesh
 from sv3dgen.renderers.textured import appearance, fitting_distance, render_batches
-from sv3dgen.textured_mesh import TexturedMesh
-from sv3dgen.video import write_video
+from sv3dgen.views.cameras import look_at_origin
+from sv3dgen.views.video import write_video
 
 FRAMES_PER_S = 24
 ELEVATION_DEG = 15.0

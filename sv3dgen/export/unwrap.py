@@ -14,8 +14,8 @@ from torch import Tensor
 from sv3dgen.errors import InputError
 from sv3dgen.export.charts import connected, describe, make_charts, project_charts
 from sv3dgen.export.packing import hidden_faces, pack
-from sv3dgen.export.topology import components
-from sv3dgen.mesh import Mesh
+from sv3dgen.meshes.mesh import Mesh
+from sv3dgen.meshes.topology import components
 
 GUTTER_PX = 8  # so that each chart can be padded by 4 texels, enough for two mip levels
 SPLIT_ROUNDS = 8

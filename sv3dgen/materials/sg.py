@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sv3dgen import spherical_gaussians as lobes
-from sv3dgen.colour import linear_to_srgb, srgb_to_linear
+from sv3dgen.color import linear_to_srgb, srgb_to_linear
 from sv3dgen.errors import InputError
 from sv3dgen.interfaces import Material, Shading
+from sv3dgen.materials import spherical_gaussians as lobes
 
 MIN_SHARPNESS = 1e-4
 

@@ -9,17 +9,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sv3dgen.cameras import Cameras
 from sv3dgen.errors import InputError
 from sv3dgen.materials.from_light import material_from_light
 from sv3dgen.materials.sg import Sg
-from sv3dgen.mesh import Mesh, vertex_normals
+from sv3dgen.meshes.mesh import Mesh, vertex_normals
+from sv3dgen.meshes.textured_mesh import TexturedMesh
 from sv3dgen.metrics.pictures import Learned, Scores, picture_scores
 from sv3dgen.metrics.protocols import about_y
-from sv3dgen.orbits import Orbit
 from sv3dgen.renderers.textured import fitting_distance, render_textured
-from sv3dgen.textured_mesh import TexturedMesh
-from sv3dgen.views import read_views
+from sv3dgen.views.cameras import Cameras
+from sv3dgen.views.orbits import Orbit
+from sv3dgen.views.posed_views import read_views
 
 
 def appearance_scores(

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sv3dgen.lpips import Lpips
 from sv3dgen.metrics.image import psnr, ssim
+from sv3dgen.metrics.lpips import Lpips
 
 FRONT_DEG, BACK_DEG = 60.0, 120.0  # nearer to the conditioning view's azimuth is the front, farther the back
 MOST_PSNR = 60.0  # of equal frames, whose true one, infinity, no mean could hold

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sv3dgen.export.topology import is_closed
-from sv3dgen.mesh import Mesh
+from sv3dgen.meshes.mesh import Mesh
+from sv3dgen.meshes.topology import is_closed
 from sv3dgen.metrics.surface import chamfer_distance, surface_scores, unit_box
 from sv3dgen.metrics.volume import cell_centers, occupancy, occupancy_iou
 

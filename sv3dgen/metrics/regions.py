@@ -5,15 +5,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sv3dgen.cameras import Cameras, look_at_origin
-from sv3dgen.kernels.interpolate import barycentrics, interpolate
-from sv3dgen.kernels.rasterize import clip_positions, rasterize
-from sv3dgen.mesh import Mesh, face_normals
+from sv3dgen.kernels.rasterizer.interpolate import barycentrics, interpolate
+from sv3dgen.kernels.rasterizer.rasterize import clip_positions, rasterize
+from sv3dgen.meshes.mesh import Mesh, face_normals
+from sv3dgen.meshes.textured_mesh import TexturedMesh
 from sv3dgen.metrics.image import over_white
-from sv3dgen.orbits import SV3D_DISTANCE
 from sv3dgen.renderers.textured import render_textured
-from sv3dgen.textured_mesh import TexturedMesh
-from sv3dgen.unseen import UnseenMask
+from sv3dgen.renderers.unseen import UnseenMask
+from sv3dgen.views.cameras import Cameras, look_at_origin
+from sv3dgen.views.orbits import SV3D_DISTANCE
 
 ELEVATIONS_DEG = (-50.0, -20.0, 20.0, 50.0)
 AZIMUTHS = 8

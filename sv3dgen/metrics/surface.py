@@ -14,7 +14,7 @@ from numpy import ndarray
 from scipy.spatial import KDTree
 from torch import Tensor
 
-from sv3dgen.mesh import Mesh, face_normals
+from sv3dgen.meshes.mesh import Mesh, face_normals
 
 FAR = 0.02  # beyond this a ground-truth sample counts as missed: a defect one can see
 

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 from numba import njit
 from torch import Tensor
 
-from sv3dgen.mesh import Mesh
+from sv3dgen.meshes.mesh import Mesh
 
 
 def cell_centers(resolution: int, half_side: float = 0.5) -> Float[Tensor, " resolution"]:

@@ -12,11 +12,11 @@ from PIL import Image
 from torch import Tensor
 
 from sv3dgen.atomic import atomic_write
-from sv3dgen.cameras import Cameras
 from sv3dgen.errors import InputError
-from sv3dgen.image import open_image
 from sv3dgen.normals.source import NormalSource
-from sv3dgen.views import PosedViews
+from sv3dgen.views.cameras import Cameras
+from sv3dgen.views.image import open_image
+from sv3dgen.views.posed_views import PosedViews
 
 log = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from sv3dgen.errors import InputError
 from sv3dgen.metrics.image import over_white
 from sv3dgen.normals.files import read_maps, write_normals
 from sv3dgen.normals.source import NormalSource
-from sv3dgen.progress import StageLine
-from sv3dgen.views import PosedViews
+from sv3dgen.runs.progress import StageLine
+from sv3dgen.views.posed_views import PosedViews
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from jaxtyping import Float
 from torch import Tensor
 
-from sv3dgen.views import PosedViews
+from sv3dgen.views.posed_views import PosedViews
 
 
 class NormalSource(ABC):

@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from sv3dgen.mesh_files import fit_unit_box
+from sv3dgen.meshes.files import fit_unit_box
+from sv3dgen.meshes.textured_mesh import TexturedMesh
 from sv3dgen.procedural import (
     composites,
     creatures,
@@ -24,7 +25,6 @@ from sv3dgen.procedural import (
 )
 from sv3dgen.procedural.assembly import Assembly
 from sv3dgen.procedural.painting import build_mesh
-from sv3dgen.textured_mesh import TexturedMesh
 
 Family = Callable[[np.random.Generator], Assembly]
 

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from sv3dgen.meshes.textured_mesh import TexturedMesh
 from sv3dgen.procedural.assembly import Assembly, Decal
 from sv3dgen.procedural.patterns import Pattern, Points, value_noise
 from sv3dgen.procedural.surfaces import Grid
-from sv3dgen.textured_mesh import TexturedMesh
 
 TEXELS_PER_UNIT = 110.0  # a unit covers about 60 px of a 64 px frame
 MOST_TEXELS = 224

@@ -7,12 +7,12 @@ from einops import rearrange
 from jaxtyping import Int
 from torch import Tensor
 
-from sv3dgen.cameras import Cameras
 from sv3dgen.interfaces import Geometry, Material, Renderer, RenderOutput, Surface
-from sv3dgen.kernels.antialias import antialiased_coverage
-from sv3dgen.kernels.interpolate import barycentrics, interpolate
-from sv3dgen.kernels.rasterize import clip_positions, rasterize
-from sv3dgen.mesh import Mesh, vertex_normals
+from sv3dgen.kernels.rasterizer.antialias import antialiased_coverage
+from sv3dgen.kernels.rasterizer.interpolate import barycentrics, interpolate
+from sv3dgen.kernels.rasterizer.rasterize import clip_positions, rasterize
+from sv3dgen.meshes.mesh import Mesh, vertex_normals
+from sv3dgen.views.cameras import Cameras
 
 BUFFERS = ("albedo", "irradiance", "depth", "normal")
 

@@ -6,11 +6,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sv3dgen.cameras import Cameras
-from sv3dgen.colour import linear_to_srgb, srgb_to_linear
-from sv3dgen.kernels.rasterize import clip_positions, rasterize
-from sv3dgen.kernels.texture import Appearance, build_pyramid, shade
-from sv3dgen.textured_mesh import DEFAULT_COLOR, TexturedMesh
+from sv3dgen.color import linear_to_srgb, srgb_to_linear
+from sv3dgen.kernels.rasterizer.rasterize import clip_positions, rasterize
+from sv3dgen.kernels.rasterizer.texture import Appearance, build_pyramid, shade
+from sv3dgen.meshes.textured_mesh import DEFAULT_COLOR, TexturedMesh
+from sv3dgen.views.cameras import Cameras
 
 SAMPLES_AT_ONCE = 1 << 23  # 64 MB of faces and depths
 FILLED = 0.92  # share of the half frame that an object may reach

@@ -7,10 +7,10 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from sv3dgen.cameras import Cameras
 from sv3dgen.devices import has_float64
 from sv3dgen.interfaces import Field, FieldRenderer, Geometry, Material, RenderOutput
-from sv3dgen.kernels.ray_marching import RaySamples, accumulate, march, prune, render_weights
+from sv3dgen.kernels.ray_marching.march import RaySamples, accumulate, march, prune, render_weights
+from sv3dgen.views.cameras import Cameras
 
 
 class Volume(FieldRenderer):

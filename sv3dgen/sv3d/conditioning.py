@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sv3dgen.orbits import Orbit
 from sv3dgen.sv3d.config import UNetConfig
+from sv3dgen.views.orbits import Orbit
 
 _MAX_PERIOD = 10_000.0
 

@@ -7,12 +7,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sv3dgen.nvs_interfaces import OrbitPrior
-from sv3dgen.orbits import Orbit
 from sv3dgen.sv3d.conditioning import frame_vector
 from sv3dgen.sv3d.denoiser import denoise_guided
 from sv3dgen.sv3d.guidance_scale import triangular_scale
 from sv3dgen.sv3d.memory import on_device
 from sv3dgen.sv3d.model import SV3D
+from sv3dgen.views.orbits import Orbit
 
 
 class SV3DPrior(OrbitPrior):

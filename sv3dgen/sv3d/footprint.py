@@ -21,9 +21,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from sv3dgen.sv3d.checkpoint import build_parts
+from sv3dgen.sv3d.checkpoint.keys import Part
+from sv3dgen.sv3d.checkpoint.load import build_parts
 from sv3dgen.sv3d.config import SV3DConfig
-from sv3dgen.sv3d.keys import Part
 from sv3dgen.sv3d.memory import PRECISIONS, MemoryPlan, Precision
 
 Stage = Literal["image encoder", "VAE encoder", "UNet", "VAE decoder"]

@@ -13,22 +13,22 @@ from torch import Tensor
 from sv3dgen.devices import find_device
 from sv3dgen.errors import InputError
 from sv3dgen.nvs_interfaces import NVSAbilities, NVSModel, OrbitPrior
-from sv3dgen.orbits import Orbit
-from sv3dgen.sv3d import embedded
-from sv3dgen.sv3d.checkpoint import filled_parts
-from sv3dgen.sv3d.checkpoint_contents import read_contents, variant_of
+from sv3dgen.sv3d.checkpoint import embedded
+from sv3dgen.sv3d.checkpoint.contents import read_contents, variant_of
+from sv3dgen.sv3d.checkpoint.load import filled_parts
+from sv3dgen.sv3d.checkpoint.weights import Variant, find_weights
 from sv3dgen.sv3d.conditioning import Condition, frame_vector
 from sv3dgen.sv3d.config import SV3DConfig, sv3d_p, sv3d_u
 from sv3dgen.sv3d.denoiser import Network, denoise_guided
 from sv3dgen.sv3d.guidance_scale import GuidanceShape, scale_by_name
-from sv3dgen.sv3d.image_encoder import ImageEncoder
 from sv3dgen.sv3d.memory import MemoryPlan, as_planned, on_device, plan_for
+from sv3dgen.sv3d.network.image_encoder import ImageEncoder
+from sv3dgen.sv3d.network.unet import VideoUNet
+from sv3dgen.sv3d.network.vae import ImageVAE
 from sv3dgen.sv3d.picture import Picture, conditioning_picture, posed_views
 from sv3dgen.sv3d.sampler import OnStep, draw_noise, euler, sigma_schedule, starting_latents
-from sv3dgen.sv3d.unet import VideoUNet
-from sv3dgen.sv3d.vae import ImageVAE
-from sv3dgen.sv3d.weights import Variant, find_weights
-from sv3dgen.views import PosedViews
+from sv3dgen.views.orbits import Orbit
+from sv3dgen.views.posed_views import PosedViews
 
 log = logging.getLogger(__name__)
 

@@ -9,12 +9,12 @@ from PIL import Image
 from torch import Tensor
 
 from sv3dgen.errors import InputError
-from sv3dgen.image import has_cutout, object_mask, to_rgba
-from sv3dgen.orbits import Orbit
-from sv3dgen.photo import prepare_photo
-from sv3dgen.recentre import recentred
+from sv3dgen.photo.prepare import prepare_photo
+from sv3dgen.photo.recenter import recentred
 from sv3dgen.sv3d.small_frames import matted
-from sv3dgen.views import PosedViews, views_of_orbit
+from sv3dgen.views.image import has_cutout, object_mask, to_rgba
+from sv3dgen.views.orbits import Orbit
+from sv3dgen.views.posed_views import PosedViews, views_of_orbit
 
 _WHITE = (255, 255, 255)
 _OVERSHOOT = 0.1  # beyond [0, 1], as resizing leaves it: cut off; what is farther out is of another range

@@ -1,0 +1,1 @@
+"""What stands on a command line: settings, their checks, and how a run goes on."""

@@ -1,0 +1,163 @@
+"""`resume=FOLDER`: the settings that a run, or a sweep, was started with, and which may change when it goes on."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
+
+from sv3dgen.cli.overrides import parse
+from sv3dgen.errors import InputError
+from sv3dgen.runs.run_folder import holds_made_views
+
+CHECKPOINT = "checkpoints/last.ckpt"  # in a run's folder
+SWEEP_SETTINGS = "multirun.yaml"  # in a sweep's, written by Hydra before the first run
+# How long training goes on, what is written and where it is told; all else would make the checkpoint another run's. The
+# length of a 3D stage belongs to all else: its schedules follow from it.
+_FREE = re.compile(
+    r"resume|share|train\.steps|(export|logger|kernels|validation)([./].+)?|batches\.(workers|prefetch)"
+    r"|device|check_poses|\w+_every_steps"
+)
+_FOLDERS = re.compile(r"hydra\.(run|sweep|output_subdir)(\..+)?")
+_OF_THE_LAUNCHER = re.compile(r"hydra[./]launcher(\..+)?")  # how many runs at a time, and where
+
+
+@dataclass(frozen=True)
+class ResumedRun:
+    """A run to go on with: its folder, the settings saved there, and those given beside `resume=`."""
+
+    folder: Path
+    saved: list[str]
+    given: list[str]
+
+    @property
+    def settings(self) -> list[str]:
+        """The saved settings that are not given anew, the given ones, and the way back into the folder."""
+        return [*_without(self.saved, self.given), *self.given, f"hydra.run.dir={_in_quotes(self.folder)}"]
+
+    def check_unchanged(self, composed: Callable[[list[str]], DictConfig]) -> None:
+        """Raise InputError for a setting given that makes another config of the saved ones than they were."""
+        before = None
+        for text in self.given:
+            override = parse(text)
+            key = override.key_or_group
+            if _FOLDERS.fullmatch(key):
+                raise InputError(f"{text}: a resumed run stays in its folder; expected resume={self.folder} alone")
+            if override.is_hydra_override() or (override.package is None and _FREE.fullmatch(key)):
+                continue
+            before = before or _plain(composed(self.saved))
+            if _plain(composed([*_without(self.saved, [text]), text])) != before:
+                raise InputError(
+                    f"{text}: differs from the settings of the run; with resume= expected only train.steps, "
+                    "export.*, logger.*, kernels.*, validation.*, device, check_poses or *_every_steps"
+                )
+
+
+@dataclass(frozen=True)
+class ResumedSweep:
+    """A sweep to go on with: its folder, the settings saved there, and those of the launcher given beside `resume=`."""
+
+    folder: Path
+    saved: list[str]
+    given: list[str]
+
+    @property
+    def settings(self) -> list[str]:
+        """As of a run; each run of the sweep is told by `resume` that there may be something to go on with."""
+        return [*_without(self.saved, self.given), *self.given, f"hydra.sweep.dir={_in_quotes(self.folder)}"]
+
+    def check_unchanged(self, composed: Callable[[list[str]], DictConfig]) -> None:
+        """Raise InputError for a setting given that is not the launcher's."""
+        for text in self.given:
+            if parse(text).key_or_group != "resume" and not _OF_THE_LAUNCHER.fullmatch(parse(text).key_or_group):
+                raise InputError(
+                    f"{text}: a resumed sweep keeps its settings; beside resume= expected only hydra/launcher and "
+                    "hydra.launcher.*"
+                )
+
+
+def resumed_run(settings: list[str]) -> ResumedRun | None:
+    """The run that `resume=FOLDER` names, if any; InputError where that is none to go on with."""
+    folder = _resumed_folder(settings)
+    if folder is None:
+        return None
+    saved = folder / ".hydra" / "overrides.yaml"
+    if not saved.is_file():
+        sweep = f"; of a sweep: python launch.py -m resume={folder}" if (folder / SWEEP_SETTINGS).is_file() else ""
+        raise InputError(
+            f"resume={folder}: expected the folder of an earlier run, with .hydra/overrides.yaml in it{sweep}"
+        )
+    if not can_go_on(folder):
+        raise InputError(f"resume={folder}: expected the folder of a run that came to its first {CHECKPOINT}")
+    return ResumedRun(folder, _settings_in(saved, _read_yaml(saved)), settings)
+
+
+def resumed_sweep(settings: list[str]) -> ResumedSweep | None:
+    """The sweep that `resume=FOLDER` names, if any; InputError where that is none."""
+    folder = _resumed_folder(settings)
+    if folder is None:
+        return None
+    saved = folder / SWEEP_SETTINGS
+    if not saved.is_file():
+        run = "; of one run: without -m" if (folder / ".hydra").is_dir() else ""
+        raise InputError(f"resume={folder}: expected the folder of an earlier sweep, with {SWEEP_SETTINGS} in it{run}")
+    tree: Any = _read_yaml(saved)
+    for key in ("hydra", "overrides"):
+        tree = tree.get(key) if isinstance(tree, dict) else None
+    parts = tree if isinstance(tree, dict) else {}
+    texts = [*_settings_in(saved, parts.get("hydra")), *_settings_in(saved, parts.get("task"))]
+    own = re.compile(r"hydra\.(mode|sweep\.dir)|resume")  # of how it was started; told anew
+    return ResumedSweep(folder, [text for text in texts if not own.fullmatch(parse(text).key_or_group)], settings)
+
+
+def _resumed_folder(settings: list[str]) -> Path | None:
+    found = [override for override in map(parse, settings) if override.key_or_group == "resume"]
+    if not found or found[-1].is_delete():
+        return None
+    if found[-1].is_sweep_override():
+        raise InputError(f"{found[-1].input_line}: goes on with one run or sweep; expected one folder")
+    return None if found[-1].value() is None else Path(str(found[-1].value()))
+
+
+def _read_yaml(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: expected YAML, as it was written when the run started") from error
+
+
+def _settings_in(path: Path, texts: Any) -> list[str]:
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise InputError(f"{path}: expected a list of settings, as it was written when the run started")
+    return texts
+
+
+def _in_quotes(folder: Path) -> str:
+    escaped = str(folder).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def can_go_on(folder: Path) -> bool:
+    """Whether a run left anything that it need not do again: a checkpoint, or a model's views."""
+    return (folder / CHECKPOINT).is_file() or holds_made_views(folder)
+
+
+def _without(saved: list[str], given: list[str]) -> list[str]:
+    """The saved settings but for those of keys that are given anew."""
+    replaced = {_full_key(parse(text)) for text in given}
+    return [text for text in saved if _full_key(parse(text)) not in replaced]
+
+
+def _full_key(override: Override) -> tuple[str, str | None]:
+    """Key and package: `guidance/smoothness` at `coarse.guidance.smoothness` is not the one at `fine...`."""
+    return override.key_or_group, override.package
+
+
+def _plain(config: DictConfig) -> dict:
+    plain = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(plain, dict)
+    return {key: value for key, value in plain.items() if key != "resume"}

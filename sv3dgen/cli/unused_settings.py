@@ -1,0 +1,23 @@
+"""Settings that a run would take and do nothing with: better refused than left to be believed in."""
+
+from collections.abc import Sequence
+
+from omegaconf import DictConfig, OmegaConf
+
+from sv3dgen.cli.overrides import parse
+from sv3dgen.errors import InputError
+
+DISTILLATION = "guidance/sds"
+
+
+def check_distillation_is_used(command: Sequence[str], config: DictConfig) -> None:
+    """Raise InputError where the command itself asks for score distillation of a run without the fine stage.
+
+    An experiment may ask for it: `experiment=all system=sv3d_nerf` is its first stage alone.
+    """
+    stages = OmegaConf.select(config, "system.stages")
+    asked = [text for text in command if parse(text).key_or_group == DISTILLATION]
+    if stages is None or "fine" in stages or not asked or str(parse(asked[-1]).value()) == "none":
+        return
+    system = OmegaConf.select(config, "hydra.runtime.choices.system")
+    raise InputError(f"{asked[-1]}: of the fine stage, which system={system} has not; expected system=sv3d_dmtet")

@@ -1,0 +1,1 @@
+"""What makes views of an object, and how good they are."""

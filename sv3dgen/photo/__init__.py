@@ -1,0 +1,1 @@
+"""One photo: the object cut out, centered and scaled for a view model."""

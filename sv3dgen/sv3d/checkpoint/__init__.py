@@ -1,0 +1,1 @@
+"""SV3D's weights on disk: found, checked, read and written."""

@@ -1,0 +1,1 @@
+"""SV3D's networks: denoiser, autoencoder and image encoder."""

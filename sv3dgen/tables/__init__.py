@@ -1,0 +1,1 @@
+"""The paper's ablations: the runs of a sweep, their scores, and the table of both."""

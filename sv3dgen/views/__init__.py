@@ -1,0 +1,1 @@
+"""Posed views of an object: cameras, orbits, pictures and the silhouettes' hull."""

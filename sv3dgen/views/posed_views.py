@@ -1,0 +1,298 @@
+"""Posed views: RGBA pictures of one object with their cameras, read from and written to disk.
+
+A folder holds PNGs and `transforms.json` (fields in `transforms_json.py`). Worlds with +Z up (nerfstudio,
+NeRF-synthetic) are turned to +Y up as glTF exporters do: (x, y, z) -> (x, z, -y), so that Blender's front, -Y, becomes
++Z. Objects elsewhere than at the origin, or of another size, are brought into the project's box; `source_to_world`
+keeps the way back.
+"""
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from PIL import Image
+from torch import Tensor
+
+from sv3dgen.atomic import atomic_write
+from sv3dgen.errors import InputError
+from sv3dgen.views.cameras import SV3D_FOV_DEG, Cameras
+from sv3dgen.views.image import read_rgba, with_alpha
+from sv3dgen.views.normalize import apply_similarity, normalise_to_box
+from sv3dgen.views.orbits import SV3D_DISTANCE, Orbit, OrbitRecipe, elevations_and_azimuths, recipe_by_name
+from sv3dgen.views.precheck import check_lens_size, check_same_size, precheck_views
+from sv3dgen.views.resampling import downscale_rgba
+from sv3dgen.views.transforms_json import Frame, Split, read_transforms
+from sv3dgen.views.video import read_video
+from sv3dgen.views.visual_hull import OBJECT_ALPHA
+
+log = logging.getLogger(__name__)
+
+_Z_UP_TO_Y_UP = torch.tensor([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]], dtype=torch.float64)
+
+
+@dataclass(frozen=True)
+class PosedViews:
+    """Pictures (sRGB, straight alpha) with their cameras."""
+
+    images: UInt8[Tensor, "views 4 height width"]
+    cameras: Cameras
+    names: tuple[str, ...]  # file names, for messages
+    splits: tuple[str, ...]  # train | val | test
+    elevation_deg: Float[Tensor, " views"]  # as declared by the file or the orbit, else from the cameras
+    azimuth_deg: Float[Tensor, " views"]
+    source_to_world: Float[Tensor, "4 4"]  # similarity from the file's world to ours; identity for our own files
+
+    def __len__(self) -> int:
+        return self.images.shape[0]
+
+    def __getitem__(self, index: Int[Tensor, " picked"] | slice) -> "PosedViews":
+        positions = torch.arange(len(self))[index]
+        picked = positions.tolist()
+        return PosedViews(
+            self.images[positions],
+            self.cameras[positions],
+            tuple(self.names[i] for i in picked),
+            tuple(self.splits[i] for i in picked),
+            self.elevation_deg[positions],
+            self.azimuth_deg[positions],
+            self.source_to_world,
+        )
+
+    def to(self, device: torch.device | str) -> "PosedViews":
+        """Pictures and cameras on a device; what names and places the views stays on the host."""
+        return replace(self, images=self.images.to(device), cameras=self.cameras.to(device))
+
+    @cached_property
+    def rgba(self) -> Float[Tensor, "views 4 height width"]:
+        """The images in [0, 1]; made once and kept."""
+        return self.images.float() / 255
+
+    @property
+    def masks(self) -> Bool[Tensor, "views height width"]:
+        """Where there is any of the object, thin parts included."""
+        return self.images[:, 3] >= OBJECT_ALPHA * 255
+
+    def resized(self, size_px: int) -> "PosedViews":
+        """Scaled down by area, premultiplied, to `size_px` on the longer side; views that are small enough stay."""
+        height, width = self.images.shape[2:]
+        if max(height, width) <= size_px:
+            return self
+        scale = size_px / max(height, width)
+        new_height, new_width = max(1, round(height * scale)), max(1, round(width * scale))
+        images = torch.stack([downscale_rgba(image, new_height, new_width) for image in self.images])
+        return PosedViews(
+            images,
+            self.cameras.resized(new_width, new_height),
+            self.names,
+            self.splits,
+            self.elevation_deg,
+            self.azimuth_deg,
+            self.source_to_world,
+        )
+
+
+def views_of_orbit(images: UInt8[Tensor, "views 4 height width"], orbit: Orbit, cameras: Cameras) -> PosedViews:
+    """Pictures drawn on an orbit in our own world, all to train on, named 000.png, 001.png and so on."""
+    return PosedViews(
+        images=images,
+        cameras=cameras,
+        names=tuple(f"{index:03d}.png" for index in range(len(orbit))),
+        splits=("train",) * len(orbit),
+        elevation_deg=orbit.elevation_deg,
+        azimuth_deg=orbit.azimuth_deg,
+        source_to_world=torch.eye(4, dtype=torch.float64),
+    )
+
+
+def read_views(
+    path: str | Path,
+    *,
+    split: Split = "train",
+    orbit: Orbit | OrbitRecipe | str | None = None,
+    elevation_deg: float | int = 10.0,
+    fov_deg: float | int = SV3D_FOV_DEG,
+    distance: float | int = SV3D_DISTANCE,
+    clockwise: bool = False,
+    seed: int = 0,
+    max_size_px: int | None = None,
+) -> PosedViews:
+    """Read a folder, a transforms.json or a video; InputError tells in one line what is wrong with it.
+
+    A video has no cameras: `orbit` (a name, a recipe, or the angles themselves), `elevation_deg` of its last frame,
+    `fov_deg`, `distance` and, if azimuths fall, `clockwise` declare them; a folder needs none of these. Larger images
+    are scaled down to `max_size_px` as they are read. A missing alpha is keyed from a plain background.
+    """
+    path = Path(path)
+    precheck_views(path, split)
+    if path.is_dir() or path.suffix == ".json":
+        views = _read_folder(path, split, max_size_px)
+    else:
+        images = _read_video_images(path, max_size_px)
+        declared = _declared_orbit(path, len(images), orbit, float(elevation_deg), seed)
+        declared = declared.mirrored() if clockwise else declared
+        views = _on_orbit(path, images, declared, float(fov_deg), float(distance))
+    return _normalised(path, views, _placing_views(path, views, split, max_size_px))
+
+
+def write_views(views: PosedViews, folder: str | Path) -> None:
+    """Write `000.png`.. and `transforms.json`, the latter last, so that a folder that has one is complete; an older one
+    is removed first.
+
+    Reading the folder gives the same numbers again, bit by bit.
+    """
+    folder = Path(folder)
+    names = [f"{index:03d}.png" for index in range(len(views))]
+    (folder / "transforms.json").unlink(missing_ok=True)
+    for name, image in zip(names, views.images, strict=True):
+        with atomic_write(folder / name) as temporary:
+            Image.fromarray(image.permute(1, 2, 0).contiguous().numpy()).save(temporary, compress_level=4)
+    with atomic_write(folder / "transforms.json") as temporary:
+        temporary.write_text(json.dumps(_document(views, names), indent=1), encoding="utf-8")
+
+
+def _read_folder(path: Path, split: Split, max_size_px: int | None) -> PosedViews:
+    transforms = read_transforms(path, split)
+    images, lenses, size = [], [], None
+    for frame in transforms.frames:
+        image = with_alpha(read_rgba(frame.image), frame.image)
+        size = size or image.size
+        check_same_size(transforms.frames[0].image, size, frame.image, image.size)
+        check_lens_size(frame, size)
+        images.append(_to_tensor(image, max_size_px))
+    height, width = images[0].shape[1:]
+    lenses = torch.tensor([frame.lens.at_size(width, height) for frame in transforms.frames], dtype=torch.float64)
+    poses = torch.tensor([frame.camera_to_world for frame in transforms.frames], dtype=torch.float64)
+    to_world = torch.eye(4, dtype=torch.float64)
+    if transforms.source_to_world is not None:
+        to_world = torch.tensor(transforms.source_to_world, dtype=torch.float64)
+    if transforms.up_axis == "z":
+        log.info("%s: the world has +Z up; turned to +Y up, its -Y side to the front", transforms.path)
+        poses, to_world = _Z_UP_TO_Y_UP @ poses, _Z_UP_TO_Y_UP @ to_world
+    cameras = Cameras(poses.float(), lenses[:, :2].float(), lenses[:, 2:].float(), width, height)
+    elevation, azimuth = _angles(transforms.frames, cameras)
+    return PosedViews(
+        torch.stack(images),
+        cameras,
+        tuple(frame.image.name for frame in transforms.frames),
+        tuple(frame.split for frame in transforms.frames),
+        elevation,
+        azimuth,
+        to_world,
+    )
+
+
+def _angles(frames: Sequence[Frame], cameras: Cameras) -> tuple[Float[Tensor, " views"], Float[Tensor, " views"]]:
+    """Elevation and azimuth as the file declares them; where it does not, from the cameras."""
+    elevation, azimuth = elevations_and_azimuths(cameras)
+    for index, frame in enumerate(frames):
+        elevation[index] = elevation[index] if frame.elevation_deg is None else frame.elevation_deg
+        azimuth[index] = azimuth[index] if frame.azimuth_deg is None else frame.azimuth_deg
+    return elevation, azimuth
+
+
+def _read_video_images(path: Path, max_size_px: int | None) -> UInt8[Tensor, "views 4 height width"]:
+    images = []
+    for index, frame in enumerate(read_video(path)):
+        keyed = with_alpha(frame, path.with_name(f"{path.name}, frame {index}"))
+        images.append(_to_tensor(keyed, max_size_px))
+    return torch.stack(images)
+
+
+def _declared_orbit(
+    path: Path, frames: int, orbit: Orbit | OrbitRecipe | str | None, elevation_deg: float, seed: int
+) -> Orbit:
+    if orbit is None:
+        raise InputError(f"{path}: a video has no cameras, expected its orbit to be declared, as in orbit=static")
+    if isinstance(orbit, str):
+        orbit = recipe_by_name(orbit)
+    if isinstance(orbit, OrbitRecipe):
+        log.info("%s: %d frames, taken as one turn that ends in the front view", path, frames)
+        return orbit(elevation_deg, frames, torch.Generator().manual_seed(seed))
+    if len(orbit) != frames:
+        raise InputError(f"{path}: {frames} frames, expected {len(orbit)} as in the declared orbit")
+    return orbit
+
+
+def _on_orbit(
+    path: Path, images: UInt8[Tensor, "views 4 height width"], orbit: Orbit, fov_deg: float, distance: float
+) -> PosedViews:
+    height, width = images.shape[2:]
+    if height != width:
+        raise InputError(f"{path}: {width}x{height} pixels, expected square frames for a declared orbit")
+    if not 1 <= fov_deg <= 150:
+        raise InputError(f"fov_deg={fov_deg:g}: expected degrees between 1 and 150")
+    if not 0.6 < distance < 100:
+        raise InputError(f"distance={distance:g}: expected more than 0.6, in sizes of the object (SV3D: 2.0)")
+    names = tuple(f"{path.name}[{index}]" for index in range(len(images)))
+    cameras = orbit.cameras(distance, fov_deg, width)
+    splits = ("train",) * len(images)
+    same = torch.eye(4, dtype=torch.float64)
+    return PosedViews(images, cameras, names, splits, orbit.elevation_deg, orbit.azimuth_deg, same)
+
+
+def _placing_views(path: Path, views: PosedViews, split: Split, max_size_px: int | None) -> PosedViews:
+    """The views that decide where the object is: the training views, so that all splits share one world."""
+    if split == "train":
+        return views
+    if split == "all":
+        training = [index for index, name in enumerate(views.splits) if name == "train"]
+        return views[torch.tensor(training)] if len(training) > 1 else views
+    try:
+        return _read_folder(path, "train", max_size_px)
+    except InputError:  # there are none
+        return views
+
+
+def _normalised(path: Path, views: PosedViews, placing: PosedViews) -> PosedViews:
+    similarity = normalise_to_box(placing.masks, placing.cameras)
+    if similarity is None:
+        return views
+    scale, shift = float(similarity[0, 0]), ", ".join(f"{value:.3g}" for value in similarity[:3, 3].tolist())
+    log.info("%s: the object is moved to the origin at size 1: scaled by %.4g, then moved by (%s)", path, scale, shift)
+    return PosedViews(
+        views.images,
+        apply_similarity(similarity, views.cameras),
+        views.names,
+        views.splits,
+        views.elevation_deg,
+        views.azimuth_deg,
+        similarity @ views.source_to_world,
+    )
+
+
+def _to_tensor(image: Image.Image, max_size_px: int | None) -> UInt8[Tensor, "4 height width"]:
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+    longer = max(image.size)
+    if max_size_px is None or longer <= max_size_px:
+        return pixels
+    scale = max_size_px / longer
+    return downscale_rgba(pixels, max(1, round(image.height * scale)), max(1, round(image.width * scale)))
+
+
+def _document(views: PosedViews, names: list[str]) -> dict:
+    """`transforms.json` as a dictionary; every frame carries its own intrinsics only where they differ."""
+    cameras = views.cameras
+    lenses = torch.cat([cameras.focal_px, cameras.center_px], dim=1).tolist()
+    keys = ("fl_x", "fl_y", "cx", "cy")
+    shared = dict(zip(keys, lenses[0], strict=True)) if all(lens == lenses[0] for lens in lenses) else {}
+    document = {**shared, "w": cameras.width_px, "h": cameras.height_px, "camera_model": "PINHOLE", "up_axis": "y"}
+    if not torch.equal(views.source_to_world, torch.eye(4, dtype=views.source_to_world.dtype)):
+        document["source_to_world"] = views.source_to_world.tolist()
+    document["frames"] = [
+        {
+            "file_path": names[index],
+            "split": views.splits[index],
+            "elevation_deg": float(views.elevation_deg[index]),
+            "azimuth_deg": float(views.azimuth_deg[index]),
+            **({} if shared else dict(zip(keys, lenses[index], strict=True))),
+            "transform_matrix": cameras.camera_to_world[index].tolist(),
+        }
+        for index in range(len(views))
+    ]
+    return document

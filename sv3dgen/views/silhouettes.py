@@ -1,0 +1,175 @@
+"""How well silhouettes and cameras belong together, and which mistake would explain it if they don't.
+
+The measure is the share of the masks' area that their own visual hull covers: carving only ever removes what the
+cameras contradict. On clean orbits it peaks within a few degrees of the true field of view.
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from sv3dgen.views.cameras import Cameras
+from sv3dgen.views.normalize import enclosing_sphere
+from sv3dgen.views.resampling import downscale_planes
+from sv3dgen.views.visual_hull import dilated, drawn, visual_hull, voxel_centers
+
+_SIZE_PX = 80
+_RESOLUTION = 56  # voxels of about a pixel
+_FOCAL_FACTORS = (
+    0.6,
+    0.8,
+    1.25,
+    1.6,
+)  # steps of about 20 to 30 % around what the file says, refined where one is better
+
+
+@dataclass(frozen=True)
+class Silhouettes:
+    """Small masks with their cameras."""
+
+    masks: Bool[Tensor, "views height width"]
+    cameras: Cameras
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A change to the cameras or the order of the views, the agreement that it reaches, and what to tell the user."""
+
+    agreement: float
+    advice: str
+
+
+def small_silhouettes(alpha: Float[Tensor, "views height width"], cameras: Cameras) -> Silhouettes:
+    """Masks (alpha of one half and more) small enough to test dozens of hypotheses a second."""
+    scale = min(1.0, _SIZE_PX / max(cameras.width_px, cameras.height_px))
+    height, width = max(1, round(cameras.height_px * scale)), max(1, round(cameras.width_px * scale))
+    return Silhouettes(downscale_planes(alpha, height, width) >= 0.5, cameras.resized(width, height))
+
+
+def agreement(silhouettes: Silhouettes) -> float:
+    """Mean share of each mask that the carved hull covers, in [0, 1]."""
+    masks = silhouettes.masks
+    covered = masks & _hull_silhouettes(silhouettes, miss_votes=0)
+    return float((_area(covered) / _area(masks).clamp_min(1)).mean())
+
+
+def agreement_by_view(silhouettes: Silhouettes) -> Float[Tensor, " views"]:
+    """Intersection over union of each mask and the hull that one view in ten may miss; 2 px around it are forgiven."""
+    masks = silhouettes.masks
+    hull = _hull_silhouettes(silhouettes, miss_votes=len(masks) // 10)
+    union = masks | (hull & ~dilated(masks, 2))
+    return _area(hull & masks) / _area(union).clamp_min(1)
+
+
+def agreement_by_chance(silhouettes: Silhouettes) -> float:
+    """The agreement of the same masks in random order, the best of three."""
+    generator = torch.Generator().manual_seed(0)
+    orders = [torch.randperm(len(silhouettes.masks), generator=generator) for _ in range(3)]
+    return max(agreement(Silhouettes(silhouettes.masks[order], silhouettes.cameras)) for order in orders)
+
+
+def _hull_silhouettes(silhouettes: Silhouettes, miss_votes: int) -> Bool[Tensor, "views height width"]:
+    """What the hull of the masks looks like in each view; empty where the rays through the masks don't meet."""
+    masks, cameras = silhouettes.masks, silhouettes.cameras
+    sphere = enclosing_sphere(masks, cameras)
+    if sphere is None:
+        return torch.zeros_like(masks)
+    box = torch.stack([sphere[0] - sphere[1], sphere[0] + sphere[1]])
+    hull = visual_hull(masks, cameras, resolution=_RESOLUTION, aabb=box, miss_votes=miss_votes, dilate_px=0)
+    return drawn(voxel_centers(hull, box), cameras)
+
+
+def _area(masks: Bool[Tensor, "views height width"]) -> Float[Tensor, " views"]:
+    return masks.flatten(1).sum(1).float()
+
+
+def best_explanation(silhouettes: Silhouettes, names: tuple[str, ...]) -> Explanation:
+    """The likeliest mistake: mirrored yaw, order of the views, field of view."""
+    masks, cameras = silhouettes.masks, silhouettes.cameras
+    found = [Explanation(agreement(Silhouettes(masks, _mirrored_yaw(cameras))), MIRRORED_YAW)]
+    for order, advice in _orders(names):
+        found.append(Explanation(agreement(Silhouettes(masks[order], cameras)), advice))
+    found.append(_best_field_of_view(silhouettes))
+    return max(found, key=lambda explanation: explanation.agreement)
+
+
+MIRRORED_YAW = (
+    "yaw flipped: the silhouettes fit azimuths that grow the other way round; "
+    "negate the azimuths (a video: clockwise=true, a folder: mirror the matrices)"
+)
+
+
+def _mirrored_yaw(cameras: Cameras) -> Cameras:
+    """Every camera at minus its azimuth, upright as before: the mirror image of the pose, made right-handed again."""
+    mirror = torch.diag(torch.tensor([-1.0, 1, 1, 1]))
+    poses = mirror @ cameras.camera_to_world @ mirror
+    return Cameras(poses, cameras.focal_px, cameras.center_px, cameras.width_px, cameras.height_px)
+
+
+def _orders(names: tuple[str, ...]) -> Iterator[tuple[list[int], str]]:
+    """Orders (which mask belongs to each camera) that views are mixed up in, and what to say."""
+    count = len(names)
+    each = list(range(count))
+    yield (
+        each[1:] + each[:1],
+        "views out of order: pictures fit the camera before; the front view comes last, not first",
+    )
+    yield each[-1:] + each[:-1], "views out of order: each picture fits the next camera"
+    yield each[::-1], "views out of order: the pictures fit the cameras in reverse order"
+    # Files sorted as text, "0, 1, 10, 11, .., 2": picture k of that listing was given to camera k.
+    as_text = sorted(each, key=str)
+    yield (
+        [as_text.index(i) for i in each],
+        "views out of order: files were sorted as text (0, 1, 10, 11, ..), not by number",
+    )
+    numbers = [re.findall(r"\d+", name) for name in names]
+    if all(numbers):
+        by_number = sorted(each, key=lambda i: int(numbers[i][-1]))
+        if by_number != each:
+            yield by_number, "views out of order: the pictures fit the cameras when sorted by their number"
+
+
+def _best_field_of_view(silhouettes: Silhouettes) -> Explanation:
+    """The focal length, as a factor of the given one, that the masks agree with best."""
+
+    def at(factor: float) -> float:
+        return agreement(Silhouettes(silhouettes.masks, _with_focal(silhouettes.cameras, factor)))
+
+    factor, best = _climb(at)
+    cameras = silhouettes.cameras
+    given, better = (_field_of_view_deg(cameras, scale) for scale in (1.0, factor))
+    advice = (
+        f"field of view {given:.1f} degrees does not fit the silhouettes, they fit about {better:.0f}; "
+        "correct fov_deg, or camera_angle_x or fl_x in transforms.json"
+    )
+    return Explanation(best, advice)
+
+
+def _climb(score: Callable[[float], float]) -> tuple[float, float]:
+    """The factor of the best score, and the score: a scan that grows while its edge is best, then smaller steps."""
+    scores = {factor: score(factor) for factor in _FOCAL_FACTORS}
+    for _ in range(3):
+        best = max(scores, key=lambda factor: scores[factor])
+        if best not in (min(scores), max(scores)):
+            break
+        further = best / 1.5 if best == min(scores) else best * 1.5
+        scores[further] = score(further)
+    for step in (1.15, 1.07):
+        best = max(scores, key=lambda factor: scores[factor])
+        scores |= {factor: score(factor) for factor in (best / step, best * step)}
+    best = max(scores, key=lambda factor: scores[factor])
+    return best, scores[best]
+
+
+def _with_focal(cameras: Cameras, factor: float) -> Cameras:
+    focal = cameras.focal_px * factor
+    return Cameras(cameras.camera_to_world, focal, cameras.center_px, cameras.width_px, cameras.height_px)
+
+
+def _field_of_view_deg(cameras: Cameras, factor: float) -> float:
+    return 2 * math.degrees(math.atan(cameras.width_px / 2 / (factor * float(cameras.focal_px[:, 0].median()))))

@@ -1,0 +1,111 @@
+"""Orbit videos: frames out of mp4, webm or gif, and H.264 that every browser plays.
+
+The ffmpeg program comes with imageio-ffmpeg; called directly, pipes and errors are ours to close and tell.
+"""
+
+import errno
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import imageio_ffmpeg
+import torch
+from jaxtyping import UInt8
+from PIL import Image, ImageSequence
+from torch import Tensor
+
+from sv3dgen.atomic import atomic_write
+from sv3dgen.errors import InputError
+from sv3dgen.views.image import check_size, open_image
+from sv3dgen.views.precheck import check_video, is_picture
+
+MAX_FRAMES = 400
+_NEXT_TO_NOTHING_BYTES = 2**16
+_QUIET = ["-hide_banner", "-loglevel", "error", "-nostdin"]
+# Said in the file and done in the conversion, so that players and our own reader agree on the colours.
+_BT709 = ["-vf", "scale=out_color_matrix=bt709:out_range=tv", "-colorspace", "bt709"]
+_BT709 += ["-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv"]
+
+
+def read_video(path: str | Path) -> Iterator[Image.Image]:
+    """The frames as 8-bit RGBA, one at a time; opaque but for animations that carry transparency.
+
+    InputError names a file that is no video, is damaged, or is longer than an orbit can be.
+    """
+    path = Path(path)
+    check_video(path)
+    count = 0
+    for frame in _animation_frames(path) if is_picture(path) else _video_frames(path):
+        count += 1
+        if count > MAX_FRAMES:
+            raise InputError(f"{path}: more than {MAX_FRAMES} frames, expected one turn around the object (21 in SV3D)")
+        yield frame
+    if count < 2:
+        raise InputError(f"{path}: {count} frame(s), expected one turn around the object (21 in SV3D)")
+
+
+def write_video(path: str | Path, frames: UInt8[Tensor, "frames 3 height width"], fps: float | int = 7) -> None:
+    """Write sRGB frames as H.264 (yuv420p, BT.709) that browsers play; the file appears whole or not at all.
+
+    4:2:0 needs even sizes: an odd last row or column is doubled.
+    """
+    frames = torch.nn.functional.pad(frames.float(), (0, frames.shape[3] % 2, 0, frames.shape[2] % 2), mode="replicate")
+    pixels = frames.byte().permute(0, 2, 3, 1).contiguous().numpy()
+    source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{pixels.shape[2]}x{pixels.shape[1]}", "-r", f"{fps:g}"]
+    codec = ["-c:v", "libx264", "-crf", "17", "-pix_fmt", "yuv420p", *_BT709, "-movflags", "+faststart"]
+    with atomic_write(path) as temporary:
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), *_QUIET, "-y", *source, "-i", "-", *codec, str(temporary)]
+        done = subprocess.run(command, input=pixels.tobytes(), capture_output=True)
+        if done.returncode != 0:
+            raise _writing_error(Path(path), done.stderr.decode(errors="replace").strip())
+
+
+def _writing_error(path: Path, told: str) -> OSError:
+    """The error that ffmpeg met, from what it told of it; a full disk as the operating system would report it."""
+    for number in (errno.ENOSPC, errno.EDQUOT):
+        if os.strerror(number).lower() in told.lower():
+            return OSError(number, os.strerror(number), str(path))
+    if shutil.disk_usage(path.parent).free < _NEXT_TO_NOTHING_BYTES:
+        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    return OSError(f"{path}: ffmpeg could not write it: {told}")
+
+
+def _animation_frames(path: Path) -> Iterator[Image.Image]:
+    with open_image(path) as image:
+        for frame in ImageSequence.Iterator(image):
+            yield frame.convert("RGBA")
+
+
+def _video_frames(path: Path) -> Iterator[Image.Image]:
+    # Pictures as PPM, whose header tells the size; passthrough, so that no frame is doubled to keep a constant rate.
+    output = ["-an", "-fps_mode", "passthrough", "-f", "image2pipe", "-c:v", "ppm", "-"]
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), *_QUIET, "-xerror", "-i", f"file:{path}", *output]
+    with tempfile.TemporaryFile() as errors:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors) as process:
+            assert process.stdout is not None
+            try:
+                while frame := _next_ppm(path, process.stdout):
+                    yield frame
+            finally:
+                process.stdout.close()  # ends ffmpeg where the reader stops early
+        if process.returncode != 0:
+            errors.seek(0)
+            reason = (errors.read(4000).decode(errors="replace").split("\n")[0] or "no reason given")[:120]
+            raise InputError(f"{path}: damaged, or not a video that ffmpeg reads ({reason})")
+
+
+def _next_ppm(path: Path, stream: IO[bytes]) -> Image.Image | None:
+    """The next picture of a stream of PPM files, whose header has three lines: P6, width and height, 255."""
+    header = [stream.readline() for _ in range(3)]
+    if header[0] != b"P6\n":
+        return None
+    width, height = map(int, header[1].split())
+    check_size(path, (width, height))
+    data = stream.read(3 * width * height)
+    if len(data) < 3 * width * height:
+        return None
+    return Image.frombytes("RGB", (width, height), data).convert("RGBA")

@@ -1,0 +1,1 @@
+"""Training of SV3D: its modules, batches and callbacks."""

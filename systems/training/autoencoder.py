@@ -1,0 +1,138 @@
+"""Training of SV3D's picture autoencoder from nothing: for models whose sizes no released autoencoder has."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import lightning
+import torch
+from diffusers.models.attention_processor import Attention
+from diffusers.models.resnet import ResnetBlock2D
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from sv3dgen.sv3d.checkpoint.load import Parts
+from sv3dgen.sv3d.checkpoint.model_config import config_from_fields
+from sv3dgen.sv3d.checkpoint.save import save_official
+from sv3dgen.sv3d.network.vae import ImageVAE
+from sv3dgen.sv3d.training.initialize import fresh_parts
+from sv3dgen.sv3d.training.muon import Muon
+from sv3dgen.sv3d.training.norm import fast_norms
+from systems.training.batches import TrainingBatch
+from systems.training.callbacks import check_loss
+from systems.weighing import Weighed, check_steps
+
+_FIRST_LOG_VARIANCE = -8.0  # almost no noise: with more, brightness is learned and colours are drowned
+_SPREAD_MEMORY = 0.95  # of the running mean that becomes the scale factor
+
+
+class Sv3dAutoencoder(lightning.LightningModule):
+    """Frames through few latents and back: squared error, that of edges, and a weak pull to a normal distribution.
+
+    There is neither a perceptual nor an adversarial term, whose networks would have to be downloaded. Absolute errors
+    are not used: they are smallest for a colour's median, which is grey, and stay there. The pull keeps latents smooth
+    and bounded, as in latent diffusion (Rombach et al. 2022, section 3.1). Colour, a twentieth of the pictures'
+    variance, would be learned long after brightness: errors in it weigh more at first. The scale factor that is saved
+    makes the latents' deviation 1.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: Mapping[str, Any],
+        steps: int,
+        frames_per_clip: int = 4,
+        learning_rate: float | int = 3e-3,
+        warmup_steps: int = 200,
+        edge_weight: float | int = 1.0,
+        color_weight: float | int = 3.0,
+        pull_weight: float | int = 1e-5,
+        seed: int = 0,
+    ):
+        """`model` holds the sizes of a whole model, whose other parts stay as they are made."""
+        super().__init__()
+        check_steps(steps, seed)
+        self.config = config_from_fields(model, "model")
+        self.unet, self.vae, self.image_encoder = fresh_parts(self.config, torch.Generator().manual_seed(seed))
+        self.vae.requires_grad_(True).to(memory_format=torch.channels_last)
+        self.steps, self.seed, self.frames_per_clip = steps, seed, frames_per_clip
+        self.learning_rate, self.warmup_steps = learning_rate, warmup_steps
+        self.edge_weight, self.color_weight, self.pull_weight = edge_weight, color_weight, pull_weight
+        with torch.no_grad():
+            _begin_as_identity(self.vae)
+            cast(Tensor, self.vae.quant_conv.bias)[self.config.vae.latent_channels :] = _FIRST_LOG_VARIANCE
+        self.register_buffer("spread", torch.ones(()))  # running mean of the latents' mean square
+        self.last = Weighed(torch.zeros(()))
+        fast_norms(self.vae)
+        self.train()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return Muon(self.vae.named_parameters(prefix="vae"), lr=self.learning_rate)
+
+    def learning_rate_at(self, step: int) -> float:
+        """Linear warm-up, then a straight line down to a hundredth at the last step."""
+        rest = 1 - 0.99 * min(1.0, step / self.steps)
+        return self.learning_rate * rest * min(1.0, (step + 1) / max(1, self.warmup_steps))
+
+    def color_weight_at(self, step: int) -> float:
+        """A straight line down to 1 at the last step."""
+        return 1 + (self.color_weight - 1) * (1 - min(1.0, step / self.steps))
+
+    def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
+        step = self.global_step
+        for group in self.optimizers().param_groups:  # type: ignore[union-attr]
+            group["lr"] = self.learning_rate_at(step)
+        generator = torch.Generator().manual_seed((self.seed * 0x9E3779B1 + step) % (1 << 32))
+        pictures = self._pictures(batch, generator)
+        mean, log_variance = self.vae.moments(pictures).float().chunk(2, dim=1)
+        log_variance = log_variance.clamp(-30, 20)
+        noise = torch.randn(mean.shape, generator=generator).to(mean.device)
+        decoded = self.vae.decode((mean + noise * (0.5 * log_variance).exp()) * self.config.vae.scale_factor).float()
+        error = decoded - pictures
+        weighed = in_color(error, self.color_weight_at(step))
+        losses = {
+            "color": weighed.square().mean(),
+            "squared": error.detach().square().mean(),
+            "edges": edges(weighed),
+            "pull": 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean(),
+        }
+        loss = losses["color"] + self.edge_weight * losses["edges"] + self.pull_weight * losses["pull"]
+        check_loss(self.trainer, loss, batch.orbits.names)
+        self.spread.lerp_(mean.detach().square().mean(), 1 - _SPREAD_MEMORY)
+        detached = {"loss": loss.detach(), **{name: value.detach() for name, value in losses.items()}}
+        self.last = Weighed(loss.detach(), detached)
+        return loss
+
+    def _pictures(self, batch: TrainingBatch, generator: torch.Generator) -> Float[Tensor, "images 3 height width"]:
+        """Some frames of each clip, in [-1, 1]."""
+        clips, frames = batch.orbits.frames.shape[:2]
+        chosen = torch.rand(clips, frames, generator=generator).argsort(1)[:, : self.frames_per_clip]
+        pictures = batch.orbits.frames[torch.arange(clips)[:, None], chosen].flatten(0, 1)
+        return (pictures.float() / 127.5 - 1).to(memory_format=torch.channels_last)
+
+    def save_weights(self, path: Path) -> None:
+        """Write a whole model, of which only the autoencoder has learned anything."""
+        scale = 1 / float(self.spread.sqrt())
+        config = replace(self.config, vae=replace(self.config.vae, scale_factor=scale))
+        save_official(Parts(self.unet, self.vae, self.image_encoder), config, path, write=self.global_rank == 0)
+
+
+def _begin_as_identity(vae: ImageVAE) -> None:
+    """Have every residual block and the attention add nothing at first: what is seen gets through to the latents."""
+    for layer in vae.modules():
+        last = layer.conv2 if isinstance(layer, ResnetBlock2D) else None
+        last = cast(nn.ModuleList, layer.to_out)[0] if isinstance(layer, Attention) else last
+        if last is not None:
+            nn.init.zeros_(cast(Tensor, last.weight))
+            nn.init.zeros_(cast(Tensor, last.bias))
+
+
+def in_color(error: Float[Tensor, "images 3 height width"], weight: float) -> Float[Tensor, "images 3 height width"]:
+    """An error in RGB with its part that is no grey `weight` times as large."""
+    return error + (weight - 1) * (error - error.mean(dim=1, keepdim=True))
+
+
+def edges(error: Float[Tensor, "images 3 height width"]) -> Float[Tensor, ""]:
+    """Mean squared difference between neighbouring pixels' errors."""
+    return error.diff(dim=-1).square().mean() + error.diff(dim=-2).square().mean()

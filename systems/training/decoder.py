@@ -1,0 +1,129 @@
+"""Training of a decoder on what the model itself samples: its colours come out right where the views are blurred."""
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sv3dgen.sv3d.checkpoint.load import Parts
+from sv3dgen.sv3d.checkpoint.model_config import config_from_fields
+from sv3dgen.sv3d.checkpoint.save import save_official
+from sv3dgen.sv3d.memory import MemoryPlan
+from sv3dgen.sv3d.model import SV3D
+from sv3dgen.sv3d.training.muon import Muon
+from sv3dgen.sv3d.training.norm import fast_norms
+from sv3dgen.sv3d.training.start_weights import starting_parts
+from sv3dgen.views.orbits import Orbit
+from systems.training.batches import TrainingBatch
+from systems.training.callbacks import check_loss
+from systems.weighing import Weighed, check_steps
+
+LUMA = (0.299, 0.587, 0.114)  # of sRGB (ITU-R BT.601)
+
+
+class Sv3dDecoder(lightning.LightningModule):
+    """The decoder alone, on latents that the whole model samples for the training orbits.
+
+    A small model's views are means of what may be there, and a mean of latents is no latent of a mean picture: to it a
+    decoder that has seen true latents only gives another hue. The loss takes colour from the true frames, brightness
+    from the decoder as it was: told the true brightness too, it draws blurred outlines. True latents are decoded beside
+    them, so that the conditioning view stays sharp. The encoder stays, and with it all that was trained on its latents.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: Mapping[str, Any],
+        weights: str | None,
+        steps: int,
+        sampler_steps: int = 2,
+        frames_per_clip: int = 6,
+        learning_rate: float | int = 1e-3,
+        warmup_steps: int = 50,
+        seed: int = 0,
+    ):
+        """`weights` are of the whole model; `frames_per_clip` of the sampled frames are decoded in a step."""
+        super().__init__()
+        check_steps(steps, seed)
+        config = config_from_fields(model, "model")
+        if weights is None:
+            raise ValueError("weights=null: expected those of a model whose decoder is to be trained")
+        if sampler_steps < 1 or not 1 <= frames_per_clip <= config.frames:
+            raise ValueError(
+                f"sampler_steps={sampler_steps}, frames_per_clip={frames_per_clip}: expected at least 1, and of the "
+                f"frames at most {config.frames}"
+            )
+        parts, self.config, _ = starting_parts(weights, config, torch.Generator().manual_seed(seed))
+        self.unet, self.vae, self.image_encoder = parts
+        self.before = copy.deepcopy(self.vae)
+        self.requires_grad_(False)
+        self.vae.decoder.requires_grad_(True)
+        self.steps, self.seed, self.sampler_steps, self.frames_per_clip = steps, seed, sampler_steps, frames_per_clip
+        self.learning_rate, self.warmup_steps = learning_rate, warmup_steps
+        self.last = Weighed(torch.zeros(()))
+        self.strict_loading = False  # frozen weights are not in a run's checkpoints
+        fast_norms(self.vae)
+        self.train()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        trained = [(name, parameter) for name, parameter in self.named_parameters() if parameter.requires_grad]
+        return Muon(trained, lr=self.learning_rate)
+
+    def learning_rate_at(self, step: int) -> float:
+        """Linear warm-up, then a straight line down to a hundredth at the last step."""
+        rest = 1 - 0.99 * min(1.0, step / self.steps)
+        return self.learning_rate * rest * min(1.0, (step + 1) / max(1, self.warmup_steps))
+
+    def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
+        for group in self.optimizers().param_groups:  # type: ignore[union-attr]
+            group["lr"] = self.learning_rate_at(self.global_step)
+        generator = torch.Generator().manual_seed((self.seed * 0x9E3779B1 + self.global_step) % (1 << 32))
+        frames = batch.orbits.frames.float() / 127.5 - 1
+        clips, count = frames.shape[:2]
+        chosen = torch.rand(clips, count, generator=generator).argsort(1)[:, : self.frames_per_clip].to(frames.device)
+        which = torch.arange(clips, device=frames.device)[:, None], chosen
+        sampled, truth = self.sampled(batch, frames)[which].flatten(0, 1), frames[which].flatten(0, 1)
+        with torch.no_grad():
+            was = self.before.decode(sampled).float()
+            latents = self.before.encode(truth) * self.config.vae.scale_factor
+        drawn = self.vae.decode(sampled).float()
+        error = drawn - truth
+        losses = {
+            "hue": (error - luma(error)).square().mean(),
+            "brightness": luma(drawn - was).square().mean(),
+            "reconstruction": (self.vae.decode(latents).float() - truth).square().mean(),
+        }
+        loss = torch.stack(list(losses.values())).sum()
+        check_loss(self.trainer, loss, batch.orbits.names)
+        self.last = Weighed(loss.detach(), {name: value.detach() for name, value in losses.items()})
+        return loss
+
+    def sampled(
+        self, batch: TrainingBatch, frames: Float[Tensor, "clips frames 3 height width"]
+    ) -> Float[Tensor, "clips frames channels _ _"]:
+        """What the model makes of the conditioning views, scaled; noise follows from the clips' places in the run."""
+        plan = MemoryPlan(clips_together=len(frames))
+        model = SV3D(self.unet, self.before, self.image_encoder, self.config, device=self.device, memory=plan)
+        orbits = batch.orbits
+        paths = [Orbit(*angles) for angles in zip(orbits.elevation_deg.cpu(), orbits.azimuth_deg.cpu(), strict=True)]
+        noise = [model.draw_noise(self.seed + int(place), frames.shape[1]) for place in batch.positions]
+        condition = model.condition(frames[:, -1], paths, torch.stack([picture for picture, _ in noise]))
+        return model.sample(condition, torch.stack([latents for _, latents in noise]), steps=self.sampler_steps)
+
+    def save_weights(self, path: Path) -> None:
+        """Write the whole model, with its new decoder."""
+        save_official(Parts(self.unet, self.vae, self.image_encoder), self.config, path, write=self.global_rank == 0)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        trained = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
+        checkpoint["state_dict"] = {name: value for name, value in checkpoint["state_dict"].items() if name in trained}
+
+
+def luma(colour: Float[Tensor, "images 3 height width"]) -> Float[Tensor, "images 1 height width"]:
+    """The brightness of sRGB, or of a difference of such."""
+    return torch.einsum("ichw,c->ihw", colour, colour.new_tensor(LUMA))[:, None]
