@@ -20,10 +20,9 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 
 from sv3dgen.cli.command_line import checked_arguments, register_resolvers
-from sv3dgen.cli.resume import can_go_on
 from sv3dgen.errors import InputError
 from sv3dgen.runs import sweeps
-from sv3dgen.runs.run_folder import discard_unused, is_new
+from sv3dgen.runs.run_folder import can_go_on, discard_unused, is_new
 from sv3dgen.runs.sweep_cell import run_apart
 
 ROOT = Path(__file__).resolve().parent

@@ -86,7 +86,7 @@ class DMTet(Surface):
         # Frozen vertices keep the seed's sign, whatever momentum does to them.
         sdf = torch.where(self.frozen, self.seed_sdf, self.sdf)
         positions = self.grid.vertices + (self.deform_cells * self.cell_size) * torch.tanh(self.offsets)
-        return marching_tets(sdf, positions, self.grid.tets, self.grid.edges, self.grid.tet_edges)
+        return Mesh(*marching_tets(sdf, positions, self.grid.tets, self.grid.edges, self.grid.tet_edges))
 
     def features(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points features"]:
         assert self.texture is not None, "give the surface a texture field first"

@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sv3dgen.color import over_white
 from sv3dgen.devices import sent_to
 from sv3dgen.errors import InputError
 from sv3dgen.interfaces import Guidance, GuidanceOutput, Reference, RenderOutput, ViewBatch
-from sv3dgen.metrics.image import over_white
 from sv3dgen.nvs_interfaces import OrbitPrior
 from sv3dgen.renderers.framing import framed_picture
 from sv3dgen.renderers.outlines import spread_to_outline

@@ -16,3 +16,10 @@ def linear_to_srgb(linear: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Linear light to display values. Light above 1 gives values above 1: clamping is left to whoever writes a file."""
     curve = 1.055 * linear.clamp_min(0.0031308) ** (1 / 2.4) - 0.055
     return torch.where(linear <= 0.0031308, 12.92 * linear, curve)
+
+
+def over_white(
+    rgb: Float[Tensor, "images 3 height width"], alpha: Float[Tensor, "images 1 height width"]
+) -> Float[Tensor, "images 3 height width"]:
+    """Straight colour in front of white."""
+    return rgb * alpha + (1 - alpha)

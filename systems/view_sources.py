@@ -8,7 +8,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from sv3dgen.atomic import atomic_write
-from sv3dgen.metrics.image import over_white
+from sv3dgen.color import over_white
 from sv3dgen.normals.source import NormalSource
 from sv3dgen.nvs_interfaces import NVSAbilities, ViewMaker
 from sv3dgen.photo.prepare import prepare_photo

@@ -11,12 +11,13 @@ from transformers import CLIPConfig, CLIPModel
 from trimesh.visual import TextureVisuals
 from trimesh.visual.material import PBRMaterial
 
-from sv3dgen.commands.evaluate import evaluate, light_beside, main
+from sv3dgen.commands.evaluate import main
 from sv3dgen.errors import InputError
 from sv3dgen.meshes.files import fit_unit_box, read_mesh
 from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.metrics.appearance import draw, orbit_scores, seamless_normals
 from sv3dgen.metrics.clip_similarity import ClipSimilarity, load_clip
+from sv3dgen.metrics.evaluation import evaluate, light_beside
 from sv3dgen.metrics.orbits import MOST_PSNR
 from sv3dgen.metrics.pictures import Learned
 from sv3dgen.metrics.protocols import about_y, box_fit, surface_protocol, sv3d_2024_protocol

@@ -6,9 +6,9 @@ import pytest
 import torch
 import trimesh
 
+from sv3dgen.color import over_white
 from sv3dgen.errors import InputError
 from sv3dgen.meshes.textured_mesh import TexturedMesh
-from sv3dgen.metrics.image import over_white
 from sv3dgen.metrics.regions import region_scores, unseen_of
 from sv3dgen.nvs.known_mesh import KnownMesh
 from sv3dgen.nvs.mesh import MeshNvs

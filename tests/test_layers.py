@@ -8,6 +8,24 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+# The rooms of sv3dgen/, and its loose modules: each may import those of the lines above.
+ROOMS = (
+    "errors",
+    "atomic devices matrix_speed schedules color losses seeding",
+    "views",
+    "kernels",
+    "meshes",
+    "nvs_interfaces",
+    "interfaces",
+    "materials renderers",
+    "runs",
+    "procedural photo metrics normals",
+    "data export sv3d",
+    "nvs",
+    "cli",
+    "tables bench",
+    "commands",
+)
 BELOW = {
     "systems": {"geometry", "guidance", "sv3dgen"},
     "geometry": {"sv3dgen"},
@@ -35,6 +53,65 @@ def test_imports_point_downwards(layer: str) -> None:
         if package in BELOW.keys() - BELOW[layer] - {layer} or package in ("launch", "tests")
     ]
     assert upwards == []
+
+
+def room_of(module: str) -> str:
+    """`sv3dgen.views.cameras` -> views; what one runs (`__main__`) counts as a command."""
+    return "commands" if module.endswith("__main__") else module.split(".")[1]
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    """(dotted name, file) of each module of sv3dgen/, packages' `__init__` left out."""
+    for path in sorted((ROOT / "sv3dgen").rglob("*.py")):
+        if path.name != "__init__.py":
+            yield ".".join(path.relative_to(ROOT).with_suffix("").parts), path
+
+
+def imported(path: Path) -> Iterator[tuple[int, str]]:
+    """(line, module or package of sv3dgen) of every import in a file."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            whole = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [
+                name if (ROOT / name.replace(".", "/")).with_suffix(".py").is_file() else str(node.module)
+                for name in whole
+            ]
+        yield from ((node.lineno, name) for name in names if name.startswith("sv3dgen."))
+
+
+def test_rooms_import_one_way() -> None:
+    rank = {room: level for level, rooms in enumerate(ROOMS) for room in rooms.split()}
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} imports {other}"
+        for module, path in modules()
+        for line, other in imported(path)
+        if room_of(module) != room_of(other) and rank[room_of(other)] >= rank[room_of(module)]
+    ]
+    assert wrong == []
+
+
+def test_few_modules_stand_outside_of_a_room() -> None:
+    loose = [path.name for path in (ROOT / "sv3dgen").glob("*.py") if path.name != "__init__.py"]
+    assert len(loose) <= 10, loose
+
+
+def test_what_is_private_to_a_folder_stays_there() -> None:
+    files = [path for top in ("sv3dgen", "systems", "geometry", "guidance") for path in (ROOT / top).rglob("*.py")]
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} imports {other}"
+        for path in files
+        for line, other in imported(path)
+        if any(part.startswith("_") and part != "__main__" for part in other.split("."))
+        and path.parent != (ROOT / other.replace(".", "/")).parent
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("folder", sorted((ROOT / "sv3dgen").rglob("__init__.py")), ids=lambda path: path.parent.name)
+def test_a_folder_says_what_it_is_about(folder: Path) -> None:
+    body = ast.parse(folder.read_text(encoding="utf-8")).body
+    assert body and isinstance(body[0], ast.Expr), f"{folder}: expected a sentence on what the folder is about"
 
 
 @pytest.mark.parametrize("layer", BELOW)

@@ -5,7 +5,7 @@ import torch
 
 from sv3dgen.kernels.marching_tetrahedra.march import marching_tets
 from sv3dgen.kernels.rasterizer.edge_adjacency import edge_adjacency
-from sv3dgen.meshes.mesh import face_normals
+from sv3dgen.meshes.mesh import Mesh, face_normals
 from sv3dgen.meshes.tet_grid import bcc_band, bcc_grid
 
 BACKENDS = ["torch", "numba"]
@@ -28,11 +28,15 @@ def assert_closed_and_oriented(mesh):
     assert len(sides.unique(dim=0)) == len(sides)  # consistently oriented: each direction of an edge occurs once
 
 
+def surface_of(*grid, backend: str) -> Mesh:
+    return Mesh(*marching_tets(*grid, backend=backend))
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_sphere_has_its_area_volume_and_topology(backend):
     radius, cell = 0.4, 1 / 32
     grid = bcc_band((-0.5,) * 3, (0.5,) * 3, cell, lambda p: (p.norm(dim=-1) - radius).abs() < cell)
-    mesh = marching_tets(grid.vertices.norm(dim=-1) - radius, grid.vertices, *indices(grid), backend=backend)
+    mesh = surface_of(grid.vertices.norm(dim=-1) - radius, grid.vertices, *indices(grid), backend=backend)
     assert_closed_and_oriented(mesh)
     edges = edge_adjacency(mesh.faces).vertices
     assert len(mesh.vertices) - len(edges) + len(mesh.faces) == 2  # Euler
@@ -48,7 +52,7 @@ def test_random_signs_and_exact_zeros_still_give_a_closed_surface(backend):
     generator = torch.Generator().manual_seed(0)
     sdf = torch.randint(-2, 3, (len(grid.vertices),), generator=generator).float()
     sdf[grid.vertices.abs().amax(-1) > 0.45] = 1.0  # the border of the grid is outside
-    mesh = marching_tets(sdf, grid.vertices, *indices(grid), backend=backend)
+    mesh = surface_of(sdf, grid.vertices, *indices(grid), backend=backend)
     assert mesh.vertices.isfinite().all()
     sides = torch.stack([mesh.faces, mesh.faces.roll(-1, 1)], -1).reshape(-1, 2)
     # Every side of a face has as many twins running back as running along.
@@ -65,7 +69,7 @@ def test_one_tetrahedron_every_pattern(backend):
     for pattern in range(16):
         inside = torch.tensor([bool(pattern >> i & 1) for i in range(4)])
         sdf = torch.where(inside, -1.0, 1.0)
-        mesh = marching_tets(sdf, positions, *grid, backend=backend)
+        mesh = surface_of(sdf, positions, *grid, backend=backend)
         count = int(inside.sum())
         assert len(mesh.faces) == {0: 0, 1: 1, 2: 2, 3: 1, 4: 0}[count]
         if len(mesh.faces):
@@ -94,7 +98,7 @@ def test_an_offset_of_the_distance_moves_the_surface_by_as_much(backend):
     cell = 1 / 24
     grid = bcc_grid((-0.5,) * 3, (0.5,) * 3, cell)
     offset = torch.zeros((), requires_grad=True)
-    mesh = marching_tets(grid.vertices.norm(dim=-1) - 0.3 - offset, grid.vertices, *indices(grid), backend=backend)
+    mesh = surface_of(grid.vertices.norm(dim=-1) - 0.3 - offset, grid.vertices, *indices(grid), backend=backend)
     radius = mesh.vertices.norm(dim=-1)
     (growth,) = torch.autograd.grad(radius.mean(), offset, retain_graph=True)
     assert growth.item() == pytest.approx(1.0, rel=0.01)
@@ -115,7 +119,7 @@ def test_numba_equals_the_reference_in_value_and_gradient():
     results = []
     for backend in BACKENDS:
         leaves = sdf.clone().requires_grad_(), positions.clone().requires_grad_()
-        mesh = marching_tets(*leaves, *indices(grid), backend=backend)
+        mesh = surface_of(*leaves, *indices(grid), backend=backend)
         pull = torch.randn(mesh.vertices.shape, generator=torch.Generator().manual_seed(1))
         (mesh.vertices * pull).sum().backward()
         results.append((mesh.faces, mesh.vertices.detach(), leaves[0].grad, leaves[1].grad))
@@ -129,7 +133,7 @@ def test_numba_equals_the_reference_in_value_and_gradient():
 def test_no_surface(backend):
     grid = bcc_grid((0.0,) * 3, (1.0,) * 3, 0.5)
     sdf = torch.ones(len(grid.vertices), requires_grad=True)
-    mesh = marching_tets(sdf, grid.vertices, *indices(grid), backend=backend)
+    mesh = surface_of(sdf, grid.vertices, *indices(grid), backend=backend)
     mesh.vertices.sum().backward()
     assert len(mesh.vertices) == len(mesh.faces) == 0
     assert (sdf.grad == 0).all()

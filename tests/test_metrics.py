@@ -5,9 +5,10 @@ import pytest
 import torch
 import trimesh
 
+from sv3dgen.color import over_white
 from sv3dgen.meshes.files import read_mesh
 from sv3dgen.meshes.mesh import Mesh
-from sv3dgen.metrics.image import mse, over_white, psnr, ssim
+from sv3dgen.metrics.image import mse, psnr, ssim
 from sv3dgen.metrics.surface import chamfer_distance, sample_surface, surface_scores, unit_box
 from sv3dgen.metrics.volume import cell_centers, occupancy, occupancy_iou
 

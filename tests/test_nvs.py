@@ -14,12 +14,11 @@ from PIL import Image, ImageDraw
 from tiny_checkpoint import TINY, TINY_U, tensors, write_checkpoint
 
 from sv3dgen.cli.command_line import register_resolvers
-from sv3dgen.cli.resume import can_go_on
 from sv3dgen.errors import InputError
 from sv3dgen.nvs import sv3d as sv3d_nvs
 from sv3dgen.nvs.elevation import ElevationEstimate
 from sv3dgen.nvs.sv3d import Sv3dNvs
-from sv3dgen.runs.run_folder import discard_unused
+from sv3dgen.runs.run_folder import can_go_on, discard_unused
 from sv3dgen.sv3d.config import SV3DConfig
 from sv3dgen.views.orbits import SV3D_FRAMES, DynamicOrbit
 from sv3dgen.views.posed_views import read_views

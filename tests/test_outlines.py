@@ -3,10 +3,10 @@
 import torch
 import trimesh
 
+from sv3dgen.color import over_white
 from sv3dgen.interfaces import Material, Shading, Surface, SurfaceParameters
 from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.meshes.textured_mesh import TexturedMesh
-from sv3dgen.metrics.image import over_white
 from sv3dgen.renderers.mesh import MeshRasterizer
 from sv3dgen.renderers.outlines import spread_to_outline
 from sv3dgen.renderers.textured import render_textured

@@ -15,11 +15,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from sv3dgen.cli.command_line import register_resolvers
-from sv3dgen.cli.resume import can_go_on
 from sv3dgen.errors import InputError
 from sv3dgen.meshes.files import read_mesh
 from sv3dgen.normals.files import write_normals
-from sv3dgen.runs.run_folder import read_card
+from sv3dgen.runs.run_folder import can_go_on, read_card
 from sv3dgen.views.cameras import Cameras
 from sv3dgen.views.posed_views import read_views
 from systems.run import Run

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from sv3dgen.meshes.tet_grid import EDGE_ENDS, bcc_band, bcc_grid, neighbour_mean, vertex_neighbours
+from sv3dgen.kernels.marching_tetrahedra.march import EDGE_ENDS
+from sv3dgen.meshes.tet_grid import bcc_band, bcc_grid, neighbour_mean, vertex_neighbours
 
 LOWER, UPPER, CELL = (-0.5, -0.4, 0.1), (0.5, 0.2, 0.73), 0.125
 

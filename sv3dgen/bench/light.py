@@ -12,13 +12,12 @@ from torch import Tensor
 
 from sv3dgen.bench.machine import describe
 from sv3dgen.bench.objects import CHECKOUT, find_meshes, run_process
-from sv3dgen.color import linear_to_srgb, srgb_to_linear
+from sv3dgen.color import linear_to_srgb, over_white, srgb_to_linear
 from sv3dgen.errors import InputError
 from sv3dgen.export.lighting import lighting
 from sv3dgen.materials.from_light import material_from_light
 from sv3dgen.meshes.files import fit_unit_box, read_mesh
 from sv3dgen.meshes.textured_mesh import TexturedMesh
-from sv3dgen.metrics.image import over_white
 from sv3dgen.metrics.surface import sample_surface
 from sv3dgen.renderers.textured import render_textured
 from sv3dgen.views.cameras import look_at_origin

@@ -13,9 +13,9 @@ from time import perf_counter
 from typing import Any
 
 from sv3dgen.bench.machine import describe
-from sv3dgen.commands.evaluate import evaluate
 from sv3dgen.errors import InputError
 from sv3dgen.meshes.precheck import SUFFIXES
+from sv3dgen.metrics.evaluation import evaluate
 
 CHECKOUT = Path(__file__).parents[2]
 # Runs a command and writes its largest resident memory to a file. From a process of its own, since a child begins with

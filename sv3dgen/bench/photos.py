@@ -14,11 +14,11 @@ from PIL import Image
 from sv3dgen.atomic import atomic_write
 from sv3dgen.bench.machine import describe
 from sv3dgen.bench.objects import CHECKOUT, Cost, find_meshes, run_process
-from sv3dgen.commands.evaluate import evaluate
 from sv3dgen.data.orbit_rendering import generator_of, lit
 from sv3dgen.errors import InputError
 from sv3dgen.materials.studio_light import creased_normals, random_light
 from sv3dgen.meshes.files import fit_unit_box, read_mesh
+from sv3dgen.metrics.evaluation import evaluate
 from sv3dgen.renderers.textured import appearance, fitting_distance, render_batches
 from sv3dgen.runs.run_folder import CARD
 from sv3dgen.views.orbits import SineOrbit

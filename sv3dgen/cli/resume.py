@@ -12,9 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from sv3dgen.cli.overrides import parse
 from sv3dgen.errors import InputError
-from sv3dgen.runs.run_folder import holds_made_views
+from sv3dgen.runs.run_folder import CHECKPOINT, can_go_on
 
-CHECKPOINT = "checkpoints/last.ckpt"  # in a run's folder
 SWEEP_SETTINGS = "multirun.yaml"  # in a sweep's, written by Hydra before the first run
 # How long training goes on, what is written and where it is told; all else would make the checkpoint another run's. The
 # length of a 3D stage belongs to all else: its schedules follow from it.
@@ -139,11 +138,6 @@ def _settings_in(path: Path, texts: Any) -> list[str]:
 def _in_quotes(folder: Path) -> str:
     escaped = str(folder).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
-
-
-def can_go_on(folder: Path) -> bool:
-    """Whether a run left anything that it need not do again: a checkpoint, or a model's views."""
-    return (folder / CHECKPOINT).is_file() or holds_made_views(folder)
 
 
 def _without(saved: list[str], given: list[str]) -> list[str]:

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sv3dgen.atomic import atomic_write
+from sv3dgen.color import over_white
 from sv3dgen.errors import InputError
 from sv3dgen.export.bake import ColorAt, bake
 from sv3dgen.export.clean import clean
@@ -25,7 +26,7 @@ from sv3dgen.meshes.files import read_mesh
 from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.meshes.textured_mesh import TexturedMesh, with_texture
 from sv3dgen.meshes.topology import is_closed
-from sv3dgen.metrics.image import over_white, psnr
+from sv3dgen.metrics.image import psnr
 from sv3dgen.renderers.textured import render_textured
 from sv3dgen.views.cameras import Cameras
 

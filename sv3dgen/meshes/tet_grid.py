@@ -21,10 +21,10 @@ from numba import njit, prange
 from torch import Tensor
 
 from sv3dgen.kernels.backend import Backend, resolve
+from sv3dgen.kernels.marching_tetrahedra.march import EDGE_ENDS
 
 CHUNK_POINTS = 1 << 18  # points per call of `keep`, which bounds the memory of a network behind it
 MOST_NEIGHBOURS = 14
-EDGE_ENDS = ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3))
 Vector = Sequence[float] | Float[Tensor, "3"]
 
 

@@ -10,13 +10,6 @@ from torch import Tensor
 from torch.nn.functional import conv2d
 
 
-def over_white(
-    rgb: Float[Tensor, "images 3 height width"], alpha: Float[Tensor, "images 1 height width"]
-) -> Float[Tensor, "images 3 height width"]:
-    """Straight colour in front of white."""
-    return rgb * alpha + (1 - alpha)
-
-
 def mse(
     first: Float[Tensor, "images 3 height width"], second: Float[Tensor, "images 3 height width"]
 ) -> Float[Tensor, " images"]:

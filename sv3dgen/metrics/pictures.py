@@ -6,8 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sv3dgen.color import over_white
 from sv3dgen.metrics.clip_similarity import ClipSimilarity, load_clip
-from sv3dgen.metrics.image import mse, over_white, psnr, ssim
+from sv3dgen.metrics.image import mse, psnr, ssim
 from sv3dgen.metrics.lpips import Lpips, is_at_hand, load_lpips
 from sv3dgen.metrics.orbits import MOST_PSNR
 

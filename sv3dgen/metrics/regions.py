@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sv3dgen.color import over_white
 from sv3dgen.kernels.rasterizer.interpolate import barycentrics, interpolate
 from sv3dgen.kernels.rasterizer.rasterize import clip_positions, rasterize
 from sv3dgen.meshes.mesh import Mesh, face_normals
 from sv3dgen.meshes.textured_mesh import TexturedMesh
-from sv3dgen.metrics.image import over_white
 from sv3dgen.renderers.textured import render_textured
 from sv3dgen.renderers.unseen import UnseenMask
 from sv3dgen.views.cameras import Cameras, look_at_origin

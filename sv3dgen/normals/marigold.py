@@ -12,9 +12,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sv3dgen.atomic import atomic_write
+from sv3dgen.color import over_white
 from sv3dgen.devices import find_device
 from sv3dgen.errors import InputError
-from sv3dgen.metrics.image import over_white
 from sv3dgen.normals.files import read_maps, write_normals
 from sv3dgen.normals.source import NormalSource
 from sv3dgen.runs.progress import StageLine

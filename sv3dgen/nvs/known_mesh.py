@@ -5,8 +5,8 @@ from pathlib import Path
 from jaxtyping import Float
 from torch import Tensor
 
+from sv3dgen.color import over_white
 from sv3dgen.meshes.files import fit_unit_box, read_mesh
-from sv3dgen.metrics.image import over_white
 from sv3dgen.nvs_interfaces import NVSAbilities, NVSModel, OrbitPrior
 from sv3dgen.renderers.textured import render_textured
 from sv3dgen.views.orbits import Orbit

@@ -23,6 +23,7 @@ from sv3dgen.atomic import atomic_write
 from sv3dgen.errors import InputError
 from sv3dgen.kernels.backend import available
 
+CHECKPOINT = "checkpoints/last.ckpt"  # in a run's folder
 CARD = "run.json"
 PACKAGES = ("torch", "lightning", "numpy", "numba", "triton", "hydra-core", "trimesh", "xatlas", "fast-simplification")
 _HYDRAS = {".hydra", "run.log"}
@@ -228,6 +229,11 @@ def discard_unused(folder: Path, top: Path) -> None:
             parent.rmdir()
         except OSError:
             return  # other runs are in there
+
+
+def can_go_on(folder: Path) -> bool:
+    """Whether a run left anything that it need not do again: a checkpoint, or a model's views."""
+    return (folder / CHECKPOINT).is_file() or holds_made_views(folder)
 
 
 def holds_made_views(folder: Path) -> bool:

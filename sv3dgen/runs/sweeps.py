@@ -16,9 +16,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from sv3dgen.atomic import atomic_write
-from sv3dgen.cli.resume import can_go_on
 from sv3dgen.errors import InputError
-from sv3dgen.runs.run_folder import config_hash, read_card
+from sv3dgen.runs.run_folder import can_go_on, config_hash, read_card
 
 log = logging.getLogger(__name__)
 

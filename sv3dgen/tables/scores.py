@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sv3dgen.atomic import atomic_write
-from sv3dgen.commands.evaluate import Protocol, evaluate, light_beside
 from sv3dgen.errors import InputError
+from sv3dgen.metrics.evaluation import Protocol, evaluate, light_beside
 from sv3dgen.tables.runs import MESH, AblationRun
 from sv3dgen.views.transforms_json import read_transforms
 

@@ -8,7 +8,7 @@ counter-clockwise as seen from the positive side. Differentiable in the distance
 from functools import cache
 from importlib import import_module
 from types import ModuleType
-from typing import no_type_check  # a run-time checker's wrapper around a kernel could not be compiled
+from typing import NamedTuple, no_type_check  # a run-time checker's wrapper around a kernel could not be compiled
 
 import numpy as np
 import torch
@@ -17,11 +17,17 @@ from numba import get_num_threads, njit, prange
 from torch import Tensor
 
 from sv3dgen.kernels.backend import Backend, resolve
-from sv3dgen.meshes.mesh import Mesh
-from sv3dgen.meshes.tet_grid import EDGE_ENDS
 
+EDGE_ENDS = ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3))  # of a tetrahedron, by its vertices
 CHUNK_BITS = 12  # tetrahedra and edges are counted in chunks of 4096, which threads then fill side by side
 BLOCK_BITS = 10  # gradients of grid vertices belong to threads in interleaved blocks of 1024
+
+
+class Triangles(NamedTuple):
+    """A surface as plain tensors; `Mesh(*triangles)` makes a mesh of it."""
+
+    vertices: Float[Tensor, "surface_vertices 3"]
+    faces: Int[Tensor, "faces 3"]
 
 
 def _triangle_table() -> np.ndarray:
@@ -56,8 +62,8 @@ def marching_tets(
     tet_edges: Int[Tensor, "tets 6"],
     *,
     backend: Backend = "auto",
-) -> Mesh:
-    """The surface where `sdf` changes sign, negative inside; grid as in `tet_grid.TetGrid`.
+) -> Triangles:
+    """The surface where `sdf` changes sign, negative inside; grid as in `meshes.tet_grid.TetGrid`.
 
     Vertices stand in the order of the edges they lie on, faces (int64) in the order of their tetrahedra. A gradient
     with respect to `sdf` grows as one over the difference of the two distances on an edge.
@@ -69,11 +75,11 @@ def marching_tets(
     if chosen == "triton":
         table = _tables(sdf.device)[1]
         faces, ends = _triton().surface((sdf.detach() < 0).to(torch.uint8), tets, edges, tet_edges, table)
-        return Mesh(_triton().Crossings.apply(sdf, positions.float(), ends).to(positions.dtype), faces)
+        return Triangles(_triton().Crossings.apply(sdf, positions.float(), ends).to(positions.dtype), faces)
     inside = (sdf.detach() < 0).numpy().view(np.uint8)
     faces, ends = _surface_numba(inside, *(t.int().contiguous().numpy() for t in (tets, edges, tet_edges)), TRIANGLES)
     vertices = _Crossings.apply(sdf, positions.float(), torch.from_numpy(ends)).to(positions.dtype)
-    return Mesh(vertices, torch.from_numpy(faces))
+    return Triangles(vertices, torch.from_numpy(faces))
 
 
 @cache
@@ -82,7 +88,9 @@ def _triton() -> ModuleType:
     return import_module("sv3dgen.kernels.marching_tetrahedra._triton")
 
 
-def _marching_tets_reference(sdf: Tensor, positions: Tensor, tets: Tensor, edges: Tensor, tet_edges: Tensor) -> Mesh:
+def _marching_tets_reference(
+    sdf: Tensor, positions: Tensor, tets: Tensor, edges: Tensor, tet_edges: Tensor
+) -> Triangles:
     inside = sdf < 0
     crossed = inside[edges[:, 0]] != inside[edges[:, 1]]
     ends = edges[crossed]
@@ -95,7 +103,7 @@ def _marching_tets_reference(sdf: Tensor, positions: Tensor, tets: Tensor, edges
     tet, which = (table[pattern, :, 0] >= 0).nonzero().unbind(-1)
     local = table[pattern[tet], which].long()
     number = crossed.long().cumsum(0) - 1
-    return Mesh(vertices, number[tet_edges[tet].gather(1, local)])
+    return Triangles(vertices, number[tet_edges[tet].gather(1, local)])
 
 
 @cache
