@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from beartype import BeartypeConf
 from beartype.door import is_bearable
+from checkout import ROOT
 from hydra import compose, initialize_config_dir
 from hydra.utils import get_object
 from omegaconf import OmegaConf
@@ -17,7 +18,6 @@ from sv3dgen.cli.command_line import register_resolvers
 from sv3dgen.cli.config_check import OURS, check_components
 from sv3dgen.schedules import value_at
 
-ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
 INT_IS_FLOAT = BeartypeConf(is_pep484_tower=True)
 YAMLS = sorted(CONF.rglob("*.yaml"))

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from checkout import ROOT
 
-ROOT = Path(__file__).parents[1]
 LIMIT_S = 3.0
 RUN = """
 import errno

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from checkout import ROOT
 
-ROOT = Path(__file__).parents[1]
 # The rooms of sv3dgen/, and its loose modules: each may import those of the lines above.
 ROOMS = (
     "errors",

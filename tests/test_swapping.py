@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from checkout import ROOT
 from hydra import compose, initialize_config_dir
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig
@@ -21,7 +22,6 @@ from systems.run import Run
 from systems.shared_stages import coarse_follows_from, digest
 from systems.weighing import check_kind
 
-ROOT = Path(__file__).parents[1]
 PRESETS = sorted(path.stem for path in (ROOT / "conf" / "preset").glob("*.yaml"))
 OPTIONS = {
     "geometry/voxel_grid": {
@@ -68,7 +68,7 @@ def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     package = tmp_path / "extension" / "outside"
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
-    shutil.copy(Path(__file__).parent / "stub_parts.py", package / "parts.py")
+    shutil.copy(Path(__file__).with_name("helpers") / "stub_parts.py", package / "parts.py")
     (package / "half.py").write_text(HALF)
     for name, content in OPTIONS.items():
         path = tmp_path / "extension" / "options" / f"{name}.yaml"

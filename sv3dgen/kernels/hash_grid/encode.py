@@ -131,7 +131,7 @@ def _encoding(backend: str) -> Callable[[Tensor, Tensor, HashGridSpec, int], Ten
 @cache
 def _sweeps(backend: str) -> ModuleType:
     """The module of a version, loaded only where it is used."""
-    return import_module(f"sv3dgen.kernels.hash_grid_{backend}")
+    return import_module(f"sv3dgen.kernels.hash_grid._{backend}")
 
 
 def _check(table: Tensor, spec: HashGridSpec, active_levels: int | None) -> int:

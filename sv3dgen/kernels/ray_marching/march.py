@@ -134,7 +134,7 @@ def prune(
 @cache
 def _compiled(backend: str) -> ModuleType:
     """The module of a version, loaded only where it is used."""
-    return import_module(f"sv3dgen.kernels.ray_marching_{backend}")
+    return import_module(f"sv3dgen.kernels.ray_marching._{backend}")
 
 
 # The definition, in plain torch.

@@ -1,0 +1,347 @@
+"""What the command line gets wrong, and what it is told; on a small stand-in for conf/ and the parts."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from checkout import ROOT
+
+from sv3dgen.cli import device_names
+from sv3dgen.cli.command_line import checked_arguments, stem
+from sv3dgen.errors import InputError
+
+PART = """
+from typing import Literal
+from collections.abc import Mapping
+
+class Part:
+    def __init__(
+        self, *, levels: int = 4, radius: float = 0.6, shape: Literal["round", "flat"] = "round",
+        weight: float | Mapping[int, float] = 1.0,
+    ): ...
+"""
+OPTIONS = {
+    "geometry/hash_grid": {"_target_": "geometry.part.Part", "levels": 4, "radius": 0.6, "shape": "round"},
+    "geometry/dmtet": {"_target_": "geometry.part.Part", "weight": {0: 0.0, 100: 1.0}},
+    "system/sv3d_dmtet": {"steps": 100},
+    "system/sv3d_nerf": {"steps": 200},
+    "system/trains": {"stages": ["train"]},
+    "preset/cpu": {},
+    "logger/csv": {},
+    "nvs/auto": {"weights": "${weights}", "variant": "auto"},
+    "nvs/sv3d_p": {"weights": "${weights}", "variant": "sv3d_p"},
+    "nvs/sv3d_tiny": {"weights": "sv3d_tiny", "variant": "auto"},
+}
+CONFIG = {
+    "defaults": [
+        {"geometry@coarse.geometry": "hash_grid"},
+        {"geometry": "dmtet"},
+        {"logger": "csv"},
+        {"nvs": "auto"},
+        "_self_",
+        {"system": "sv3d_dmtet"},
+        {"preset": "cpu"},
+    ],
+    "views": None,
+    "image": None,
+    "weights": None,
+    "foreground_ratio": 0.85,
+    "matting": "auto",
+    "elevation_deg": 10.0,
+    "name": "${stem:${views},${image}}",
+    "seed": 0,
+    "resume": None,
+    "device": "auto",
+    "kernels": {"rasterizer": "auto"},
+    "trainer": {"accelerator": "auto"},
+    "export": {"faces": 1000},
+    "pictures_every_steps": 10,
+    "hydra": {"run": {"dir": "outputs/${name}"}},
+}
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("project")
+    (root / "geometry").mkdir()
+    (root / "geometry" / "part.py").write_text(PART)
+    for name, content in {**OPTIONS, "config": CONFIG}.items():
+        path = root / "conf" / f"{name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return root
+
+
+@pytest.fixture
+def here(tmp_path: Path, views_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with good views in `toy`, what looks like a video, and nothing else."""
+    shutil.copytree(views_folder, tmp_path / "toy")
+    (tmp_path / "orbit.mp4").write_bytes(b"\0\0\0\x20ftypisom" + bytes(2000))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("view=toy", "view: no such key; did you mean views?"),
+        ("views=toy sytem=sv3d_nerf", "sytem: no such key; did you mean system?"),
+        ("views=toy levels=3", "levels: no such key; did you mean coarse.geometry.levels?"),
+        (
+            "views=toy coarse.geometry.levls=3",
+            "coarse.geometry.levls: no such key; did you mean coarse.geometry.levels?",
+        ),
+        ("views=toy qqqqqqq=3", "qqqqqqq: no such key; python launch.py --help lists all"),
+        ("views=toy system=foo", "system=foo: no such option, expected one of: sv3d_dmtet, sv3d_nerf, trains"),
+        ("views=toy logger=null", "logger=null: no such option, expected one of: csv"),
+        ("views=toy geometry@coarse.geometry=foo", "geometry=foo: no such option, expected one of: dmtet, hash_grid"),
+        ("views=toy coarse.geometry.levels=abc", "coarse.geometry.levels=abc: expected int"),
+        ("views=toy coarse.geometry.radius=true", "coarse.geometry.radius=true: expected float"),
+        ("views=toy coarse.geometry.shape=cube", "coarse.geometry.shape=cube: expected one of round, flat"),
+        (
+            "views=toy geometry.weight=0:0 geometry.weight=300:2e-3",
+            "geometry.weight=0:0: a knot of a schedule without its braces, which a shell takes for its own; expected "
+            "them in quotes: 'geometry.weight={0: 0, ...}'",
+        ),
+        ("system=trains device=cpu trainer.accelerator=gpu", "device=cpu and trainer.accelerator=gpu: expected one"),
+        ("views=toy geometry.weight={0:0,9:x}", "geometry.weight={0: 0, 9: 'x'}: expected float | Mapping[int, float]"),
+        ("views=toy +geometry.size=1", "geometry.size: Part has no such argument, expected one of: levels, radius,"),
+        ("views=toy system.steps=abc", "system.steps=abc: expected int, such as 100"),
+        ("views=toy seed=1.5", "seed=1.5: expected int, such as 0"),
+        ("views=toy device=abc", "device=abc: expected auto, cpu, cuda, cuda:1 (and so on) or mps"),
+        ("views=toy device=cuda:99", "device=cuda:99: there is no such device here"),
+        ("-m views=toy device=cpu,cuda:99", "device=cuda:99: there is no such device here"),
+        ("views=toy +trainer.devices=2", "trainer.devices=2: of training; the 3D stages run on one device"),
+        ("views=toy trainer.accelerator=gpu", "trainer.accelerator=gpu: of training; the 3D stages run where device"),
+        (
+            "views=toy kernels.rasterizer=cuda",
+            "kernels.rasterizer=cuda: expected one of auto, torch, numba",
+        ),
+        ("views=toy seed=0,1", "seed=0,1: several values need -m"),
+        ("-m views=toy seed=0,1,x", "seed=x: expected int"),
+        ("-m views=toy,nope", "nope: "),
+        ("-m views=toy system=sv3d_nerf,foo", "system=foo: no such option"),
+        ("views=7", "views=7: expected a path"),
+        ("views=nope", "nope: "),
+        ("views=toy/transforms", "toy/transforms: "),
+        ("views=orbit.mp4", "orbit.mp4: a video has no cameras; expected its orbit to be declared: orbit=static"),
+        ("-m views=toy seed=0,1 --cfg job", "--multirun and --cfg: expected one of them; --cfg and --info tell of"),
+        ("views=toy --cfg job --info all", "--cfg and --info: expected one of them"),
+        ("picture.png", "picture.png: expected key=value"),
+        ("--views=toy", "unrecognized arguments: --views=toy; expected key=value settings without dashes"),
+        ("image=a.png", "a.png: no such file"),
+        ("image=toy/000.png nvs=sv3d_p", "nvs=sv3d_p: no weights; expected weights=FILE (sv3d_p.safetensors)"),
+        ("image=toy/000.png nvs=sv3d_tiny weights=w", "weights=w: nvs has sv3d_tiny of its own"),
+        ("image=toy/000.png weights=toy/000.png", "toy/000.png: "),
+        ("system=sv3d_nerf image=toy/000.png weights=orbit.mp4", "orbit.mp4: "),
+        ("image=toy/000.png weights=w foreground_ratio=1.5", "foreground_ratio=1.5: expected at least 0.05"),
+        ("image=toy/000.png weights=w elevation_deg=95.0", "elevation_deg=95.0: expected auto, or more than -90"),
+        ("image=toy/000.png weights=w", "w: no such file or folder"),
+        ("image=toy/000.png weights=w/p.safetensors", "w/p.safetensors: no such file or folder"),
+        ("-m image=toy/000.png weights=a/b,w", "w: no such file or folder"),
+        ("image=toy/000.png weights=w matting=magic", "matting=magic: expected one of auto, rembg"),
+        ("views=toy elevation_deg=auto", "elevation_deg=auto: estimated of a photo only"),
+        ("views=toy elevation_deg=high", "elevation_deg=high: expected float"),
+        ("image=toy/000.png views=toy", "views=toy and image=toy/000.png: expected one of them"),
+        ("", "nothing to work on: expected image=PHOTO, or views=FOLDER"),
+        ("resume=nope", "resume=nope: expected the folder of an earlier run"),
+        ("views=toy hydra.run.dir=toy/000.png/run", "toy/000.png/run: expected a folder for the run"),
+    ],
+)
+def test_refusals_name_the_key_and_what_was_expected(project: Path, here: Path, command: str, message: str) -> None:
+    with pytest.raises(InputError) as refusal:
+        checked_arguments(command.split(), project)
+    assert str(refusal.value).startswith(message)
+    assert "\n" not in str(refusal.value)
+    assert sorted(path.name for path in here.iterdir()) == ["orbit.mp4", "toy"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "views=toy",
+        "views=toy system=sv3d_nerf coarse.geometry.levels=3 coarse.geometry.radius=1 seed=7",
+        "views=toy geometry.weight=2 name=mine",
+        "views=toy +geometry.levels=2",
+        "-m views=toy seed=0,1,2 system=sv3d_dmtet,sv3d_nerf",
+        "-m views=toy seed=range(0,3)",
+        "views=toy hydra.job.chdir=false",
+    ],
+)
+def test_good_commands_pass_unchanged(project: Path, here: Path, command: str) -> None:
+    assert checked_arguments(command.split(), project) == command.split()
+    assert sorted(path.name for path in here.iterdir()) == ["orbit.mp4", "toy"]
+
+
+@pytest.mark.parametrize("command", ["--help", "-m --help", "--cfg job", "--hydra-help", "--info"])
+def test_questions_need_no_views(project: Path, here: Path, command: str) -> None:
+    assert checked_arguments(command.split(), project) == command.split()
+
+
+@pytest.mark.parametrize("name", ["two words", "näme (1) & ünïcode #1%", "it's", 'a"b', "a=b"])
+def test_paths_need_no_quotes_of_their_own(project: Path, here: Path, name: str) -> None:
+    (here / "toy").rename(here / name)
+    checked_arguments([f"views={name}"], project)
+
+
+def test_a_schedule_replaces_the_knots_there_were(project: Path, here: Path) -> None:
+    arguments = checked_arguments(["views=toy", "geometry.weight={0:0,300:2}"], project)
+    assert arguments == ["views=toy", "~geometry.weight", "+geometry.weight={0:0,300:2}"]
+
+
+@pytest.fixture
+def run(here: Path) -> Path:
+    """The folder of a run that was killed after its first checkpoint."""
+    folder = here / "outputs" / "a run"
+    (folder / ".hydra").mkdir(parents=True)
+    saved = ["views=toy", "seed=3", "geometry@coarse.geometry=dmtet", "system=sv3d_nerf", "resume=elsewhere"]
+    (folder / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(saved))
+    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints" / "last.ckpt").touch()
+    return folder
+
+
+def test_resume_takes_up_the_settings_of_the_run(project: Path, run: Path) -> None:
+    """What may change is what is written and how often; naming a setting as it was changes nothing."""
+    given = ["resume=outputs/a run", "export.faces=2000", "logger=csv", "pictures_every_steps=0", "seed=3"]
+    assert checked_arguments(given, project) == [
+        "views=toy",
+        "geometry@coarse.geometry=dmtet",
+        "system=sv3d_nerf",
+        *given,
+        'hydra.run.dir="outputs/a run"',
+    ]
+
+
+def test_a_group_s_package_is_part_of_its_key(project: Path, run: Path) -> None:
+    """`geometry=dmtet`, the default, must not drop the saved `geometry@coarse.geometry=dmtet`."""
+    arguments = checked_arguments(["resume=outputs/a run", "geometry=dmtet"], project)
+    assert "geometry@coarse.geometry=dmtet" in arguments
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("seed=4", "seed=4: differs from the settings of the run; with resume= expected only"),
+        ("seed=3 system=sv3d_dmtet", "system=sv3d_dmtet: differs"),
+        ("geometry@coarse.geometry=hash_grid", "geometry@coarse.geometry=hash_grid: differs"),
+        ("geometry.weight={0:0,9:1}", "geometry.weight={0:0,9:1}: differs"),
+        ("export.faces=2000 views=orbit.mp4", "views=orbit.mp4: differs"),
+        ("hydra.run.dir=other", "hydra.run.dir=other: a resumed run stays in its folder"),
+        ("seed=abc", "seed=abc: expected int"),
+        ("-m seed=3", "resume="),
+    ],
+)
+def test_resume_refuses_what_makes_another_run_of_it(project: Path, run: Path, command: str, message: str) -> None:
+    saved = (run / ".hydra" / "overrides.yaml").read_bytes()
+    with pytest.raises(InputError) as refusal:
+        checked_arguments([*command.split(), "resume=outputs/a run"], project)
+    assert str(refusal.value).startswith(message) and "\n" not in str(refusal.value)
+    assert (run / ".hydra" / "overrides.yaml").read_bytes() == saved
+
+
+def test_resume_needs_a_checkpoint(project: Path, run: Path) -> None:
+    (run / "checkpoints" / "last.ckpt").unlink()
+    with pytest.raises(InputError, match="outputs/a run: expected the folder of a run that came to its first"):
+        checked_arguments(["resume=outputs/a run"], project)
+
+
+@pytest.mark.parametrize("given", ["obj/views", "obj/views/transforms.json", "obj/transforms.json", "link"])
+def test_a_run_must_not_write_over_its_views(project: Path, here: Path, given: str) -> None:
+    shutil.copytree("toy", "obj/views")
+    (here / "link").symlink_to("obj/views")
+    document = json.loads((here / "toy" / "transforms.json").read_text())
+    for frame in document["frames"]:
+        frame["file_path"] = f"views/{frame['file_path']}"
+    (here / "obj" / "transforms.json").write_text(json.dumps(document))
+    for command in (f"views={given} hydra.run.dir=obj", f"-m views={given} seed=0,1 hydra.sweep.dir={here}"):
+        with pytest.raises(InputError, match="the run would write over the views given in .*obj/views"):
+            checked_arguments(command.split(), project)
+    checked_arguments([f"views={given}", "hydra.run.dir=other"], project)
+
+
+def test_normals_of_other_views_are_not_left_to_those_of_a_photo(project: Path, here: Path) -> None:
+    image = ["image=toy/000.png", f"weights={ROOT / 'sv3dgen' / 'sv3d_tiny' / 'model.safetensors'}"]
+    for given, left in (([], "old/views/normals"), (["-m", "seed=0,1"], "sweep/1/views/normals")):
+        (here / left).mkdir(parents=True)
+        command = [*given, *image, "hydra.run.dir=old", "hydra.sweep.dir=sweep"]
+        with pytest.raises(InputError) as refusal:
+            checked_arguments(command, project)
+        assert str(refusal.value).startswith(f"{left}: normals of an earlier run's views, which this one makes anew")
+        (here / left).rmdir()
+        checked_arguments(command, project)
+
+
+def test_a_full_disk_is_told_before_the_run(project: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(here)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(InputError, match="outputs/toy: No space left on device, expected at least 50 MB free"):
+        checked_arguments(["views=toy"], project)
+
+
+@pytest.mark.parametrize(
+    ("paths", "name"),
+    [
+        (("some/where/toy.json", None), "toy"),
+        ((None, "näme with spaces & ünïcode #1%.png"), "näme_with_spaces_ünïcode_1"),
+        ((None, None), "run"),
+        (("../..weird..", None), "weird"),
+        (("v1.5/", None), "v1"),  # no such folder: taken for a file
+        (("###", None), "run"),
+    ],
+)
+def test_run_names_are_safe(paths: tuple[str | None, str | None], name: str) -> None:
+    assert stem(*paths) == name
+
+
+def test_a_dot_in_a_folder_is_part_of_its_name(tmp_path: Path) -> None:
+    (tmp_path / "orbit.v2").mkdir()
+    assert stem(str(tmp_path / "orbit.v2")) == "orbit.v2"
+
+
+def test_processes_that_lightning_starts_take_what_the_first_one_checked(
+    project: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert checked_arguments(["views=nowhere"], project) == ["views=nowhere"]
+
+
+@pytest.mark.parametrize(
+    ("command", "preset"),
+    [
+        ("views=toy", ["preset=gpu"]),
+        ("views=toy device=cuda", ["preset=gpu"]),
+        ("views=toy device=cuda:1", ["preset=gpu"]),
+        ("views=toy device=cpu", []),
+        ("views=toy preset=cpu", []),
+        ("-m views=toy device=cpu,cuda", []),
+    ],
+)
+def test_a_gpu_gets_its_preset_where_none_is_chosen(project, here, monkeypatch, command, preset):
+    monkeypatch.setattr(device_names, "may_have_gpu", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    (project / "conf" / "preset" / "gpu.yaml").write_text("{}")
+    given = command.split()
+    flags = [text for text in given if text.startswith("-")]
+    assert checked_arguments(given, project) == [*flags, *preset, *(text for text in given if text not in flags)]
+
+
+def test_without_a_gpus_driver_torch_is_not_asked(project, here, monkeypatch):
+    monkeypatch.setattr(device_names, "may_have_gpu", lambda: False)
+    monkeypatch.setitem(sys.modules, "sv3dgen.devices", None)  # its import would fail
+    assert checked_arguments(["views=toy"], project) == ["views=toy"]
+
+
+@pytest.mark.parametrize("setting", ["coarse.steps=9", "fine.steps=9"])
+def test_a_resumed_run_keeps_the_length_of_its_stages(run: Path, setting: str) -> None:
+    """Its schedules follow from that length; the steps that are done were done by them."""
+    saved = ["views=toy", "preset=draft", "coarse.steps=250"]
+    (run / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(saved))
+    with pytest.raises(InputError, match=f"^{setting}: differs from the settings of the run"):
+        checked_arguments([setting, "resume=outputs/a run"], ROOT)
+    checked_arguments(["coarse.steps=250", "resume=outputs/a run"], ROOT)

@@ -1,0 +1,44 @@
+"""What a run would do nothing with is refused in one line; what an experiment brings along is not."""
+
+from pathlib import Path
+
+import pytest
+from checkout import ROOT
+
+from sv3dgen.cli.command_line import checked_arguments
+from sv3dgen.errors import InputError
+
+
+@pytest.fixture
+def views(views_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(tmp_path)
+    return f"views={views_folder}"
+
+
+@pytest.mark.parametrize(
+    ("command", "refused"),
+    [
+        ("guidance/sds=soft system=sv3d_nerf", "guidance/sds=soft"),
+        ("-m guidance/sds=none,naive system=sv3d_nerf", "guidance/sds=naive"),
+        ("-m experiment=table9 system=sv3d_nerf", "guidance/sds=naive"),
+    ],
+)
+def test_score_distillation_needs_the_fine_stage(command: str, refused: str, views: str) -> None:
+    with pytest.raises(InputError) as refusal:
+        checked_arguments([*command.split(), views], ROOT)
+    expected = f"{refused}: of the fine stage, which system=sv3d_nerf has not; expected system=sv3d_dmtet"
+    assert str(refusal.value) == expected
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "guidance/sds=soft",
+        "guidance/sds=none system=sv3d_nerf",
+        "experiment=all system=sv3d_nerf",
+        "-m experiment=table9",
+        "-m guidance/sds=none,soft system=sv3d_nerf,sv3d_dmtet",
+    ],
+)
+def test_score_distillation_that_a_cell_has_use_for(command: str, views: str) -> None:
+    checked_arguments([*command.split(), views], ROOT)

@@ -1,0 +1,237 @@
+"""Stages that runs share: the same bits as if computed, whole or not there, by one run at a time."""
+
+import json
+import multiprocessing
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+import trimesh
+from checkout import ROOT
+from filelock import FileLock
+from omegaconf import OmegaConf
+from spheres import maps_in_camera
+
+from sv3dgen.normals.files import write_normals
+from sv3dgen.nvs.mesh import MeshNvs
+from sv3dgen.nvs.sv3d import Sv3dNvs
+from sv3dgen.runs.run_folder import RunCard
+from sv3dgen.sv3d.checkpoint import embedded
+from sv3dgen.views.posed_views import read_views
+from systems.run import Run
+from systems.shared_stages import (
+    SharedStages,
+    coarse_follows_from,
+    digest,
+    digest_of_views,
+    obtain_views,
+    views_follow_from,
+)
+from systems.sv3d_nerf import Sv3dNerf
+from tests.systems.test_run import small
+
+PHOTO = ROOT / "examples" / "photos" / "mug.png"
+pytestmark = pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before")
+
+
+def card(folder: Path) -> RunCard:
+    folder.mkdir(exist_ok=True)
+    return RunCard(folder, config={}, seed=0)
+
+
+def read_card(folder: Path) -> dict:
+    return json.loads((folder / "run.json").read_text())
+
+
+def obtain(shared: SharedStages, made: list[str], say: str, follows_from: dict) -> str:
+    """A stage whose result is a word."""
+    found = []
+
+    def make() -> None:
+        made.append(say)
+        found.append(say)
+
+    def save(folder: Path) -> None:
+        (folder / "word").write_text(found[0])
+
+    shared.obtain(
+        "word",
+        lambda: follows_from,
+        make=make,
+        save=save,
+        load=lambda folder: found.append((folder / "word").read_text()),
+    )
+    return found[0]
+
+
+def test_the_same_stage_is_made_once_and_another_one_is_made_too(tmp_path):
+    made: list[str] = []
+    first, second = card(tmp_path / "0"), card(tmp_path / "1")
+    shared = tmp_path / "shared"
+    assert obtain(SharedStages(shared, first), made, "one", {"a": 1, "b": [2]}) == "one"
+    assert obtain(SharedStages(shared, second), made, "two", {"b": [2], "a": 1}) == "one"
+    assert obtain(SharedStages(shared, second), made, "three", {"b": [2], "a": 2}) == "three"
+    assert made == ["one", "three"]
+    assert read_card(tmp_path / "0")["shared"] == {}
+    assert read_card(tmp_path / "1")["shared"] == {"word": str(shared / f"word-{digest({'a': 1, 'b': [2]})}")}
+
+
+def test_without_a_folder_every_run_makes_its_own(tmp_path):
+    made: list[str] = []
+    for say in ("one", "two"):
+        assert obtain(SharedStages(None, card(tmp_path / say)), made, say, {}) == say
+    assert made == ["one", "two"]
+
+
+def test_what_fails_or_is_stopped_is_not_kept_and_leftovers_go(tmp_path):
+    shared, made = tmp_path / "shared", []
+    target = shared / f"word-{digest({})}"
+    (shared / f".{target.name}.dead").mkdir(parents=True)  # a run was killed while it wrote
+
+    def fail(folder: Path) -> None:
+        (folder / "word").touch()
+        raise OSError("disk full")
+
+    stages = SharedStages(shared, card(tmp_path / "run"))
+    with pytest.raises(OSError, match="disk full"):
+        stages.obtain("word", dict, make=lambda: None, save=fail, load=fail)
+    stopped = SharedStages(shared, stages.card, lambda: bool(made))
+    assert obtain(stopped, made, "half", {}) == "half"
+    assert [path.name for path in shared.iterdir()] == [f"{target.name}.lock"]
+    assert obtain(stages, made, "whole", {}) == "whole" and target.is_dir()
+
+
+def test_who_wants_to_stop_does_not_wait_for_others(tmp_path):
+    shared, made = tmp_path / "shared", []
+    shared.mkdir()
+    with FileLock(shared / f"word-{digest({})}.lock"):
+        stages = SharedStages(shared, card(tmp_path / "run"), lambda: True)
+        assert obtain(stages, made, "own", {}) == "own"
+    assert not list(shared.glob("word-*[!k]"))
+
+
+def make_slowly(folder: str, number: int) -> None:
+    root = Path(folder)
+    made: list[str] = []
+    word = obtain(SharedStages(root / "shared", card(root / str(number))), made, f"{number} " * 100_000, {})
+    (root / f"{number}.txt").write_text(f"{len(made)} {word[0]}")
+
+
+def test_processes_at_once_leave_one_whole_result(tmp_path):
+    context = multiprocessing.get_context("fork")
+    workers = [context.Process(target=make_slowly, args=(str(tmp_path), number)) for number in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    told = [(tmp_path / f"{number}.txt").read_text().split() for number in range(4)]
+    assert sum(int(made) for made, _ in told) == 1
+    assert len({word for _, word in told}) == 1
+
+
+def test_a_run_that_takes_the_coarse_stage_ends_in_the_same_bits(views_folder, tmp_path, monkeypatch):
+    few = ("coarse.steps=20", "fine.steps=12", "material=sg")
+    for name, share in {"alone": None, "gives": tmp_path / "shared", "takes": tmp_path / "shared"}.items():
+        if name == "takes":
+            monkeypatch.setattr(Sv3dNerf, "training_step", lambda *_: pytest.fail("computed again"))
+        (tmp_path / name).mkdir()
+        Run(small(views_folder, *few), tmp_path / name, share).execute()
+    meshes = {name: (tmp_path / name / "mesh" / "mesh.glb").read_bytes() for name in ("alone", "gives", "takes")}
+    assert meshes["takes"] == meshes["gives"] == meshes["alone"]
+    lights = {name: (tmp_path / name / "light.json").read_bytes() for name in ("alone", "takes")}
+    assert lights["takes"] == lights["alone"]
+    assert read_card(tmp_path / "takes")["shared"].keys() == {"coarse"} and not read_card(tmp_path / "gives")["shared"]
+    assert "finished" in read_card(tmp_path / "takes")
+
+
+def test_the_fine_stages_settings_do_not_part_coarse_stages_and_others_do(views_folder, posed_views):
+    def key(*overrides: str) -> str:
+        config = small(views_folder, *overrides)
+        return digest(coarse_follows_from(config, posed_views, None, {}))
+
+    own = key()
+    assert own == key("fine.steps=3", "name=other", "export.faces=10", "logger=csv")
+    changes = ("seed=1", "coarse.steps=41", "material=sg", "trainer.accelerator=cpu")
+    assert len({own, *(key(change) for change in changes)}) == 1 + len(changes)
+
+
+def test_normals_that_come_or_change_make_another_coarse_stage(views_folder, tmp_path):
+    shutil.copytree(views_folder, tmp_path / "toy")
+    config = small(tmp_path / "toy", "coarse.steps=2", "system=sv3d_nerf")
+    normals = maps_in_camera(read_views(tmp_path / "toy").cameras)
+
+    def entries(name: str, tilt: float | None) -> int:
+        for index, of_view in enumerate(normals if tilt is not None else ()):
+            tilted = of_view + torch.tensor([tilt, 0.0, 0.0]) * of_view.any(-1, True)
+            unit = torch.nn.functional.normalize(tilted, dim=-1)
+            write_normals(tmp_path / "toy" / "normals" / f"{index:03d}.png", unit)
+        (tmp_path / name).mkdir()
+        Run(config, tmp_path / name, tmp_path / "shared").execute()
+        return len([path for path in (tmp_path / "shared").iterdir() if path.is_dir()])
+
+    assert [entries("none", None), entries("again", None)] == [1, 1]
+    assert [entries("normals", 0.0), entries("others", 0.3), entries("the_first", 0.0)] == [2, 3, 3]
+
+
+def test_views_are_known_by_pictures_and_cameras(posed_views):
+    own = digest_of_views(posed_views)
+    assert own == digest_of_views(posed_views[:])
+    assert own != digest_of_views(posed_views[torch.arange(11, -1, -1)])
+    assert own != digest_of_views(posed_views.resized(32))
+
+
+def test_a_photos_views_follow_from_its_content(tmp_path, views_folder):
+    def key(photo: Path, **changed) -> str:
+        config = small(views_folder, "nvs=sv3d_tiny")
+        config = OmegaConf.merge(config, {"image": str(photo), "views": None, **changed})
+        return digest(views_follow_from(config, Sv3dNvs(weights=embedded.NAME)))  # type: ignore[arg-type]
+
+    copy = tmp_path / "other.png"
+    copy.write_bytes(PHOTO.read_bytes())
+    own = key(PHOTO)
+    assert own == key(copy, fine={"steps": 3}, name="other")
+    copy.write_bytes(PHOTO.read_bytes() + b"\0")
+    assert own != key(copy)
+    changes = ({"seed": 1}, {"elevation_deg": 3.0}, {"foreground_ratio": 0.7}, {"nvs": {"steps": 3}})
+    assert len({own, *(key(PHOTO, **change) for change in changes)}) == 1 + len(changes)
+
+
+def test_views_of_a_known_mesh_follow_from_its_file(tmp_path, views_folder):
+    file = tmp_path / "ball.glb"
+
+    def key(size_px: int = 64) -> str:
+        config = small(views_folder, "nvs=mesh", f"nvs.mesh={file}", f"nvs.size_px={size_px}")
+        config = OmegaConf.merge(config, {"image": str(PHOTO), "views": None})
+        return digest(views_follow_from(config, MeshNvs(mesh=str(file))))  # type: ignore[arg-type]
+
+    trimesh.creation.icosphere(1).export(file)
+    own = key()
+    assert own == key() and own != key(size_px=32)
+    trimesh.creation.icosphere(2).export(file)
+    assert own != key()
+
+
+def test_views_are_taken_with_what_is_to_be_told_of_them(tmp_path, views_folder):
+    config = OmegaConf.merge(small(views_folder, "nvs=sv3d_tiny"), {"image": str(PHOTO), "views": None})
+    nvs, made = Sv3dNvs(weights=embedded.NAME), []
+    for name in ("gives", "takes"):
+        own, views = card(tmp_path / name), tmp_path / name / "views"
+
+        def make(own: RunCard = own, views: Path = views) -> None:
+            made.append(views)
+            views.mkdir()
+            for file in ("input.png", "000.png", "transforms.json", "orbit.mp4"):
+                (views / file).write_text(f"content of {file}")
+            own.add_note("nvs", "a small model")
+            own.add_licence("nvs weights", "Apache-2.0")
+            own.add_metrics(elevation_deg=12.5, psnr_train=3.0)
+
+        obtain_views(SharedStages(tmp_path / "shared", own), config, nvs, views, make)  # type: ignore[arg-type]
+    gives, takes = read_card(tmp_path / "gives"), read_card(tmp_path / "takes")
+    assert made == [tmp_path / "gives" / "views"]
+    assert takes["notes"] == gives["notes"] and takes["licences"] == gives["licences"]
+    assert takes["metrics"] == {"elevation_deg": 12.5}
+    assert takes["shared"]["views"].startswith(str(tmp_path / "shared" / "views-"))
+    listing = {file.name: file.read_text() for file in (tmp_path / "takes" / "views").iterdir()}
+    assert listing == {file.name: file.read_text() for file in (tmp_path / "gives" / "views").iterdir()}
