@@ -1,7 +1,5 @@
 """A deformable tetrahedral mesh (DMTet): signed distances and offsets on a lattice, in a band around the surface."""
 
-from collections.abc import Mapping
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -11,13 +9,14 @@ from sv3dgen.kernels.marching_tetrahedra.march import marching_tets
 from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.meshes.signed_distance import lattice_signed_distance
 from sv3dgen.meshes.tet_grid import TetGrid, bcc_band, neighbour_mean, vertex_neighbours
+from sv3dgen.schedules import Knot, from_when_on
 
 
 class DMTet(Surface):
     """Marching tetrahedra over a band of a body-centred cubic lattice; features come from a field carried over.
 
-    The lattice is `resolutions[step]` cells along the longest side of the object's own box from `step` on. Only
-    `band_cells` cells around the surface exist, and the outermost keep their sign: nothing can float off, and the
+    `resolutions` are [step, cells]: from a step on, that many cells lie along the longest side of the object's own box.
+    Only `band_cells` cells around the surface exist, and the outermost keep their sign: nothing can float off, and the
     surface stays closed. Signed distances are stored in cells; vertices may move by `deform_cells`. Gradients of both
     are averaged over `smooth_rings` rings of neighbours before the optimizer sees them, since silhouette gradients
     alone are so sparse that Adam would turn them into waves.
@@ -32,16 +31,14 @@ class DMTet(Surface):
     def __init__(
         self,
         *,
-        resolutions: Mapping[int, int],
+        resolutions: list[Knot],
         band_cells: float = 3.0,
         deform_cells: float = 0.3,
         smooth_rings: int = 1,
         margin: float = 0.1,
     ):
         super().__init__()
-        if 0 not in resolutions:
-            raise ValueError(f"geometry.resolutions needs an entry for step 0, got steps {sorted(resolutions)}")
-        self.resolutions = {int(step): int(cells) for step, cells in sorted(resolutions.items())}
+        self.resolutions: dict[int, int] = from_when_on(resolutions, "geometry.resolutions")
         self.band_cells, self.deform_cells = band_cells, deform_cells
         self.smooth_rings, self.margin = smooth_rings, margin
         self.texture: Geometry | None = None

@@ -1,5 +1,6 @@
 """A density field on a multi-resolution hash grid with a small network (Instant-NGP; sizes in the yaml)."""
 
+import math
 from typing import Literal
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from sv3dgen.interfaces import Field, FieldSample
 from sv3dgen.kernels.hash_grid.encode import hash_encode, hash_grid_spec
+from sv3dgen.schedules import Schedule, value_at
 
 
 class HashGrid(Field):
@@ -15,7 +17,7 @@ class HashGrid(Field):
 
     Density is `softplus` or `exp` of the network's first output plus a prior: `blob` is Magic3D's
     10 (1 - |x| / 0.5), `constant` starts the whole box at `initial_density`.
-    Levels open one by one: `start_levels` at step 0, one more every `level_steps` steps (0 opens all at once).
+    Levels open one by one by the schedule `levels_open`, rounded down (None: all at once).
     Normals are the negative, normalised density gradient (docs/method.md), differentiable in the parameters.
     """
 
@@ -35,8 +37,7 @@ class HashGrid(Field):
         activation: Literal["softplus", "exp"] = "softplus",
         density_prior: Literal["blob", "constant"] = "blob",
         initial_density: float = 10.0,
-        start_levels: int = 16,
-        level_steps: int = 0,
+        levels_open: Schedule | None = None,
         network_dtype: Literal["float32", "bfloat16"] = "float32",
     ):
         """`network_dtype` is of the hidden layer, which is most of the network; all else is float32."""
@@ -49,8 +50,8 @@ class HashGrid(Field):
             log2_table_size=log2_table_size,
             features_per_level=features_per_level,
         )
-        self.levels, self.start_levels, self.level_steps = levels, start_levels, level_steps
-        active = levels if level_steps == 0 else min(start_levels, levels)
+        self.levels, self.levels_open = levels, levels_open
+        active = self._levels_at(0)
         # A buffer, so that it is in checkpoints: not every stage calls on_step. And a number, which the host need not
         # ask a GPU for.
         self.register_buffer("_active", torch.tensor(active))
@@ -68,9 +69,14 @@ class HashGrid(Field):
                 nn.init.zeros_(layer.bias)  # so that a fresh field is its prior, up to the tiny table
 
     def on_step(self, step: int) -> None:
-        if self.level_steps > 0:
-            self.active_levels = min(self.levels, self.start_levels + step // self.level_steps)
+        if self.levels_open is not None:
+            self.active_levels = self._levels_at(step)
             self._active.fill_(self.active_levels)
+
+    def _levels_at(self, step: int) -> int:
+        if self.levels_open is None:
+            return self.levels
+        return min(self.levels, max(1, math.floor(value_at(self.levels_open, step) + 1e-6)))
 
     def forward(self, points: Float[Tensor, "points 3"], with_normals: bool = False) -> FieldSample:
         if not with_normals:

@@ -23,6 +23,7 @@ from sv3dgen.runs.progress import ProgressLine, summary
 from sv3dgen.runs.report import write_report
 from sv3dgen.runs.run_folder import RunCard, holds_made_views
 from sv3dgen.views.posed_views import PosedViews, read_views
+from systems.building import build_stage
 from systems.fitting import Interrupt, LastCheckpoint, fit, saved_stage
 from systems.reporting import Losses, Pictures, told_of_the_run
 from systems.shared_stages import SharedStages, obtain_coarse, obtain_views, share_folder
@@ -65,12 +66,13 @@ class Run:
         # All parts before any work: what is wrong with the fine stage's numbers must not surface after the coarse one.
         self.coarse: Sv3dNerf | None = None
         if "coarse" in config.system.stages:
-            if config.coarse.hull_miss_votes is None:
-                config.coarse.hull_miss_votes = 0 if config.image is None else GENERATED_MISS_VOTES
-            self.coarse = instantiate(config.coarse, _convert_="all").to(self.device)
+            votes = config.coarse.hull_miss_votes
+            if votes is None:
+                votes = 0 if config.image is None else GENERATED_MISS_VOTES
+            self.coarse = build_stage("coarse", config.coarse, hull_miss_votes=votes).to(self.device)
         self.fine: Sv3dDmtet | None = None
         if "fine" in config.system.stages:
-            self.fine = instantiate(config.fine, _convert_="all").to(self.device)
+            self.fine = build_stage("fine", config.fine).to(self.device)
         self.nvs: ViewMaker | None = None
         if config.image is not None or self._needs_nvs():
             self.nvs = nvs = instantiate(config.nvs, _convert_="all")

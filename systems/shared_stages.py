@@ -166,7 +166,7 @@ def obtain_coarse(
         parts = {
             name: part.follows_from(reference) for name, part in coarse.guidance.items() if isinstance(part, Guidance)
         }
-        return coarse_follows_from(config, reference.views, nvs, parts)
+        return coarse_follows_from(config, reference.views, nvs, parts) | {"hull_miss_votes": coarse.hull_miss_votes}
 
     shared.obtain("coarse", follows_from, make=make_mesh, save=save, load=load)
     return found[0]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sv3dgen.errors import InputError
 from sv3dgen.interfaces import Geometry, Guidance, Material, Reference, RenderOutput, ViewBatch
-from sv3dgen.schedules import ever_nonzero, value_at
+from sv3dgen.schedules import changes, ever_nonzero, value_at
 from sv3dgen.views.cameras import Cameras
 
 MOST_STEPS = 1 << 20
@@ -114,6 +114,6 @@ def weighed_losses(guidance: nn.ModuleDict, draw: Draw, batch: ViewBatch, step: 
             losses[f"{name}/{term}"] = loss
             total = total + value_at(part.weights[term], step) * loss
         pictures |= {f"{name}/{what}": picture for what, picture in said.pictures.items()}
-        schedules = {term: weight for term, weight in part.weights.items() if isinstance(weight, Mapping)}
+        schedules = {term: weight for term, weight in part.weights.items() if changes(weight)}
         weights |= {f"{name}/{term}": value_at(schedule, step) for term, schedule in schedules.items()}
     return Weighed(total, losses, pictures, weights)

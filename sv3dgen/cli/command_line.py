@@ -26,13 +26,13 @@ from sv3dgen.cli.overrides import (
     parse,
     quoted,
     with_guidance_placed,
-    with_schedules_replaced,
 )
 from sv3dgen.cli.resume import resumed_run, resumed_sweep
 from sv3dgen.cli.unused_settings import check_distillation_is_used
 from sv3dgen.errors import InputError
 from sv3dgen.kernels.accelerators import ACCELERATORS
 from sv3dgen.kernels.backend import IMPLEMENTATIONS, resolve, runs_on
+from sv3dgen.schedules import check_reach
 from sv3dgen.sv3d.checkpoint.contents import read_contents
 from sv3dgen.sv3d.checkpoint.weights import find_weights, is_on_hub
 from sv3dgen.views.image import precheck_photo
@@ -41,7 +41,7 @@ from sv3dgen.views.transforms_json import read_transforms
 
 ROOT = Path(__file__).resolve().parents[2]
 MATTING = ("auto", "rembg", "classical")  # the methods of matting.py, which imports too much to ask it
-INPUT_KEYS = ("views", "image", "weights", "dataset", "nvs.variant", "matting", "foreground_ratio", "elevation_deg")
+INPUT_KEYS = ("views", "image", "weights", "data", "nvs.variant", "matting", "foreground_ratio", "elevation_deg")
 GPU_PRESET = "preset=gpu"
 LEAST_FREE_BYTES = 50 * 2**20  # a run's folder holds tens of megabytes
 
@@ -63,12 +63,10 @@ def checked_arguments(arguments: list[str], root: Path) -> list[str]:
         raise InputError(f"{given}: expected one of them; --cfg and --info tell of one run, with one value a key")
     if flags.hydra_help or flags.shell_completion or flags.config_name or flags.config_path or flags.config_dir:
         return arguments  # Hydra's own affairs, or somebody else's config
-    # `data` is a group of the 3D stages; in training it names the folder to train on.
-    given = [re.sub(r"^data=", "dataset=", text) for text in flags.overrides]
-    settings = [quoted(text) for text in given]
+    settings = [quoted(text) for text in flags.overrides]
     others = [text for text in arguments if text not in flags.overrides]
     resumed = resumed_sweep(settings) if flags.multirun else resumed_run(settings)
-    settings = with_schedules_replaced(settings if resumed is None else resumed.settings)
+    settings = settings if resumed is None else resumed.settings
     only_asks = flags.help or flags.cfg or flags.info
     settings = with_guidance_placed(with_cells(settings, root / "conf"))
     if resumed is None:
@@ -84,12 +82,13 @@ def checked_arguments(arguments: list[str], root: Path) -> list[str]:
         for command in commands(whole, sweeping=flags.multirun):
             config = _compose_checked(command, root)
             _check_choices(config)
+            _check_schedules(config)
             if resumed is None:
                 refuse_given_views(config)
                 if "system" not in swept:
                     check_distillation_is_used(command, config)
             if resumed is not None:
-                resumed.check_unchanged(lambda saved: _without_hydra(_compose(with_schedules_replaced(saved))))
+                resumed.check_unchanged(lambda saved: _without_hydra(_compose(saved)))
             given = tuple(str(OmegaConf.select(config, key)) for key in INPUT_KEYS)
             if not only_asks and given not in seen:
                 seen.add(given)
@@ -100,7 +99,7 @@ def checked_arguments(arguments: list[str], root: Path) -> list[str]:
                     _check_folder(Path(str(config.share)))
                 if config.get("image") is not None and resumed is None:
                     precheck_left_normals(folder, sweeping=flags.multirun)
-                if config.views is not None:
+                if config.get("views") is not None:
                     _check_not_overwritten(Path(config.views), folder, sweeping=flags.multirun)
     return others + settings
 
@@ -169,7 +168,19 @@ def _compose(settings: list[str]) -> DictConfig:
     try:
         return compose("config", overrides=settings, return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as error:
-        raise InputError(first_line(error)) from error
+        raise InputError(_of_another_system(settings, first_line(error))) from error
+
+
+def _of_another_system(settings: list[str], told: str) -> str:
+    """Hydra's words, or better ones where a setting chooses from a group that the system does not have."""
+    missing = re.search(r"Could not override '([^'@]+)", told)
+    given = [text for text in settings if missing and parse(text).key_or_group == missing[1]]
+    systems = [str(parse(text).value()) for text in settings if parse(text).key_or_group == "system"]
+    if not given or not systems:
+        return told
+    return (
+        f"{given[-1]}: system={systems[-1]} has no {parse(given[-1]).key_or_group}; expected a setting of that system"
+    )
 
 
 def _search_path(parsed: Iterable[Override]) -> list[Path]:
@@ -268,9 +279,23 @@ def _check_choices(config: DictConfig) -> None:
             raise InputError(f"kernels.{operation}={shown(backend)}: expected one of {', '.join(present)}")
 
 
+def _check_schedules(config: DictConfig) -> None:
+    """Raise InputError for a schedule of a stage that says nothing: a share that is none, a loss that never starts."""
+    for stage in OmegaConf.select(config, "system.stages") or ():
+        steps = OmegaConf.select(config, f"{stage}.steps")
+        if not isinstance(steps, int) or steps < 1:
+            continue  # which the stage refuses; training has schedules of its own
+        try:
+            settings = OmegaConf.to_container(config[stage], resolve=True)
+        except OmegaConfBaseException:
+            continue  # what only a running Hydra can resolve
+        assert isinstance(settings, dict)
+        check_reach(stage, {str(key): value for key, value in settings.items()})
+
+
 def _check_inputs(config: DictConfig, *, sweeps_nvs: bool) -> None:
     if "train" in (OmegaConf.select(config, "system.stages") or ()):
-        _check_dataset(config.dataset)
+        _check_dataset(config.data)
         return
     if config.views is not None and config.image is not None:
         raise InputError(f"views={config.views} and image={config.image}: expected one of them")

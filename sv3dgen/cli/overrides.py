@@ -1,6 +1,5 @@
 """Settings as they are given on the command line, `key=value` in Hydra's grammar: quoted, taken apart, put together."""
 
-import re
 from collections.abc import Iterator
 from itertools import islice
 
@@ -11,8 +10,7 @@ from hydra.errors import HydraException
 
 from sv3dgen.errors import InputError
 
-PATH_KEYS = ("views", "image", "weights", "dataset", "resume", "share", "name", "hydra.run.dir", "hydra.sweep.dir")
-KNOT = r"\d+:-?[\d.]+(e-?\d+)?"  # step:value
+PATH_KEYS = ("views", "image", "weights", "data", "resume", "share", "name", "hydra.run.dir", "hydra.sweep.dir")
 STAGES = ("coarse", "fine")
 MAX_CHOICES = 64  # of one swept key: looked at before the first run starts
 
@@ -40,29 +38,6 @@ def parse(text: str) -> Override:
         raise InputError(
             f"{text}: expected key=value (a value with spaces or brackets in quotes of its own)"
         ) from error
-
-
-def with_schedules_replaced(settings: list[str]) -> list[str]:
-    """Let `key={0: 0, 300: 1}` stand for these knots alone; Hydra would add them to the ones there are.
-
-    InputError for `key=0:0`: of `key={0:0,300:1}` without quotes a shell makes one setting for each knot.
-    """
-    replaced = []
-    for text in settings:
-        override = parse(text)
-        value = None if override.is_sweep_override() or override.is_add() else override.value()
-        if isinstance(value, str) and re.fullmatch(KNOT, value) and override.key_or_group not in PATH_KEYS:
-            key, _, knot = text.partition("=")
-            raise InputError(
-                f"{text}: a knot of a schedule without its braces, which a shell takes for its own; expected them in "
-                f"quotes: '{key}={{{knot.replace(':', ': ')}, ...}}'"
-            )
-        if isinstance(value, dict) and value and all(isinstance(knot, int) for knot in value):
-            key, _, knots = text.partition("=")
-            replaced += [f"~{key.lstrip('+')}", f"+{key.lstrip('+')}={knots}"]
-        else:
-            replaced.append(text)
-    return replaced
 
 
 def with_guidance_placed(settings: list[str]) -> list[str]:

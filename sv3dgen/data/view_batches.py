@@ -1,6 +1,6 @@
 """Which target pixels a step looks at: a pure function of the seed and the step, so that resuming needs no state."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sv3dgen.devices import sent_to
 from sv3dgen.interfaces import ViewBatch
+from sv3dgen.schedules import When, from_when_on
 from sv3dgen.views.cameras import Cameras, full_frame
 from sv3dgen.views.posed_views import PosedViews
 
@@ -33,12 +34,11 @@ class Sampling:
 
 
 class ViewBatches:
-    """Batches of posed views, on the device of these. `milestones`: from which step on which sampling holds."""
+    """Batches of posed views, on the device of these. `milestones` are [step, sampling]: what holds from a step on."""
 
-    def __init__(self, *, milestones: Mapping[int, Mapping[str, int | str]], seed: int = 0):
-        if 0 not in milestones:
-            raise ValueError(f"data.milestones needs an entry for step 0, got steps {sorted(milestones)}")
-        self.milestones = {int(step): Sampling(**sampling) for step, sampling in sorted(milestones.items())}  # type: ignore[arg-type]
+    def __init__(self, *, milestones: Sequence[Sequence[When | Mapping[str, int | str]]], seed: int = 0):
+        starts = from_when_on(milestones, "data.milestones")
+        self.milestones = {step: Sampling(**sampling) for step, sampling in starts.items()}
         self.seed = seed
         self._views: PosedViews | None = None
         self._frames: dict[int, PosedViews] = {}

@@ -4,6 +4,7 @@ import trimesh
 
 from geometry.dmtet import DMTet
 from geometry.hash_grid import HashGrid
+from sv3dgen.errors import InputError
 from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.meshes.topology import is_closed
 
@@ -16,7 +17,7 @@ def sphere(radius: float = 0.4) -> Mesh:
 @pytest.fixture
 def surface() -> DMTet:
     torch.manual_seed(0)
-    made = DMTet(resolutions={0: 24, 10: 32})
+    made = DMTet(resolutions=[[0, 24], [10, 32]])
     made.texture = HashGrid(levels=4, growth=1.5, log2_table_size=10)
     made.build(sphere())
     return made
@@ -58,7 +59,7 @@ def test_a_state_dict_brings_its_lattice_along(surface):
     surface.build(sphere(0.3), step=10)
     with torch.no_grad():
         surface.sdf += 0.1
-    other = DMTet(resolutions={0: 24, 10: 32})
+    other = DMTet(resolutions=[[0, 24], [10, 32]])
     other.texture = HashGrid(levels=4, growth=1.5, log2_table_size=10)
     other.load_state_dict(surface.state_dict())
     torch.testing.assert_close(other.isosurface().vertices, surface.isosurface().vertices, atol=0, rtol=0)
@@ -67,5 +68,5 @@ def test_a_state_dict_brings_its_lattice_along(surface):
 def test_refining_happens_at_the_named_steps(surface):
     assert [step for step in range(20) if surface.refine(step)] == [10]
     assert int(surface.cells) == 32
-    with pytest.raises(ValueError, match="step 0"):
-        DMTet(resolutions={5: 24})
+    with pytest.raises(InputError, match="step 0"):
+        DMTet(resolutions=[[5, 24]])

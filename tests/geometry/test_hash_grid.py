@@ -43,7 +43,7 @@ def test_normals_agree_with_finite_differences_and_carry_gradients():
 
 
 def test_levels_open_with_the_steps():
-    field = HashGrid(**SMALL, start_levels=2, level_steps=10)
+    field = HashGrid(**SMALL, levels_open=[[0, 2], [20, 4]])
     assert [field.active_levels for step in (0, 9, 10, 25, 99) if field.on_step(step) is None] == [2, 2, 3, 4, 4]
 
 

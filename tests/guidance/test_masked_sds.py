@@ -182,7 +182,7 @@ def test_supersampled_pictures_are_averaged():
 
 def test_noise_range_follows_its_schedule():
     prior = Linear()
-    part = guidance(prior, noise_low={0: 0.7, 100: 0.3}, noise_high={0: 0.9, 100: 0.8})
+    part = guidance(prior, noise_low=[[0, 0.7], [100, 0.3]], noise_high=[[0, 0.9], [100, 0.8]])
     still = render_of(torch.zeros(FRAMES, 3, SIZE, SIZE))
     for step in [0] * 1 + [100] * 1 + list(range(200, 400)):
         part(still, NO_BATCH, step)
@@ -223,7 +223,9 @@ def test_a_model_without_poses_gets_static_orbits():
 
 
 def test_without_weight_no_model_is_loaded():
-    part = MaskedSds(weights={"sds": {10: 0.0, 20: 1.0}}, mask=None, orbit=StaticOrbit(), noise_low=0.5, noise_high=0.5)
+    part = MaskedSds(
+        weights={"sds": [[10, 0.0], [20, 1.0]]}, mask=None, orbit=StaticOrbit(), noise_low=0.5, noise_high=0.5
+    )
     assert part.needs_nvs
 
     class Never(Model):
@@ -244,7 +246,8 @@ def test_it_says_that_it_needs_a_model():
 
 
 @pytest.mark.parametrize(
-    "setting", [{"supersample": 0}, {"pictures_every_steps": -1}, {"noise_low": 2.0}, {"noise_high": {0: 0.9, 9: -0.1}}]
+    "setting",
+    [{"supersample": 0}, {"pictures_every_steps": -1}, {"noise_low": 2.0}, {"noise_high": [[0, 0.9], [9, -0.1]]}],
 )
 def test_impossible_numbers_are_refused(setting):
     with pytest.raises(InputError, match=f"distillation.{next(iter(setting))}=.*expected"):

@@ -50,7 +50,7 @@ def prior(maps: torch.Tensor | None, weight: object = 1.0) -> NormalPrior:
 
 
 def batch_of(layout: str, step: int = 0) -> ViewBatch:
-    batches = ViewBatches(milestones={0: LAYOUTS[layout]}, seed=1)
+    batches = ViewBatches(milestones=[[0, LAYOUTS[layout]]], seed=1)
     batches.use(VIEWS)
     return batches.at(step)
 
@@ -152,4 +152,4 @@ def test_unknown_terms_are_refused_and_checkpoints_stay_small():
         NormalPrior(source={}, weights={"normals": 1.0})
     assert not prior(maps_in_camera(VIEWS.cameras)).state_dict()
     batch = batch_of("frames")
-    assert not prior(maps_in_camera(VIEWS.cameras), {5: 0.0, 9: 1.0})(render_of(batch), batch, 3).losses
+    assert not prior(maps_in_camera(VIEWS.cameras), [[5, 0.0], [9, 1.0]])(render_of(batch), batch, 3).losses

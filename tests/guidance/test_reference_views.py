@@ -51,7 +51,7 @@ def test_unknown_term_is_refused():
 
 def test_terms_without_weight_are_not_computed():
     render, batch = scene()
-    guidance = ReferenceViews(weights={"rgb": 0.0, "mask": {0: 0.0, 10: 1.0}})
+    guidance = ReferenceViews(weights={"rgb": 0.0, "mask": [[0, 0.0], [10, 1.0]]})
     assert not guidance(render, batch, 0).losses
     assert set(guidance(render, batch, 1).losses) == {"mask"}
 
@@ -168,7 +168,7 @@ def test_lpips_that_cannot_be_had_is_left_out(monkeypatch):
 
 def test_lpips_is_not_looked_for_unless_it_will_weigh(monkeypatch):
     monkeypatch.setattr(reference_views, "_lpips", lambda net: pytest.fail("looked for LPIPS"))
-    ReferenceViews(weights={"rgb": 1.0, "lpips": {0: 0.0, 100: 0.0}})
+    ReferenceViews(weights={"rgb": 1.0, "lpips": [[0, 0.0], [100, 0.0]]})
 
 
 def test_import_pulls_in_no_lpips():

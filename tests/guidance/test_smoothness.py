@@ -74,7 +74,7 @@ def test_edges_by_forward_differences():
 
 def test_terms_follow_their_schedules():
     render, batch = ball()
-    guidance = Smoothness(weights={"depth": {10: 0.0, 20: 1.0}, "albedo": 0.0})
+    guidance = Smoothness(weights={"depth": [[10, 0.0], [20, 1.0]], "albedo": 0.0})
     assert set(guidance(render, batch, 10).losses) == set()
     assert set(guidance(render, batch, 11).losses) == {"depth"}
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from hydra.utils import instantiate
 from stage_case import composed, pretended
 
 from guidance import reference_views
 from sv3dgen.interfaces import Reference
 from sv3dgen.metrics.lpips import Lpips
 from sv3dgen.views.posed_views import read_views
+from systems.building import build_stage
 
 
 def peaks(views_folder: Path, settings: list[str]) -> Iterator[tuple[str, int]]:
@@ -26,11 +26,11 @@ def peaks(views_folder: Path, settings: list[str]) -> Iterator[tuple[str, int]]:
     with pytest.MonkeyPatch.context() as patch, pretended(patch, measure=True) as device:
         patch.setattr(reference_views, "_lpips", lambda net: Lpips(net=net))  # whatever its weights, it is as large
         torch.manual_seed(0)
-        coarse = instantiate(config.coarse, _convert_="all", hull_miss_votes=0).to("pretend")
+        coarse = build_stage("coarse", config.coarse).to("pretend")
         coarse.start_from(Reference(views, folder))
         for step in sorted(coarse.data.milestones):
             # All levels open and nothing pruned yet: as many samples as there can be.
-            coarse.geometry.level_steps = 0
+            coarse.geometry.levels_open = None
             coarse.geometry.active_levels = coarse.geometry.levels
             device.peak_bytes = 0
             one_step(coarse, step)
@@ -38,7 +38,7 @@ def peaks(views_folder: Path, settings: list[str]) -> Iterator[tuple[str, int]]:
         device.peak_bytes = 0
         mesh = coarse.surface()
         yield "coarse surface", device.peak_bytes
-        fine = instantiate(config.fine, _convert_="all").to("pretend")
+        fine = build_stage("fine", config.fine).to("pretend")
         fine.start_from(Reference(views, folder), mesh, coarse.geometry, coarse.material)
         for step in sorted({*fine.data.milestones, *fine.geometry.resolutions, fine.steps - 1}):
             fine.geometry.build(fine.surface(), step)

@@ -32,7 +32,7 @@ SMALL = (
     "checkpoint_every_steps=10",
     "coarse.steps=40",
     "coarse.geometry.levels=6",
-    "coarse.geometry.level_steps=15",
+    "coarse.geometry.levels_open=[[0,4],[30,6]]",
     "coarse.geometry.log2_table_size=12",
     "coarse.renderer.warmup_steps=16",
     "coarse.renderer.step_size=0.02",
@@ -53,9 +53,9 @@ def small(views: Path, *overrides: str) -> DictConfig:
     register_resolvers()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("config", overrides=[f"views={views}", *SMALL, *overrides])
-    config.fine.geometry.resolutions = {0: 20, 10: 28}
-    config.coarse.data.milestones = {0: {"size_px": 48, "layout": "patches", "patches": 128}}
-    config.fine.data.milestones = {0: {"size_px": 48, "layout": "frames", "views": 4, "crop_margin_px": 4}}
+    config.fine.geometry.resolutions = [[0, 20], [10, 28]]
+    config.coarse.data.milestones = [[0, {"size_px": 48, "layout": "patches", "patches": 128}]]
+    config.fine.data.milestones = [[0, {"size_px": 48, "layout": "frames", "views": 4, "crop_margin_px": 4}]]
     return config
 
 

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import torch
 import trimesh
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pretend_device import NAME, PretendDevice
 from stage_case import HostsDraws, composed, pretended
@@ -24,6 +23,7 @@ from sv3dgen.normals.source import NormalSource
 from sv3dgen.renderers.unseen import UnseenMask
 from sv3dgen.views.orbits import StaticOrbit
 from sv3dgen.views.posed_views import PosedViews
+from systems.building import build_stage
 from tests.guidance.test_masked_sds import Linear, Model
 
 SMALL = (
@@ -80,8 +80,8 @@ def device(request) -> Iterator[torch.device]:
 def with_all_terms(stage: str, layout: str, *settings: str) -> DictConfig:
     config = composed(*SMALL, *settings)
     OmegaConf.set_struct(config, False)
-    config.fine.geometry.resolutions = {0: 16}
-    config[stage].data.milestones = {0: BATCHES[layout]}
+    config.fine.geometry.resolutions = [[0, 16]]
+    config[stage].data.milestones = [[0, BATCHES[layout]]]
     config[stage].guidance.reference_views.background = "random"
     config[stage].renderer.albedo_jitter = 0.01
     for name, weights in TERMS[stage].items():
@@ -92,7 +92,7 @@ def with_all_terms(stage: str, layout: str, *settings: str) -> DictConfig:
 def coarse(views: PosedViews, device: torch.device, layout: str, *settings: str) -> Any:
     config = with_all_terms("coarse", layout, *settings)
     torch.manual_seed(0)
-    stage = instantiate(config.coarse, _convert_="all").to(device)
+    stage = build_stage("coarse", config.coarse).to(device)
     stage.start_from(Reference(views, Path("views")))
     return stage.train()
 
@@ -100,7 +100,7 @@ def coarse(views: PosedViews, device: torch.device, layout: str, *settings: str)
 def fine(views: PosedViews, device: torch.device, layout: str, *settings: str) -> Any:
     first = coarse(views, device, "patches", *settings)
     config = with_all_terms("fine", layout, *settings)
-    stage = instantiate(config.fine, _convert_="all").to(device)
+    stage = build_stage("fine", config.fine).to(device)
     sphere = trimesh.creation.icosphere(subdivisions=2, radius=0.4)
     mesh = Mesh(torch.tensor(sphere.vertices, dtype=torch.float32), torch.tensor(sphere.faces))
     stage.start_from(Reference(views, Path("views")), mesh, first.geometry, first.material)

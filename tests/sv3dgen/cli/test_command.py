@@ -44,7 +44,16 @@ def test_parser_tells_in_one_line():
 
 @pytest.mark.parametrize(
     "name",
-    ["bench.__main__", "cache_latents", "doctor", "evaluate", "evaluate_nvs", "render", "render_dataset", "sv3d.parity"]
+    [
+        "bench.__main__",
+        "cache_latents",
+        "doctor",
+        "evaluate",
+        "evaluate_nvs",
+        "render",
+        "render_dataset",
+        "sv3d.parity.__main__",
+    ]
     + ["table"],
 )
 def test_every_command_tells_of_an_option_that_it_does_not_have_in_one_line(name, capsys):

@@ -16,17 +16,17 @@ from sv3dgen.errors import InputError
 
 PART = """
 from typing import Literal
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 class Part:
     def __init__(
         self, *, levels: int = 4, radius: float = 0.6, shape: Literal["round", "flat"] = "round",
-        weight: float | Mapping[int, float] = 1.0,
+        weight: float | Sequence[Sequence[float]] = 1.0,
     ): ...
 """
 OPTIONS = {
     "geometry/hash_grid": {"_target_": "geometry.part.Part", "levels": 4, "radius": 0.6, "shape": "round"},
-    "geometry/dmtet": {"_target_": "geometry.part.Part", "weight": {0: 0.0, 100: 1.0}},
+    "geometry/dmtet": {"_target_": "geometry.part.Part", "weight": [[0, 0.0], [100, 1.0]]},
     "system/sv3d_dmtet": {"steps": 100},
     "system/sv3d_nerf": {"steps": 200},
     "system/trains": {"stages": ["train"]},
@@ -102,13 +102,11 @@ def here(tmp_path: Path, views_folder: Path, monkeypatch: pytest.MonkeyPatch) ->
         ("views=toy coarse.geometry.levels=abc", "coarse.geometry.levels=abc: expected int"),
         ("views=toy coarse.geometry.radius=true", "coarse.geometry.radius=true: expected float"),
         ("views=toy coarse.geometry.shape=cube", "coarse.geometry.shape=cube: expected one of round, flat"),
-        (
-            "views=toy geometry.weight=0:0 geometry.weight=300:2e-3",
-            "geometry.weight=0:0: a knot of a schedule without its braces, which a shell takes for its own; expected "
-            "them in quotes: 'geometry.weight={0: 0, ...}'",
-        ),
         ("system=trains device=cpu trainer.accelerator=gpu", "device=cpu and trainer.accelerator=gpu: expected one"),
-        ("views=toy geometry.weight={0:0,9:x}", "geometry.weight={0: 0, 9: 'x'}: expected float | Mapping[int, float]"),
+        (
+            "views=toy geometry.weight=[[0,0],[9,x]]",
+            "geometry.weight=[[0, 0], [9, 'x']]: expected float | Sequence[Sequence[float]]",
+        ),
         ("views=toy +geometry.size=1", "geometry.size: Part has no such argument, expected one of: levels, radius,"),
         ("views=toy system.steps=abc", "system.steps=abc: expected int, such as 100"),
         ("views=toy seed=1.5", "seed=1.5: expected int, such as 0"),
@@ -188,11 +186,6 @@ def test_paths_need_no_quotes_of_their_own(project: Path, here: Path, name: str)
     checked_arguments([f"views={name}"], project)
 
 
-def test_a_schedule_replaces_the_knots_there_were(project: Path, here: Path) -> None:
-    arguments = checked_arguments(["views=toy", "geometry.weight={0:0,300:2}"], project)
-    assert arguments == ["views=toy", "~geometry.weight", "+geometry.weight={0:0,300:2}"]
-
-
 @pytest.fixture
 def run(here: Path) -> Path:
     """The folder of a run that was killed after its first checkpoint."""
@@ -229,7 +222,7 @@ def test_a_group_s_package_is_part_of_its_key(project: Path, run: Path) -> None:
         ("seed=4", "seed=4: differs from the settings of the run; with resume= expected only"),
         ("seed=3 system=sv3d_dmtet", "system=sv3d_dmtet: differs"),
         ("geometry@coarse.geometry=hash_grid", "geometry@coarse.geometry=hash_grid: differs"),
-        ("geometry.weight={0:0,9:1}", "geometry.weight={0:0,9:1}: differs"),
+        ("geometry.weight=[[0,0],[9,1]]", "geometry.weight=[[0,0],[9,1]]: differs"),
         ("export.faces=2000 views=orbit.mp4", "views=orbit.mp4: differs"),
         ("hydra.run.dir=other", "hydra.run.dir=other: a resumed run stays in its folder"),
         ("seed=abc", "seed=abc: expected int"),

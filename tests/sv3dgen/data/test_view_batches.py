@@ -2,10 +2,11 @@ import pytest
 import torch
 
 from sv3dgen.data.view_batches import ViewBatches, near_object
+from sv3dgen.errors import InputError
 
 
 def batches(posed_views, **sampling) -> ViewBatches:
-    made = ViewBatches(milestones={0: sampling}, seed=3)
+    made = ViewBatches(milestones=[[0, sampling]], seed=3)
     made.use(posed_views)
     return made
 
@@ -38,10 +39,10 @@ def test_strided_frames_cover_every_pixel_over_time(posed_views):
 
 def test_milestones_take_over_at_their_step(posed_views):
     made = ViewBatches(
-        milestones={
-            0: {"size_px": 32, "layout": "frames", "views": 99},
-            10: {"size_px": 64, "layout": "frames", "views": 3},
-        }
+        milestones=[
+            [0, {"size_px": 32, "layout": "frames", "views": 99}],
+            [10, {"size_px": 64, "layout": "frames", "views": 3}],
+        ]
     )
     made.use(posed_views)
     assert made.at(9).rgb.shape == (12, 3, 32, 32)
@@ -49,8 +50,8 @@ def test_milestones_take_over_at_their_step(posed_views):
 
 
 def test_milestones_need_a_beginning():
-    with pytest.raises(ValueError, match="step 0"):
-        ViewBatches(milestones={5: {"size_px": 32, "layout": "frames"}})
+    with pytest.raises(InputError, match="step 0"):
+        ViewBatches(milestones=[[5, {"size_px": 32, "layout": "frames"}]])
 
 
 def test_near_object_reaches_as_far_as_asked():

@@ -13,9 +13,9 @@ from tests.systems.test_run import SMALL
 SIZES = (
     *SMALL,
     "coarse.steps=20",
-    "fine.geometry.resolutions={0:20}",
-    "coarse.data.milestones={0:{size_px:48,layout:patches,patches:128}}",
-    "fine.data.milestones={0:{size_px:48,layout:frames,views:4,crop_margin_px:4}}",
+    "fine.geometry.resolutions=[[0, 20]]",
+    "coarse.data.milestones=[[0, {size_px:48,layout:patches,patches:128}]]",
+    "fine.data.milestones=[[0, {size_px:48,layout:frames,views:4,crop_margin_px:4}]]",
 )
 CELLS, LONGER = "fine.steps=5,80", "fine.steps=80"
 DEADLINE_S = 600  # kernels may have to be compiled first
