@@ -15,7 +15,7 @@ from sv3dgen.nvs_interfaces import OrbitPrior
 from sv3dgen.renderers.framing import framed_picture
 from sv3dgen.renderers.outlines import spread_to_outline
 from sv3dgen.renderers.unseen import UnseenMask
-from sv3dgen.schedules import Schedule, active_terms, checked_weights, ever_nonzero, value_at
+from sv3dgen.schedules import Schedule, active_terms, checked_weights, ever_nonzero, value_at, values_of
 from sv3dgen.views.cameras import Cameras, look_at_origin
 from sv3dgen.views.orbits import SV3D_DISTANCE, Orbit, OrbitRecipe, StaticOrbit, elevations_and_azimuths
 
@@ -60,8 +60,7 @@ class MaskedSds(Guidance):
         if pictures_every_steps < 0:
             raise InputError(f"distillation.pictures_every_steps={pictures_every_steps}: expected 0 or more")
         for name, levels in (("noise_low", noise_low), ("noise_high", noise_high)):
-            knots = levels.values() if isinstance(levels, Mapping) else (levels,)
-            if not all(0 <= level <= 1 for level in knots):
+            if not all(0 <= level <= 1 for level in values_of(levels)):
                 raise InputError(f"distillation.{name}={levels}: expected levels from 0 to 1")
         self.weights = checked_weights(weights, self.terms)
         self.needs_nvs = ever_nonzero(self.weights.get("sds", 0.0))

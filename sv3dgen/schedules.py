@@ -35,9 +35,14 @@ def value_at(schedule: Schedule, step: int) -> float:
     return low + (high - low) * (step - start) / (end - start)
 
 
+def values_of(schedule: Schedule) -> list[float]:
+    """The values at the schedule's knots, in order; of a constant itself."""
+    return [value for _, value in _knots(schedule, "a schedule")]
+
+
 def ever_nonzero(schedule: Schedule) -> bool:
     """Whether the schedule leaves zero at any step."""
-    return any(value for _, value in _knots(schedule, "a schedule"))
+    return any(values_of(schedule))
 
 
 def checked_weights(weights: Mapping[str, Any], terms: Collection[str]) -> dict[str, Schedule]:

@@ -91,7 +91,7 @@ def _marching_tets_case(sizes: Sizes, device: torch.device) -> Case:
     positions = grid.vertices.clone().requires_grad_()
 
     def run(backend: Backend) -> Mesh:
-        mesh = marching_tets(sdf, positions, grid.tets, grid.edges, grid.tet_edges, backend=backend)
+        mesh = Mesh(*marching_tets(sdf, positions, grid.tets, grid.edges, grid.tet_edges, backend=backend))
         torch.autograd.grad(mesh.vertices.sum(), (sdf, positions))
         return mesh
 

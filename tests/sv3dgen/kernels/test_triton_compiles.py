@@ -25,7 +25,7 @@ POINTERS = {
 def test_every_kernel_compiles(target, tmp_path):
     pytest.importorskip("triton", reason="needs triton, which the dev extra brings on Linux")
     environment = {**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)}
-    environment["PYTHONPATH"] = str(ROOT)
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "helpers")])
     command = [sys.executable, __file__, *target.split()]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -36,15 +36,13 @@ def compile_all(backend: str, architecture: str, warp_size: str) -> None:
     """Go through all launches on CPU tensors, and compile instead of launching; tell the kernels left out."""
     from triton.backends.compiler import GPUTarget
 
-    from sv3dgen.kernels import (
-        antialias_triton,
-        hash_grid_triton,
-        interpolate_triton,
-        marching_tets_triton,
-        rasterize_triton,
-        ray_marching_triton,
-    )
+    from sv3dgen.kernels.hash_grid import _triton as hash_grid_triton
     from sv3dgen.kernels.hash_grid.encode import hash_grid_spec
+    from sv3dgen.kernels.marching_tetrahedra import _triton as marching_tets_triton
+    from sv3dgen.kernels.rasterizer import _antialias_triton as antialias_triton
+    from sv3dgen.kernels.rasterizer import _interpolate_triton as interpolate_triton
+    from sv3dgen.kernels.rasterizer import _rasterize_triton as rasterize_triton
+    from sv3dgen.kernels.ray_marching import _triton as ray_marching_triton
 
     number = int(architecture) if architecture.isdigit() else architecture
     target = GPUTarget(backend, number, int(warp_size))
