@@ -24,6 +24,7 @@ from sv3dgen.tables.rows import (
     markdown,
     paper_table,
     rows,
+    twins_marked,
     uneven,
 )
 from sv3dgen.tables.runs import AblationRun, find_runs, varying
@@ -92,11 +93,11 @@ def table(runs: Sequence[AblationRun], truth: Truth) -> Table:
         notes += [text if text.startswith(where) else f"{where}: {text}" for text in problems]
         if run.config:
             settings = {key: run.value(key) for key in keys}
-            scored.append(Scored(settings, run.name, run.seed, scores))
+            scored.append(Scored(settings, run.name, run.seed, scores, run.mesh_digest()))
     if not any(run.scores for run in scored):
         raise InputError(f"none of {len(runs)} runs has a score: {notes[0]}")
-    ours = rows(scored, keys, COLUMNS, f"ours, {truth.protocol}")
-    notes = [*_legend(truth, beside=paper is not None), *uneven(ours), *notes]
+    ours, twins = twins_marked(rows(scored, keys, COLUMNS, f"ours, {truth.protocol}"))
+    notes = [*_legend(truth, beside=paper is not None), *twins, *uneven(ours), *notes]
     return Table(beside_paper(ours, paper), keys, notes)
 
 

@@ -5,7 +5,7 @@ import io
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -22,6 +22,7 @@ class Scored:
     name: str  # of the object
     seed: str
     scores: Mapping[str, float]
+    mesh: str = ""  # what tells its mesh from others
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Row:
     counted: int = 0  # runs with a score
     runs: int = 0
     objects: frozenset[str] = field(default_factory=frozenset)  # with a score
+    meshes: frozenset[tuple[str, str, str]] = field(default_factory=frozenset)  # object, seed, mesh; of runs with one
 
 
 def cell(values: Mapping[tuple[str, str], float]) -> Cell | None:
@@ -77,9 +79,25 @@ def rows(runs: Sequence[Scored], keys: Sequence[str], columns: Sequence[str], so
                 len(scored),
                 len(members),
                 frozenset(run.name for run in scored),
+                frozenset((run.name, run.seed, run.mesh) for run in members if run.mesh),
             )
         )
     return made
+
+
+def twins_marked(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
+    """The rows, and a note for each whose meshes are those of an earlier row: what they differ in had no effect."""
+    marked, notes = [], []
+    for place, row in enumerate(rows):
+        twin = next((other for other in rows[:place] if row.meshes and other.meshes == row.meshes), None)
+        if twin is not None:
+            notes.append(
+                f"{_shown_settings(row)}: its meshes are those of {_shown_settings(twin)}, byte by byte; the setting "
+                "had no effect, and the row is no result of its own"
+            )
+            row = replace(row, source=f"{row.source} (same meshes as {_shown_settings(twin)})")
+        marked.append(row)
+    return marked, notes
 
 
 def uneven(rows: Sequence[Row]) -> list[str]:

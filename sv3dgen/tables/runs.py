@@ -1,5 +1,6 @@
 """Finished and unfinished runs of a sweep as a table of them needs to know them: of what, with which settings."""
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -45,6 +46,12 @@ class AblationRun:
                 return _UNKNOWN
             node = node[part]
         return "null" if node is None else str(node)
+
+    def mesh_digest(self) -> str:
+        """The same for runs whose meshes are the same, byte by byte; empty where the run does not count."""
+        if self.problem is not None:
+            return ""
+        return hashlib.sha256((self.folder / MESH).read_bytes()).hexdigest()
 
 
 def find_runs(folders: Sequence[Path]) -> list[AblationRun]:

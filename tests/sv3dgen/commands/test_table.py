@@ -107,6 +107,21 @@ def test_the_whole_table(sweep, truth, capsys):
     assert "arXiv 2403.12008" in told.out and "protocol sv3d-2024" in told.out
 
 
+def test_rows_of_the_same_meshes_are_marked(tmp_path, truth, capsys):
+    """As where score distillation was asked for and never began: two equal rows are no result."""
+    for number, sds in enumerate(("none", "soft", "hard")):
+        write_run(
+            tmp_path / "runs" / str(number), {SDS: sds}, image="photos/mug.png", size=0.8 if sds == "hard" else 0.7
+        )
+    assert main([str(tmp_path / "runs"), "--size-px", "32", "--meshes", str(truth)]) == 0
+    told = capsys.readouterr().out
+    assert told.count("same meshes as guidance/sds=none") == 1
+    assert (
+        "- guidance/sds=soft: its meshes are those of guidance/sds=none, byte by byte; the setting had no effect"
+        in told
+    )
+
+
 def test_the_table_joins_its_runs_on_weights_and_biases(sweep, truth, capsys):
     for run in sweep.glob("[0-9]"):
         file = run / ".hydra" / "config.yaml"
