@@ -19,7 +19,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 
+from sv3dgen.cli.allowed_targets import check_targets
 from sv3dgen.cli.command_line import checked_arguments, register_resolvers
+from sv3dgen.cli.resume import needed_again
 from sv3dgen.errors import InputError
 from sv3dgen.runs import sweeps
 from sv3dgen.runs.run_folder import can_go_on, discard_unused, is_new
@@ -64,6 +66,7 @@ def start(config: DictConfig) -> None:
 def work(config: DictConfig) -> None:
     """What a run does, once it has its folder."""
     register_resolvers()  # again, because a sweep does this in a process of its own
+    check_targets(config, ROOT, HydraConfig.get().searchpath)  # again, with what only a running Hydra resolves
     from systems.run import run  # imports torch and lightning, which take seconds
 
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its import sets INFO, which is chatter here
@@ -92,7 +95,7 @@ def how_to_go_on(folder: Path) -> str:
     """What to tell who has quit a run."""
     if not can_go_on(folder):
         return f"stopped before the first checkpoint: there is nothing to go on with in {folder}"
-    return f"stopped; to go on: python launch.py {shlex.quote(f'resume={folder}')}"
+    return f"stopped; to go on: python launch.py {shlex.join([f'resume={folder}', *needed_again(folder)])}"
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -24,6 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sv3dgen.atomic import atomic_write, flush_to_disk
 from sv3dgen.cli.config_check import outside_sources
+from sv3dgen.cli.saved_settings import refuse_links_out
 from sv3dgen.devices import find_device
 from sv3dgen.interfaces import Guidance, Reference
 from sv3dgen.kernels.backend import available
@@ -122,12 +123,14 @@ def obtain_views(
 
     def load(source: Path) -> None:
         (folder / LAST_OF_VIEWS).unlink(missing_ok=True)
-        files = [path for path in source.iterdir() if path.name not in (TOLD, LAST_OF_VIEWS)]
+        refuse_links_out(source)
+        files = [path for path in source.iterdir() if path.is_file() and path.name not in (TOLD, LAST_OF_VIEWS)]
         for file in [*sorted(files), source / LAST_OF_VIEWS]:
             with atomic_write(folder / file.name) as temporary:
                 shutil.copyfile(file, temporary)
-        for entry, values in json.loads((source / TOLD).read_text(encoding="utf-8")).items():
-            card.card[entry].update(values)
+        told = json.loads((source / TOLD).read_text(encoding="utf-8"))
+        for entry in (*TOLD_OF_VIEWS, "metrics"):
+            card.card[entry].update(told[entry])
 
     shared.obtain("views", lambda: views_follow_from(config, nvs), make=make, save=save, load=load)
 

@@ -16,6 +16,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from sv3dgen.cli.allowed_targets import check_targets
 from sv3dgen.cli.config_check import check_components, check_plain_values, class_number, shown
 from sv3dgen.cli.device_names import checked_device, on_gpu
 from sv3dgen.cli.experiment_cells import cells_of_experiment, refuse_given_views, refuse_without_sweep
@@ -83,6 +84,7 @@ def checked_arguments(arguments: list[str], root: Path) -> list[str]:
             config = _compose_checked(command, root)
             _check_choices(config)
             _check_schedules(config)
+            _check_name(config.get("name"))
             if resumed is None:
                 refuse_given_views(config)
                 if "system" not in swept:
@@ -161,6 +163,7 @@ def _compose_checked(settings: list[str], root: Path) -> DictConfig:
     config = _compose(settings) if len(chosen) < len(settings) else defaults
     check_plain_values(_without_hydra(config), _without_hydra(defaults))
     check_components(_without_hydra(config), root)
+    check_targets(config, root, config.hydra.searchpath)
     return config
 
 
@@ -291,6 +294,13 @@ def _check_schedules(config: DictConfig) -> None:
             continue  # what only a running Hydra can resolve
         assert isinstance(settings, dict)
         check_reach(stage, {str(key): value for key, value in settings.items()})
+
+
+def _check_name(name: Any) -> None:
+    """Raise InputError for a name that would put the run's folder elsewhere."""
+    parts = re.split(r"[/\\]", str(name))
+    if str(name).startswith(("/", "~")) or ".." in parts or not "".join(parts).strip(". "):
+        raise InputError(f"name={shown(name)}: expected the name of a folder in outputs/")
 
 
 def _check_inputs(config: DictConfig, *, sweeps_nvs: bool) -> None:

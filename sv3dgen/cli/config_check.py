@@ -265,6 +265,13 @@ def class_number(target: str, name: str, root: Path) -> int | None:
     return None
 
 
+def defines_class(target: str, root: Path) -> bool:
+    """Whether a dotted name is that of a class in a file of the packages below `root`, or of an extension."""
+    module, _, name = target.rpartition(".")
+    file = _module_file(module, root)
+    return file is not None and any(isinstance(n, ast.ClassDef) and n.name == name for n in _parse(file).body)
+
+
 def outside_sources(config: DictConfig, root: Path) -> list[Path]:
     """The files of the components that are not ours but lie on the import path: an extension's. Sorted."""
     modules = {str(node["_target_"]).rpartition(".")[0] for _, node in _components(config)}

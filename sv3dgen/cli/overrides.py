@@ -9,6 +9,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from sv3dgen.errors import InputError
+from sv3dgen.runs.run_folder import escaped
 
 PATH_KEYS = ("views", "image", "weights", "data", "resume", "share", "name", "hydra.run.dir", "hydra.sweep.dir")
 STAGES = ("coarse", "fine")
@@ -16,7 +17,12 @@ MAX_CHOICES = 64  # of one swept key: looked at before the first run starts
 
 
 def quoted(text: str) -> str:
-    """A setting as given; a path that Hydra's grammar can't read as it stands (spaces, brackets) is quoted."""
+    """A setting as given; a path that Hydra's grammar can't read as it stands (spaces, brackets) is quoted.
+
+    `${` in the name of a file or folder is part of it, and no reference; those of hydra.run.dir are references.
+    """
+    if text.partition("=")[0] in PATH_KEYS and not text.startswith("hydra."):
+        text = escaped(text)
     try:
         parse(text)
         return text
@@ -24,8 +30,8 @@ def quoted(text: str) -> str:
         key, _, value = text.partition("=")
         if key not in PATH_KEYS or not value:
             raise
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'{key}="{escaped}"'
+        inner = value.replace("\\", "\\\\").replace('"', '\\"').replace("\\\\${", "\\${")
+        return f'{key}="{inner}"'
 
 
 def parse(text: str) -> Override:

@@ -11,6 +11,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from sv3dgen.cli.overrides import parse
+from sv3dgen.cli.saved_settings import distrust, refuse_links_out, trusted
 from sv3dgen.errors import InputError
 from sv3dgen.runs.run_folder import CHECKPOINT, can_go_on
 
@@ -46,7 +47,8 @@ class ResumedRun:
             key = override.key_or_group
             if _FOLDERS.fullmatch(key):
                 raise InputError(f"{text}: a resumed run stays in its folder; expected resume={self.folder} alone")
-            if override.is_hydra_override() or (override.package is None and _FREE.fullmatch(key)):
+            free = override.package is None and _FREE.fullmatch(key)
+            if text in self.saved or override.is_hydra_override() or free:
                 continue
             before = before or _plain(composed(self.saved))
             if _plain(composed([*_without(self.saved, [text]), text])) != before:
@@ -72,6 +74,8 @@ class ResumedSweep:
     def check_unchanged(self, composed: Callable[[list[str]], DictConfig]) -> None:
         """Raise InputError for a setting given that is not the launcher's."""
         for text in self.given:
+            if text in self.saved:
+                continue
             if parse(text).key_or_group != "resume" and not _OF_THE_LAUNCHER.fullmatch(parse(text).key_or_group):
                 raise InputError(
                     f"{text}: a resumed sweep keeps its settings; beside resume= expected only hydra/launcher and "
@@ -92,7 +96,8 @@ def resumed_run(settings: list[str]) -> ResumedRun | None:
         )
     if not can_go_on(folder):
         raise InputError(f"resume={folder}: expected the folder of a run that came to its first {CHECKPOINT}")
-    return ResumedRun(folder, _settings_in(saved, _read_yaml(saved)), settings)
+    refuse_links_out(folder)
+    return ResumedRun(folder, trusted(saved, _settings_in(saved, _read_yaml(saved)), settings), settings)
 
 
 def resumed_sweep(settings: list[str]) -> ResumedSweep | None:
@@ -110,7 +115,11 @@ def resumed_sweep(settings: list[str]) -> ResumedSweep | None:
     parts = tree if isinstance(tree, dict) else {}
     texts = [*_settings_in(saved, parts.get("hydra")), *_settings_in(saved, parts.get("task"))]
     own = re.compile(r"hydra\.(mode|sweep\.dir)|resume")  # of how it was started; told anew
-    return ResumedSweep(folder, [text for text in texts if not own.fullmatch(parse(text).key_or_group)], settings)
+    texts = [text for text in texts if not own.fullmatch(parse(text).key_or_group)]
+    refuse_links_out(folder)
+    for left in (folder / ".submitit").rglob("*.pkl"):
+        left.unlink()  # what earlier cells handed back; a pickle is code, and the launcher reads those it finds
+    return ResumedSweep(folder, trusted(saved, texts, settings), settings)
 
 
 def _resumed_folder(settings: list[str]) -> Path | None:
@@ -136,8 +145,16 @@ def _settings_in(path: Path, texts: Any) -> list[str]:
 
 
 def _in_quotes(folder: Path) -> str:
-    escaped = str(folder).replace("\\", "\\\\").replace('"', '\\"')
+    escaped = str(folder).replace("\\", "\\\\").replace('"', '\\"').replace("${", "\\${")
     return f'"{escaped}"'
+
+
+def needed_again(folder: Path) -> list[str]:
+    """Settings of a run's folder that `resume=` does not take of it: to be given again, as they are."""
+    saved = folder / ".hydra" / "overrides.yaml"
+    if not saved.is_file():
+        return []
+    return [text for text in _settings_in(saved, _read_yaml(saved)) if distrust(text) is not None]
 
 
 def _without(saved: list[str], given: list[str]) -> list[str]:

@@ -117,6 +117,7 @@ def load(folder: Path, device: torch.device) -> Any:
         pipeline = MarigoldNormalsPipeline.from_pretrained(
             folder,
             local_files_only=True,
+            use_safetensors=True,
             variant="fp16" if halves and (on_gpu or not wholes) else None,
             torch_dtype=torch.float16 if on_gpu else torch.float32,
             low_cpu_mem_usage=False,  # True wants accelerate

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,7 @@ from sv3dgen.atomic import atomic_write
 from sv3dgen.errors import InputError
 from sv3dgen.kernels.backend import available
 
+INTERPOLATION = re.compile(r"(?<!\\)(?:\\\\)*\$\{")  # with an odd number of backslashes it is none
 CHECKPOINT = "checkpoints/last.ckpt"  # in a run's folder
 CARD = "run.json"
 PACKAGES = ("torch", "lightning", "numpy", "numba", "triton", "hydra-core", "trimesh", "xatlas", "fast-simplification")
@@ -229,6 +231,11 @@ def discard_unused(folder: Path, top: Path) -> None:
             parent.rmdir()
         except OSError:
             return  # other runs are in there
+
+
+def escaped(text: str) -> str:
+    """Text in which `${` is no reference for OmegaConf."""
+    return INTERPOLATION.sub(lambda found: f"{found[0][:-2]}\\${{", text)
 
 
 def can_go_on(folder: Path) -> bool:

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sv3dgen.atomic import atomic_write
 from sv3dgen.errors import InputError
-from sv3dgen.runs.run_folder import can_go_on, config_hash, read_card
+from sv3dgen.runs.run_folder import can_go_on, config_hash, escaped, read_card
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def take_up(config: DictConfig, folder: Path) -> bool:
     if "finished" in card:
         log.info("%s: finished before", folder)
         return False
-    config.resume = str(folder) if can_go_on(folder) else None
+    config.resume = escaped(str(folder)) if can_go_on(folder) else None
     return True
 
 
