@@ -24,7 +24,11 @@ from sv3dgen.cli.command_line import checked_arguments, register_resolvers
 from sv3dgen.cli.resume import needed_again
 from sv3dgen.errors import InputError
 from sv3dgen.runs import sweeps
-from sv3dgen.runs.run_folder import can_go_on, discard_unused, is_new
+from sv3dgen.runs.compile_cache import settle as settle_compile_cache
+from sv3dgen.runs.report import told_of_stop
+from sv3dgen.runs.run_folder import can_go_on, discard_unused, is_new, read_card
+from sv3dgen.runs.run_lock import alone_in
+from sv3dgen.runs.stopping import Stopped, handled, raise_stopped, was_requeued
 from sv3dgen.runs.sweep_cell import run_apart
 
 ROOT = Path(__file__).resolve().parent
@@ -39,14 +43,15 @@ def start(config: DictConfig) -> None:
     folder, top = Path(runtime.output_dir), Path(runtime.cwd)
     new, sweeping = is_new(folder), sweeps.is_sweep()
     try:
-        if sweeping and not sweeps.take_up(config, folder):
-            return
-        if sweeping:
-            run_apart("launch.work", config, ROOT)
+        with alone_in(folder), handled(raise_stopped):
+            if (sweeping or was_requeued()) and not sweeps.take_up(config, folder):
+                return
+            if sweeping:
+                run_apart("launch.work", config, ROOT)
+            else:
+                work(config)
             if sweeps.stopped_early(folder):
-                raise KeyboardInterrupt  # the runs after it are not wanted either
-        else:
-            work(config)
+                raise KeyboardInterrupt  # of a sweep, the runs after it are not wanted either
     except Exception as error:
         mistake = users_part(error)
         if sweeping:
@@ -57,7 +62,7 @@ def start(config: DictConfig) -> None:
         if new:
             discard_unused(folder, top)
         refuse(mistake)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Stopped):
         way = f"stopped; to go on: {sweeps.how_to_go_on(sweeps.sweep_folder())}" if sweeping else how_to_go_on(folder)
         print(f"sv3dgen: {way}", file=sys.stderr)
         raise
@@ -67,6 +72,7 @@ def work(config: DictConfig) -> None:
     """What a run does, once it has its folder."""
     register_resolvers()  # again, because a sweep does this in a process of its own
     check_targets(config, ROOT, HydraConfig.get().searchpath)  # again, with what only a running Hydra resolves
+    settle_compile_cache()
     from systems.run import run  # imports torch and lightning, which take seconds
 
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its import sets INFO, which is chatter here
@@ -92,10 +98,11 @@ def users_part(error: BaseException) -> str | None:
 
 
 def how_to_go_on(folder: Path) -> str:
-    """What to tell who has quit a run."""
-    if not can_go_on(folder):
-        return f"stopped before the first checkpoint: there is nothing to go on with in {folder}"
-    return f"stopped; to go on: python launch.py {shlex.join([f'resume={folder}', *needed_again(folder)])}"
+    """What to tell who has quit a run, or whose scheduler has."""
+    where = (read_card(folder) or {}).get("stopped")
+    told = f" {told_of_stop(where)}" if where and can_go_on(folder) else ""
+    what = f"stopped{told}; to go on" if can_go_on(folder) else "stopped before the first checkpoint; to start again"
+    return f"{what}: python launch.py {shlex.join([f'resume={folder}', *needed_again(folder)])}"
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -120,3 +127,5 @@ if __name__ == "__main__":
         start()
     except KeyboardInterrupt:
         sys.exit(130)
+    except Stopped as stop:
+        sys.exit(stop.status)

@@ -1,10 +1,13 @@
 """Files that appear whole or not at all."""
 
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}(\.\w+)?|\..+\.partial")
 
 
 @contextmanager
@@ -25,6 +28,14 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what `atomic_write` had begun in a folder, or below it, when it was killed. Links are not followed."""
+    for parent, _, files in os.walk(folder):
+        for name in files:
+            if _UNFINISHED.fullmatch(name):
+                (Path(parent) / name).unlink(missing_ok=True)
 
 
 def flush_to_disk(path: Path) -> None:

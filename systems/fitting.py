@@ -1,17 +1,21 @@
 """One stage under Lightning's Trainer: resumable, interruptible, cheap per step."""
 
+import errno
 import signal
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import lightning
 import torch
+from lightning.fabric.plugins import TorchCheckpointIO
 from torch.utils.data import DataLoader, IterableDataset
 
 from sv3dgen.atomic import atomic_write
 from sv3dgen.errors import InputError
+from sv3dgen.runs.stopping import Stopped, handled
 
 
 class Steps(IterableDataset):
@@ -47,37 +51,112 @@ class LastCheckpoint(lightning.Callback):
             trainer.save_checkpoint(path)
 
 
+class WrittenInPlace(TorchCheckpointIO):
+    """Checkpoints written straight to their path.
+
+    Lightning's own way is through the system's temporary folder, whose disk may be full where the run's is not.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        torch.save(checkpoint, path)
+
+
 class Interrupt(lightning.Callback):
-    """Ends every stage early once the user has pressed Ctrl+C; a second Ctrl+C quits at once."""
+    """Ends a run early on a signal.
+
+    Ctrl+C ends every stage with what it has; a second one quits at once. What a scheduler sends (`ENDING`) has a stage
+    write its checkpoint after the step that it is in, and then raises Stopped. It comes after all other callbacks.
+    """
 
     def __init__(self, outcome: str = "finishing with the mesh there is") -> None:
         """`outcome` tells the user what becomes of the run."""
         self.requested, self.outcome = False, outcome
+        self.where: tuple[str, int, int] | None = None  # stage, step, of how many, at which a stage was ended
+        self._ended_by: int | None = None
+        self._stage, self._save, self._training = "", None, False
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Take SIGINT for a wish to finish, as long as the block runs."""
-        before = signal.signal(signal.SIGINT, self._request)
-        try:
+        """Take signals as long as the block runs."""
+        with handled(self._request, (signal.SIGINT,)), handled(self._end):
             yield
-        finally:
-            signal.signal(signal.SIGINT, before)
+
+    def of(self, stage: str, save: Callable[[lightning.Trainer], None]) -> "Interrupt":
+        """Itself, for the stage that begins; `save` writes its checkpoint."""
+        self._stage, self._save = stage, save
+        return self
+
+    def on_train_start(self, trainer: lightning.Trainer, module: Any) -> None:
+        self._training = True
+        self._again = ExitStack()
+        self._again.enter_context(handled(self._end))  # Lightning has just put handlers of its own before these
 
     def on_train_batch_start(self, trainer: lightning.Trainer, *_: Any) -> None:
         trainer.should_stop = trainer.should_stop or self.requested
 
+    def on_train_batch_end(self, trainer: lightning.Trainer, module: Any, outputs: Any, batch: Any, index: int) -> None:
+        if (index + 1) % trainer.accumulate_grad_batches:
+            return
+        ended = self._ended_by is not None
+        if trainer.world_size > 1:  # the processes save together
+            ended = trainer.strategy.reduce_boolean_decision(ended, all=False)
+        if ended and self._save is not None:
+            self._note(trainer)
+            self._save(trainer)
+            raise Stopped(self._ended_by or signal.SIGTERM)
+
+    def on_train_end(self, trainer: lightning.Trainer, module: Any) -> None:
+        if self.requested:
+            self._note(trainer)
+        self._leave()
+        if self._ended_by is not None:  # in the last step, whose checkpoint is written
+            raise Stopped(self._ended_by)
+
+    def on_exception(self, trainer: lightning.Trainer, module: Any, exception: BaseException) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._training:
+            self._training = False
+            self._again.close()
+
+    def _note(self, trainer: lightning.Trainer) -> None:
+        self.where = self._stage, trainer.global_step, trainer.max_steps
+
     def _request(self, *_: Any) -> None:
         if self.requested:
-            raise KeyboardInterrupt
+            raise Stopped(signal.SIGINT)  # no KeyboardInterrupt, of which Lightning makes an exit with status 1
         self.requested = True
         print(f"Stopping: {self.outcome}. Press Ctrl+C again to quit at once.", flush=True)
+
+    def _end(self, number: int, *_: Any) -> None:
+        if not self._training:
+            raise Stopped(number)
+        self._ended_by = number
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What a run's checkpoint holds. Raises InputError where it is not there, damaged, or something else."""
+    if not path.is_file():
+        raise InputError(f"{path}: expected the checkpoint of an unfinished run")
+    try:
+        saved = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
+        known = isinstance(saved["stage"], str) and isinstance(saved["global_step"], int)
+    # torch raises all of these for files that are cut short, or are something else
+    except (OSError, RuntimeError, ValueError, EOFError, KeyError, TypeError, IndexError, UnpicklingError) as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise
+        known, saved = False, {}
+    if not known:
+        raise InputError(
+            f"{path}: damaged, or not written by a run; expected it whole, or removed: then the run starts again"
+        )
+    return saved
 
 
 def saved_stage(checkpoint: Path) -> tuple[str, int]:
     """Which stage a run's checkpoint belongs to, and how many steps of it were done. InputError if it is not there."""
-    if not checkpoint.is_file():
-        raise InputError(f"{checkpoint}: expected the checkpoint of an unfinished run")
-    saved = torch.load(checkpoint, weights_only=True, map_location="cpu")
+    saved = read_checkpoint(checkpoint)
     return saved["stage"], saved["global_step"]
 
 
@@ -94,7 +173,8 @@ def fit(
     `trainer` holds Trainer's other arguments.
     """
     device = module.device
-    runner = lightning.Trainer(**{**trainer, **place(device)}, max_steps=steps, callbacks=callbacks)
+    given = {**trainer, **place(device), "plugins": [*(trainer.get("plugins") or ()), WrittenInPlace()]}
+    runner = lightning.Trainer(**given, max_steps=steps, callbacks=callbacks)
     module.train()  # Lightning leaves parts that an earlier stage put into eval mode as they are
     runner.fit(module, DataLoader(Steps(), batch_size=None), ckpt_path=checkpoint, weights_only=True)
     module.to(device)  # from the CPU, where Lightning leaves it

@@ -10,6 +10,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
+from sv3dgen.atomic import remove_leftovers
 from sv3dgen.devices import find_device
 from sv3dgen.errors import InputError
 from sv3dgen.export.exporter import Exporter, psnr_of_glb
@@ -22,8 +23,11 @@ from sv3dgen.runs.csv_log import keep_numbers
 from sv3dgen.runs.progress import ProgressLine, summary
 from sv3dgen.runs.report import write_report
 from sv3dgen.runs.run_folder import RunCard, holds_made_views
+from sv3dgen.runs.stopping import Stopped
+from sv3dgen.views.image import WHITE_LEVEL
 from sv3dgen.views.posed_views import PosedViews, read_views
 from systems.building import build_stage
+from systems.finite import Finite
 from systems.fitting import Interrupt, LastCheckpoint, fit, saved_stage
 from systems.reporting import Losses, Pictures, told_of_the_run
 from systems.shared_stages import SharedStages, obtain_coarse, obtain_views, share_folder
@@ -49,8 +53,12 @@ def run(config: DictConfig) -> None:
     if find_device(config.device).type != "cpu":
         log.info("device: %s, preset: %s", find_device(config.device), hydra.runtime.choices.get("preset"))
     started = Run(config, Path(hydra.runtime.output_dir), share_folder(config))
-    with told_of_the_run(started.trainer["logger"], config):
-        started.execute()
+    with told_of_the_run(started.trainer["logger"], config), started.card.hearing_warnings():
+        try:
+            started.execute()
+        except Stopped:
+            started.card.stop(*(started.interrupt.where or (started.card.last_stage, 0, 0)))
+            raise
 
 
 class Run:
@@ -83,7 +91,9 @@ class Run:
         self.trainer: dict[str, Any] = instantiate(config.trainer, _target_="builtins.dict", _convert_="all")
         self.interrupt = Interrupt()
         self.checkpoint = folder / "checkpoints" / "last.ckpt"
-        if not config.resume:  # what another run left here: stopped early, this one would go on with it
+        if config.resume:
+            remove_leftovers(folder)
+        else:  # what another run left here: stopped early, this one would go on with it
             self.checkpoint.unlink(missing_ok=True)
             if config.image is not None:
                 (folder / "views" / "transforms.json").unlink(missing_ok=True)
@@ -104,12 +114,14 @@ class Run:
         if self.coarse is None:
             with self.card.stage("views"):
                 self._generate_views()
-            write_report(self.folder, self.card.card)
             self.card.finish()
-            log.info(summary("views", self.folder / "views", self.card.stages))
+            write_report(self.folder, self.card.card)
+            log.info(summary("views", self.folder / "views", self.card.stages, self.card.card["warnings"]))
             return
         with self.card.stage("views"):  # Ctrl+C ends it at once: there is nothing yet to finish with
             views = self._views()
+        if white := white_views(views):
+            log.warning("views: the object is nearly white in %d of %d, and so is the background", white, len(views))
         reference = self._reference(views)
         with self.interrupt.listening():
             with self.card.stage("coarse"):
@@ -123,10 +135,19 @@ class Run:
                     shape, mesh = self.fine, self.fine.surface()
         with self.card.stage("export"):
             self._export(views, mesh, shape.geometry, shape.material)
-        write_report(self.folder, self.card.card)
-        if not self.interrupt.requested:
+        if self._is_whole():
             self.card.finish()
-        log.info(summary("mesh", self.folder / "mesh" / "mesh.glb", self.card.stages))
+        else:
+            self.card.stop(*(self.interrupt.where or (self.card.last_stage, 0, 0)))
+        write_report(self.folder, self.card.card)
+        log.info(summary("mesh", self.folder / "mesh" / "mesh.glb", self.card.stages, self.card.card["warnings"]))
+
+    def _is_whole(self) -> bool:
+        """Whether the last stage came to its last step, and was not ended by the user before."""
+        if not self.interrupt.requested:
+            return True
+        stage, step, of = self.interrupt.where or ("", 0, 1)
+        return stage == list(self.config.system.stages)[-1] and step == of
 
     def _seed(self) -> None:
         """Make what a stage draws its own affair: the one before it may have been computed by another run."""
@@ -180,12 +201,15 @@ class Run:
         return mesh
 
     def _fit(self, stage: str, module: Sv3dNerf | Sv3dDmtet) -> None:
+        every_steps = self.config.checkpoint_every_steps
+        checkpoint = LastCheckpoint(self.checkpoint, stage, every_steps)
         callbacks = [
             ProgressLine(stage),
-            self.interrupt,
-            LastCheckpoint(self.checkpoint, stage, self.config.checkpoint_every_steps),
+            Finite(stage, self.checkpoint, every_steps),
+            checkpoint,
             Losses(stage, self.config.losses_every_steps),
             Pictures(self.folder / stage, self.config.pictures_every_steps),
+            self.interrupt.of(stage, checkpoint.save),
         ]
         resumed = self.checkpoint if self.resumed_stage == stage else None
         fit(module, steps=module.steps, trainer=self.trainer, callbacks=callbacks, checkpoint=resumed)
@@ -199,7 +223,7 @@ class Run:
         light = material.light()
         report = self.exporter.export(mesh.to("cpu"), albedo, self.folder, light)
         for note in report.notes:
-            log.info(note)
+            log.warning(note)
         rgba = views.rgba
         glb = self.folder / "mesh" / "mesh.glb"
         self.card.add_metrics(
@@ -210,6 +234,13 @@ class Run:
             charts=report.charts,
             **{f"seconds_{part}": round(seconds, 2) for part, seconds in report.seconds.items()},
         )
+
+
+def white_views(views: PosedViews) -> int:
+    """In how many views most of what is seen of the object is as white as the background that it is shown on."""
+    darkest = views.images[:, :3].amin(1)
+    white, seen = (darkest > WHITE_LEVEL) & views.masks, views.masks
+    return int((white.sum((1, 2)) > 0.5 * seen.sum((1, 2))).sum())
 
 
 def asks_nvs(stage: Sv3dNerf | Sv3dDmtet) -> bool:

@@ -5,6 +5,7 @@ content of the input, settings, seed, kernels, versions and our own source, so t
 be computed, bit by bit on one machine. Runs that want the same stage at once wait for the first of them.
 """
 
+import errno
 import hashlib
 import importlib.util
 import json
@@ -76,14 +77,31 @@ class SharedStages:
         target = self.folder / f"{stage}-{digest(follows_from())}"
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._alone(target) as alone:
-            if target.is_dir():
-                log.info("%s: taken from %s", stage, target)
-                load(target)
-                self.card.add_shared(stage, target)
+            if target.is_dir() and self._taken(stage, target, load):
                 return
             make()
             if alone and not self.stopping():
                 _publish(target, save)
+
+    def _taken(self, stage: str, target: Path, load: Callable[[Path], None]) -> bool:
+        """Whether the result in `target` could be loaded; where it is damaged, it is removed, to be made anew."""
+        try:
+            load(target)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            return self._removed(stage, target, error)
+        except Exception as error:  # what readers of tensors, pictures and JSON raise for damaged files is of all kinds
+            return self._removed(stage, target, error)
+        log.info("%s: taken from %s", stage, target)
+        self.card.add_shared(stage, target)
+        return True
+
+    def _removed(self, stage: str, target: Path, error: Exception) -> bool:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+        log.warning("%s: %s is damaged (%s); computed anew", stage, target, reason)
+        shutil.rmtree(target)
+        return False
 
     @contextmanager
     def _alone(self, target: Path) -> Iterator[bool]:
@@ -157,10 +175,16 @@ def obtain_coarse(
 
     def load(source: Path) -> None:
         state = torch.load(source / STATE, weights_only=True, map_location="cpu")
-        coarse.geometry.load_state_dict(state["geometry"])
-        coarse.material.load_state_dict(state["material"])
+        mesh = Mesh(state["vertices"], state["faces"])
+        for part, values in ((coarse.geometry, state["geometry"]), (coarse.material, state["material"])):
+            before = {name: value.clone() for name, value in part.state_dict().items()}
+            try:
+                part.load_state_dict(values)
+            except Exception:
+                part.load_state_dict(before)  # some of it may have been taken
+                raise
         coarse.eval()
-        found.append(Mesh(state["vertices"], state["faces"]))
+        found.append(mesh)
 
     def make_mesh() -> None:
         found.append(make())

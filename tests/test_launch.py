@@ -153,7 +153,8 @@ def test_a_bug_shows_its_traceback(project: Path, here: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mishap", "told"), [("saved", "python launch.py 'resume={}'"), ("stop", "nothing to go on with in {}")]
+    ("mishap", "told"),
+    [("saved", "python launch.py 'resume={}'"), ("stop", "to start again: python launch.py 'resume={}'")],
 )
 def test_an_interrupt_says_how_to_go_on(project: Path, here: Path, mishap: str, told: str) -> None:
     result = launch(project, here, "views=toy", f"mishap={mishap}", "hydra.run.dir='my run'")

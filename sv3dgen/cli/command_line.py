@@ -33,6 +33,7 @@ from sv3dgen.cli.unused_settings import check_distillation_is_used
 from sv3dgen.errors import InputError
 from sv3dgen.kernels.accelerators import ACCELERATORS
 from sv3dgen.kernels.backend import IMPLEMENTATIONS, resolve, runs_on
+from sv3dgen.runs.run_lock import check_free
 from sv3dgen.schedules import check_reach
 from sv3dgen.sv3d.checkpoint.contents import read_contents
 from sv3dgen.sv3d.checkpoint.weights import find_weights, is_on_hub
@@ -97,6 +98,7 @@ def checked_arguments(arguments: list[str], root: Path) -> list[str]:
                 _check_inputs(config, sweeps_nvs="nvs" in swept)
                 folder = Path(config.hydra.sweep.dir if flags.multirun else config.hydra.run.dir)
                 _check_folder(folder)
+                check_free(folder)
                 if config.get("share") is not None:
                     _check_folder(Path(str(config.share)))
                 if config.get("image") is not None and resumed is None:

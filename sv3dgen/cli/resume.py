@@ -13,7 +13,6 @@ from omegaconf import DictConfig, OmegaConf
 from sv3dgen.cli.overrides import parse
 from sv3dgen.cli.saved_settings import distrust, refuse_links_out, trusted
 from sv3dgen.errors import InputError
-from sv3dgen.runs.run_folder import CHECKPOINT, can_go_on
 
 SWEEP_SETTINGS = "multirun.yaml"  # in a sweep's, written by Hydra before the first run
 # How long training goes on, what is written and where it is told; all else would make the checkpoint another run's. The
@@ -94,8 +93,6 @@ def resumed_run(settings: list[str]) -> ResumedRun | None:
         raise InputError(
             f"resume={folder}: expected the folder of an earlier run, with .hydra/overrides.yaml in it{sweep}"
         )
-    if not can_go_on(folder):
-        raise InputError(f"resume={folder}: expected the folder of a run that came to its first {CHECKPOINT}")
     refuse_links_out(folder)
     return ResumedRun(folder, trusted(saved, _settings_in(saved, _read_yaml(saved)), settings), settings)
 

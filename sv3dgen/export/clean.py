@@ -1,11 +1,15 @@
 """From an isosurface to one clean, closed surface (docs/method.md: loose parts, holes, bad edges)."""
 
+import logging
+
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.meshes.topology import components, fill_holes, from_numpy, split_crowded
+
+log = logging.getLogger(__name__)
 
 LOOSE_SHARE = 0.2  # SV3D's exporter drops parts whose diameter is under 20 % of the whole object's
 
@@ -24,7 +28,11 @@ def clean(mesh: Mesh, loose_share: float = LOOSE_SHARE) -> Mesh:
         return from_numpy(vertices[:0], faces)
     # Closed first, because an open part has no inside to tell a pocket by.
     vertices, faces = fill_holes(*split_crowded(vertices, faces))
-    faces = faces[kept_parts(vertices, faces, loose_share)]
+    kept = kept_parts(vertices, faces, loose_share)
+    loose = int((kept_parts(vertices, faces, 0.0) & ~kept).sum())
+    if loose:
+        log.warning("%d of %d faces dropped: of loose parts under loose_share=%g", loose, len(faces), loose_share)
+    faces = faces[kept]
     return from_numpy(*without_unused(vertices, faces))
 
 

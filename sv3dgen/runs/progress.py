@@ -2,7 +2,7 @@
 
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from io import TextIOBase
 from pathlib import Path
 from time import perf_counter
@@ -142,8 +142,8 @@ def status(step: int, total: int, elapsed_s: float, rate: float, loss: float | N
     return ", ".join(parts)
 
 
-def summary(what: str, path: Path, stages: Mapping[str, StageCost]) -> str:
-    """The last words of a run: where what it made is, how long each stage took, and its peak memory."""
+def summary(what: str, path: Path, stages: Mapping[str, StageCost], warnings: Sequence[str] = ()) -> str:
+    """The last words of a run: where what it made is, how long each stage took, its peak memory; how many warnings."""
     width = max((len(name) for name in stages), default=0)
     lines = [
         f"  {name:<{width}}  {cost.seconds:7.1f} s  {cost.peak_memory_bytes / 2**30:5.2f} GiB"
@@ -152,7 +152,8 @@ def summary(what: str, path: Path, stages: Mapping[str, StageCost]) -> str:
         for name, cost in stages.items()
     ]
     total = f"  {'total':<{width}}  {sum(cost.seconds for cost in stages.values()):7.1f} s"
-    return "\n".join([f"{what}: {path}", *lines, total])
+    told = f"{len(warnings)} warning{'s' if len(warnings) > 1 else ''}, in the log and in run.json"
+    return "\n".join([f"{what}: {path}", *lines, total, *([told] if warnings else [])])
 
 
 def _loss(outputs: Any) -> float | None:

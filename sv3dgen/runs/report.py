@@ -23,6 +23,8 @@ def write_report(folder: Path, card: Mapping[str, Any]) -> Path:
     parts = [
         f"<h1>{escape(folder.resolve().parent.name)}</h1>",
         f"<p>{escape(card['started'])}, seed {card['seed']}, {escape(card['machine']['device_name'])}</p>",
+        *_stopped(card.get("stopped")),
+        *(f'<p class="note">{escape(line)}</p>' for line in _warnings(card)),
         *(f'<p class="note"><b>{escape(what)}</b>: {escape(note)}</p>' for what, note in card["notes"].items()),
         *_pictures(folder),
         _table("Stages", ("stage", "seconds", "peak memory"), _stages(card["stages"])),
@@ -40,6 +42,23 @@ def write_report(folder: Path, card: Mapping[str, Any]) -> Path:
     with atomic_write(folder / NAME) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return folder / NAME
+
+
+def _warnings(card: Mapping[str, Any]) -> Iterable[str]:
+    """Those that no note says."""
+    notes = {f"{what}: {note}" for what, note in card["notes"].items()}
+    return (line for line in card.get("warnings", ()) if line not in notes)
+
+
+def _stopped(stopped: Mapping[str, Any] | None) -> Iterable[str]:
+    if stopped is not None:
+        yield f'<p class="note"><b>stopped early</b>: {escape(told_of_stop(stopped))}; to go on: resume=RUN_FOLDER</p>'
+
+
+def told_of_stop(stopped: Mapping[str, Any]) -> str:
+    """`in fine, at step 20 of 60`: of a card's `stopped`."""
+    at = f", at step {stopped.get('step')} of {stopped['of']}" if stopped.get("of") else ""
+    return f"in {stopped['stage']}{at}" if stopped.get("stage") else "before its first stage"
 
 
 def _pictures(folder: Path) -> Iterable[str]:

@@ -6,6 +6,7 @@ resumed run goes on with the card it finds: seconds of a stage add up, its peak 
 
 import hashlib
 import json
+import logging
 import os
 import platform
 import re
@@ -21,6 +22,7 @@ from time import perf_counter
 from typing import Any
 
 from sv3dgen.atomic import atomic_write
+from sv3dgen.cli.config_check import OURS
 from sv3dgen.errors import InputError
 from sv3dgen.kernels.backend import available
 
@@ -29,8 +31,13 @@ CHECKPOINT = "checkpoints/last.ckpt"  # in a run's folder
 CARD = "run.json"
 PACKAGES = ("torch", "lightning", "numpy", "numba", "triton", "hydra-core", "trimesh", "xatlas", "fast-simplification")
 _HYDRAS = {".hydra", "run.log"}
-_HYDRAS_INNER = {"config.yaml", "hydra.yaml", "overrides.yaml"}
+_HYDRAS_INNER = {"config.yaml", "hydra.yaml", "overrides.yaml", "lock"}
 _WITHOUT_WORK = _HYDRAS | {CARD, "views"}  # the last a copy of what was given
+_ENTRIES: dict[str, type] = {  # those that a resumed run goes on with
+    **dict.fromkeys(("versions", "machine", "stages", "metrics", "licences", "notes", "shared"), dict),
+    **dict.fromkeys(("warnings", "resumed"), list),
+    "started": str,
+}
 _NOT_SETTINGS = {"hydra", "name", "resume", "share"}  # where a run stands, what it is called, what it need not do
 
 
@@ -103,6 +110,8 @@ class RunCard:
             "licences": earlier.get("licences", {}),
             "notes": earlier.get("notes", {}),
             "shared": earlier.get("shared", {}),
+            "warnings": earlier.get("warnings", []),
+            "resumed": [*earlier.get("resumed", []), *_changes(earlier, device)] if config.get("resume") else [],
         }
         self.write()
 
@@ -154,6 +163,32 @@ class RunCard:
         self.card["shared"][stage] = str(folder)
         self.write()
 
+    @property
+    def last_stage(self) -> str:
+        """The stage that was begun last."""
+        return next(reversed(self.card["stages"]), "")
+
+    def stop(self, stage: str, step: int, of: int) -> None:
+        """Say that the run was ended before its time: in which stage, after how many steps of how many.
+
+        `of` is 0 where a stage that has no steps, or none yet, was ended.
+        """
+        if stage in self.card["stages"] and step < of:
+            self.card["stages"][stage]["finished"] = False
+        self.card["stopped"] = {"stage": stage, "step": step, "of": of, "at": _now()}
+        self.write()
+
+    @contextmanager
+    def hearing_warnings(self) -> Iterator[None]:
+        """Book what is warned of in the block, each warning once."""
+        hearer = _Hearer(self.card["warnings"])
+        logging.getLogger().addHandler(hearer)
+        try:
+            yield
+        finally:
+            logging.getLogger().removeHandler(hearer)
+            self.write()
+
     def finish(self) -> None:
         """Say that the run came to its end, with all that was asked for; the last thing a run does."""
         self.card["finished"] = _now()
@@ -163,6 +198,30 @@ class RunCard:
         self.card["updated"] = _now()
         with atomic_write(self.path) as temporary:
             temporary.write_text(json.dumps(self.card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+class _Hearer(logging.Handler):
+    """Adds what the project warns of to a list."""
+
+    def __init__(self, told: list[str]) -> None:
+        super().__init__(logging.WARNING)
+        self.told = told
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = " ".join(record.getMessage().split())
+        if record.name.split(".")[0] in OURS and line not in self.told:
+            self.told.append(line)
+
+
+def _changes(earlier: Mapping[str, Any], device: str) -> list[dict[str, Any]]:
+    """When a run went on, and what differed then: of the versions and the machine, those that it had before."""
+    before = {
+        name: {key: value for key, value in earlier[name].items() if now.get(key) != value}
+        for name, now in (("versions", versions()), ("machine", machine(device)))
+        if isinstance(earlier.get(name), dict)
+    }
+    stopped = {"stopped": earlier["stopped"]} if "stopped" in earlier else {}
+    return [{"at": _now(), **stopped, **{f"{name}_before": was for name, was in before.items() if was}}]
 
 
 def read_card(folder: Path) -> dict[str, Any] | None:
@@ -176,6 +235,14 @@ def read_card(folder: Path) -> dict[str, Any] | None:
         raise InputError(f"{path}: expected the JSON that a run writes ({error})") from error
     if not isinstance(card, dict):
         raise InputError(f"{path}: expected the JSON that a run writes, an object")
+    for entry, kind in _ENTRIES.items():
+        if not isinstance(card.get(entry, kind()), kind):
+            raise InputError(f"{path}: {entry} is damaged; expected the JSON that a run writes")
+    try:
+        for cost in card.get("stages", {}).values():
+            StageCost(**cost)
+    except TypeError:
+        raise InputError(f"{path}: stages is damaged; expected the JSON that a run writes") from None
     return card
 
 

@@ -10,7 +10,6 @@ import pickle
 import signal
 import subprocess
 import sys
-import threading
 import traceback
 from collections.abc import Iterator
 from importlib import import_module
@@ -21,12 +20,15 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import configure_log, setup_globals
 from omegaconf import DictConfig, OmegaConf
 
+from sv3dgen.runs.stopping import ENDING, Stopped, end_with, handled, raise_stopped
+
 
 def run_apart(function: str, config: DictConfig, root: Path) -> None:
     """Call `module.name` of the checkout `root` with the config, in a new process that has this one's HydraConfig.
 
     Raises what the function raised, with its causes and its traceback as a note, or RuntimeError where the process was
-    killed. An interruption is left to that process, which may finish what it has.
+    killed. An interruption is left to that process, which may finish what it has; what a scheduler sends is handed on
+    to it, and to who listened for it before, once that process has ended. It ends with this one.
     """
     # As plain containers: Hydra's schemas are classes that a pickle does not find again.
     settings = [OmegaConf.to_container(part, resolve=False) for part in (config, HydraConfig.instance().cfg)]
@@ -39,14 +41,23 @@ def run_apart(function: str, config: DictConfig, root: Path) -> None:
             stdin=subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": path},
         )
-        in_main_thread = threading.current_thread() is threading.main_thread()
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main_thread else None
+        received: list[int] = []
+
+        def hand_on(number: int, *_: object) -> None:
+            received.append(number)
+            process.send_signal(number)
+
+        before = {number: signal.getsignal(number) for number in ENDING}
         try:
-            process.communicate(pickle.dumps((function, *settings, result)))
+            with handled(lambda *_: None, (signal.SIGINT,)), handled(hand_on):
+                process.communicate(pickle.dumps((function, *settings, result, os.getpid())))
         finally:
             process.kill()  # where it still runs, its sweep has been ended
-            if before is not None:
-                signal.signal(signal.SIGINT, before)
+        for number in received:
+            if callable(listener := before[number]):
+                listener(number, None)  # submitit's puts the cell in the queue again, and ends here
+        if not result.is_file() and process.returncode in (-signal.SIGINT, 128 + signal.SIGINT):
+            raise KeyboardInterrupt  # before it could say so itself
         if not result.is_file():
             raise RuntimeError(f"the run's process {how_it_ended(process.returncode)}")
         errors = pickle.loads(result.read_bytes())
@@ -62,8 +73,9 @@ def how_it_ended(status: int) -> str:
     return f"was killed by {known.get(-status, -status)}" + (" (out of memory?)" if status == -signal.SIGKILL else "")
 
 
-def _work(function: str, settings: dict, hydra_settings: dict, result: Path) -> None:
+def _work(function: str, settings: dict, hydra_settings: dict, result: Path, parent: int) -> None:
     """The new process: Hydra's state as a run finds it, then the call; what it raised is written to `result`."""
+    end_with(parent)
     setup_globals()
     config, hydra_config = OmegaConf.create(settings), OmegaConf.create(hydra_settings)
     OmegaConf.set_struct(config, True)
@@ -73,8 +85,9 @@ def _work(function: str, settings: dict, hydra_settings: dict, result: Path) -> 
     module, _, name = function.rpartition(".")
     errors: list[BaseException] = []
     try:
-        getattr(import_module(module), name)(config)
-    except (Exception, KeyboardInterrupt) as error:
+        with handled(raise_stopped):
+            getattr(import_module(module), name)(config)
+    except (Exception, KeyboardInterrupt, Stopped) as error:
         errors = [_portable(one) for one in _causes(error)]
         errors[0].add_note(traceback.format_exc())
     partial = result.with_suffix(".partial")

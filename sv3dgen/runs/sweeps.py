@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from sv3dgen.atomic import atomic_write
 from sv3dgen.errors import InputError
 from sv3dgen.runs.run_folder import can_go_on, config_hash, escaped, read_card
+from sv3dgen.runs.stopping import was_requeued
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ def take_up(config: DictConfig, folder: Path) -> bool:
     the folder was made with other settings.
     """
     (folder / ERROR).unlink(missing_ok=True)
-    card = None if config.resume is None else read_card(folder)
+    card = None if config.resume is None and not was_requeued() else read_card(folder)
     config.resume = None
     if card is None:
         return True

@@ -15,12 +15,14 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
+from sv3dgen.atomic import remove_leftovers
 from sv3dgen.devices import find_device
 from sv3dgen.errors import InputError
 from sv3dgen.runs.csv_log import keep_numbers
 from sv3dgen.runs.progress import ProgressLine
 from sv3dgen.runs.run_folder import RunCard
-from systems.fitting import Interrupt
+from sv3dgen.runs.stopping import Stopped
+from systems.fitting import Interrupt, WrittenInPlace, read_checkpoint
 from systems.reporting import Losses, told_of_the_run
 from systems.training.batches import TimedLoader, TrainingBatch, TrainingBatches
 from systems.training.callbacks import Throughput, TrainingCheckpoint, Weights
@@ -56,10 +58,14 @@ class TrainingRun:
         self.throughput, self.interrupt = Throughput(), Interrupt("finishing with the weights there are")
         settings: dict[str, Any] = instantiate(config.trainer, _target_="builtins.dict", _convert_="all")
         settings |= placed(settings, config.device)
+        settings["plugins"] = [*(settings.get("plugins") or ()), WrittenInPlace()]
         if isinstance(settings.get("strategy"), str) and settings["strategy"].startswith("fsdp"):
             raise InputError(f"trainer.strategy={settings['strategy']}: expected trainer=sharded, FSDP's second form")
+        # A run that was stopped before its first checkpoint starts again.
+        self.resumed = config.resume is not None and self.checkpoint.is_file()
         if config.resume is not None and rank_zero_only.rank == 0:
-            step = saved_step(self.checkpoint)
+            remove_leftovers(folder)
+            step = saved_step(self.checkpoint) if self.resumed else 0
             keep_numbers(settings.get("logger"), stages=[STAGE], stage=STAGE, step=step)
         try:
             self.trainer = lightning.Trainer(
@@ -75,37 +81,45 @@ class TrainingRun:
 
     def execute(self) -> None:
         """All steps, or those up to an interruption; then the weights are there."""
-        resumed = self.config.resume is not None
+        resumed = self.resumed
         orbits = Orbits(self.batches, saved_step(self.checkpoint) if resumed else 0)
         # The row of orbits has no end at which to save.
         warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before")
         warnings.filterwarnings("ignore", ".*returned a view tensor")  # of sharded blocks: nothing is added in place
         warnings.filterwarnings("ignore", ".*does not have many workers")  # one is as fast as the training wants it
         card = self._card() if self.trainer.is_global_zero else None  # the first process's affair
-        with nullcontext() if card is None else card.stage(STAGE), self.interrupt.listening():
-            checkpoint = self.checkpoint if resumed else None
-            self.trainer.fit(self.module, datamodule=orbits, ckpt_path=checkpoint, weights_only=True)
+        heard = nullcontext() if card is None else card.hearing_warnings()
+        checkpoint = self.checkpoint if resumed else None
+        try:
+            with heard, nullcontext() if card is None else card.stage(STAGE), self.interrupt.listening():
+                self.trainer.fit(self.module, datamodule=orbits, ckpt_path=checkpoint, weights_only=True)
+        except Stopped:
+            if card is not None:
+                card.stop(*(self.interrupt.where or (STAGE, 0, 0)))
+            raise
         if card is not None:
             trained = sum(parameter.numel() for parameter in self.module.parameters() if parameter.requires_grad)
             log.info(f"weights: {self.weights}")
             card.add_metrics(steps=self.trainer.global_step, trained_parameters=trained, **self.throughput.numbers())
-            if not self.interrupt.requested:
+            if not self.interrupt.requested or self.trainer.global_step == self.config.train.steps:
                 card.finish()
+            else:
+                card.stop(*(self.interrupt.where or (STAGE, self.trainer.global_step, self.config.train.steps)))
 
     def _callbacks(self, trainer: dict[str, Any]) -> list[lightning.Callback]:
         config, batches_a_step = self.config, trainer.get("accumulate_grad_batches", 1)
         line = ProgressLine(STAGE, total_steps=config.train.steps * batches_a_step, note=lambda: str(self.throughput))
+        checkpoint = TrainingCheckpoint(self.checkpoint, STAGE, config.checkpoint_every_steps)
         callbacks = [
             self.throughput,
             *([line] if rank_zero_only.rank == 0 else []),
-            self.interrupt,
             Losses(STAGE, config.losses_every_steps),
             Weights(self.weights, config.weights_every_steps),
-            TrainingCheckpoint(self.checkpoint, STAGE, config.checkpoint_every_steps),
+            checkpoint,
         ]
         if self.validation is not None:
             callbacks.append(self.validation)
-        return callbacks
+        return [*callbacks, self.interrupt.of(STAGE, checkpoint.save)]
 
     def _place(self) -> str:
         device, count = self.trainer.strategy.root_device, self.trainer.world_size
@@ -150,9 +164,7 @@ def placed(trainer: Mapping[str, Any], device: str) -> dict[str, Any]:
 
 def saved_step(checkpoint: Path) -> int:
     """How many steps a run had done when it saved. Raises InputError where there is nothing to go on with."""
-    if not checkpoint.is_file():
-        raise InputError(f"{checkpoint}: expected the checkpoint of an unfinished run")
-    saved = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)
+    saved = read_checkpoint(checkpoint)
     if saved.get("stage") != STAGE:
         raise InputError(f"{checkpoint}: of stage {saved.get('stage')}, expected the checkpoint of a training run")
     return saved["global_step"]

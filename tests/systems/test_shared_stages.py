@@ -77,6 +77,27 @@ def test_the_same_stage_is_made_once_and_another_one_is_made_too(tmp_path):
     assert read_card(tmp_path / "1")["shared"] == {"word": str(shared / f"word-{digest({'a': 1, 'b': [2]})}")}
 
 
+def test_a_damaged_stage_is_made_anew(tmp_path):
+    made: list[str] = []
+    shared = SharedStages(tmp_path / "shared", card(tmp_path / "0"))
+    obtain(shared, made, "one", {"a": 1})
+    (folder,) = (path for path in (tmp_path / "shared").iterdir() if path.is_dir())
+    (folder / "word").unlink()
+    assert obtain(shared, made, "two", {"a": 1}) == "two"
+    assert obtain(shared, made, "three", {"a": 1}) == "two"
+    assert made == ["one", "two"]
+
+
+def test_a_coarse_stage_that_was_cut_is_computed_anew_to_the_same_bits(views_folder, tmp_path):
+    config = small(views_folder, "system=sv3d_nerf", "coarse.steps=12")
+    Run(config, tmp_path / "one", tmp_path / "shared").execute()
+    (state,) = (tmp_path / "shared").glob("coarse-*/state.pt")
+    state.write_bytes(state.read_bytes()[:3000])
+    Run(config, tmp_path / "two", tmp_path / "shared").execute()
+    one, two = (tmp_path / name / "mesh" / "mesh.glb" for name in ("one", "two"))
+    assert one.read_bytes() == two.read_bytes() and state.stat().st_size > 3000
+
+
 def test_without_a_folder_every_run_makes_its_own(tmp_path):
     made: list[str] = []
     for say in ("one", "two"):

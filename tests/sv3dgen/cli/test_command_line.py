@@ -237,10 +237,9 @@ def test_resume_refuses_what_makes_another_run_of_it(project: Path, run: Path, c
     assert (run / ".hydra" / "overrides.yaml").read_bytes() == saved
 
 
-def test_resume_needs_a_checkpoint(project: Path, run: Path) -> None:
+def test_a_run_without_a_checkpoint_starts_again(project: Path, run: Path) -> None:
     (run / "checkpoints" / "last.ckpt").unlink()
-    with pytest.raises(InputError, match="outputs/a run: expected the folder of a run that came to its first"):
-        checked_arguments(["resume=outputs/a run"], project)
+    assert checked_arguments(["resume=outputs/a run"], project)[-1] == 'hydra.run.dir="outputs/a run"'
 
 
 @pytest.mark.parametrize("given", ["obj/views", "obj/views/transforms.json", "obj/transforms.json", "link"])

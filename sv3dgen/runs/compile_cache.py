@@ -1,0 +1,67 @@
+"""Where compiled kernels are kept between runs, where neither the checkout nor the home folder can be written to.
+
+Numba keeps them beside the source or in the user's cache, and refuses to compile where it can write to neither; Triton
+keeps them in the home folder. In a container both may be read-only. What is kept there is code, so a folder in the
+system's temporary one is only taken where it is the user's own and nobody else can write to it.
+"""
+
+import logging
+import os
+import stat
+import sys
+import tempfile
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+KERNELS = Path(__file__).parent / "kernels"
+VARIABLES = {"NUMBA_CACHE_DIR": "numba", "TRITON_CACHE_DIR": "triton"}
+
+
+def settle() -> None:
+    """Point the compilers to a folder that can be written to, where theirs can't be. Before they are imported."""
+    at_home = _writable(Path.home() / ".cache") if _has_home() else False
+    lacking = [
+        variable
+        for variable in VARIABLES
+        if variable not in os.environ and not at_home and not (variable == "NUMBA_CACHE_DIR" and _writable(KERNELS))
+    ]
+    if not lacking:
+        return
+    folder = private_folder()
+    for variable in lacking:
+        os.environ[variable] = str(folder / VARIABLES[variable])
+    log.info("compiled kernels are kept in %s: the home folder can't be written to", folder)
+
+
+def private_folder() -> Path:
+    """A folder of this user's alone, the same each time; a new one where somebody else has taken its name."""
+    if sys.platform == "win32":
+        return Path(tempfile.mkdtemp(prefix="sv3dgen-"))
+    folder = Path(tempfile.gettempdir()) / f"sv3dgen-{os.getuid()}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+        if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077:
+            return folder
+    except OSError:
+        pass  # a file, or a link that leads nowhere
+    return Path(tempfile.mkdtemp(prefix="sv3dgen-"))
+
+
+def _has_home() -> bool:
+    try:
+        Path.home()
+        return True
+    except RuntimeError:  # no HOME, and the system does not know the user
+        return False
+
+
+def _writable(folder: Path) -> bool:
+    """Whether something can be written to a folder, or to the nearest one above it that is there."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        return os.access(folder, os.W_OK) and not os.statvfs(folder).f_flag & os.ST_RDONLY
+    except OSError:
+        return False

@@ -1,0 +1,66 @@
+"""Signals that end a run: what they raise, and the exit status that tells a scheduler of it.
+
+SIGTERM is what `kill`, containers and Slurm send; SIGUSR1 and SIGUSR2 are what Slurm (`--signal`) and submitit send
+before they take a machine away. A run that gets one writes its checkpoint where it is training, and ends with status
+128 + the signal's number, as a shell would say it; put in the queue again, it goes on from there.
+"""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+ENDING = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGUSR1", "SIGUSR2") if hasattr(signal, name)
+)  # Windows has the first alone
+
+
+class Stopped(BaseException):
+    """The run was told to end by the signal `number`. No Exception: nothing but the program's end is to catch it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+    @property
+    def status(self) -> int:
+        """The exit status."""
+        return 128 + self.number
+
+
+@contextmanager
+def handled(handler: Callable[[int, FrameType | None], None], signals: tuple[int, ...] = ENDING) -> Iterator[None]:
+    """Have signals call `handler` as long as the block runs. Outside the main thread, which alone gets any: nothing."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number in signals}
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, signal.SIG_DFL if earlier is None else earlier)
+
+
+def raise_stopped(number: int, frame: FrameType | None = None) -> None:
+    """A handler that ends the run where it is."""
+    raise Stopped(number)
+
+
+def was_requeued() -> bool:
+    """Whether Slurm has started this job before: it was taken off its machine, and put in the queue again."""
+    return os.environ.get("SLURM_RESTART_COUNT", "0") not in ("", "0")
+
+
+def end_with(parent: int) -> None:
+    """Have this process told to end (SIGTERM) when its parent, the process `parent`, is gone. On Linux only."""
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+    if os.getppid() != parent:  # it was gone before that
+        raise Stopped(signal.SIGTERM)

@@ -1,0 +1,255 @@
+"""How runs end that do not come to their end: what they say, with which status, and what they leave to go on with."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from checkout import ROOT
+
+from sv3dgen.errors import InputError
+from sv3dgen.runs import compile_cache
+from sv3dgen.runs.run_folder import RunCard, read_card
+from sv3dgen.runs.run_lock import alone_in, check_free
+from sv3dgen.runs.stopping import Stopped
+from systems.fitting import read_checkpoint
+from systems.run import Run
+from tests.systems.test_run import small
+
+pytestmark = pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before")
+SMALL = (
+    "preset=draft",
+    "logger=none",
+    "pictures_every_steps=0",
+    "checkpoint_every_steps=10",
+    "coarse.steps=40",
+    "coarse.geometry.levels=6",
+    "coarse.geometry.level_steps=15",
+    "coarse.geometry.log2_table_size=12",
+    "coarse.renderer.step_size=0.02",
+    "coarse.mesh_resolution=48",
+    "coarse.mesh_depth_px=48",
+    "fine.steps=20",
+    "fine.geometry.resolutions={0:20,10:28}",
+    "export.faces=1000",
+    "export.texture_px=128",
+    "export.turntable_frames=4",
+    "export.turntable_px=64",
+)
+
+
+def start(folder: Path, *settings: str, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "launch.py"), *settings],
+        cwd=folder,
+        env=os.environ | {"OMP_NUM_THREADS": "1", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    while not path.is_file():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("spoilt", ["loss", "gradient", "parameter"])
+@pytest.mark.parametrize("stage", ["coarse", "fine"])
+def test_numbers_that_are_not_finite_stop_a_stage_at_their_step(stage, spoilt, views_folder, tmp_path, monkeypatch):
+    run = Run(small(views_folder, "coarse.steps=16", "fine.steps=16", "checkpoint_every_steps=5"), tmp_path)
+    module = getattr(run, stage)
+    step = module.training_step
+
+    def spoiling(*args):
+        loss = step(*args)
+        if module.global_step != 11:
+            return loss
+        parameter = next(iter(module.geometry.parameters()))
+        if spoilt == "parameter":
+            parameter.data.view(-1)[0] = torch.nan
+        if spoilt == "gradient":  # of a loss that is finite: 0 times the slope of a root at 0
+            return loss + 0 * (parameter.view(-1)[0] * 0).sqrt()
+        return loss * torch.nan if spoilt == "loss" else loss
+
+    monkeypatch.setattr(module, "training_step", spoiling)
+    if spoilt == "loss":
+        monkeypatch.setattr(module, "losses_at", lambda step, at=module.losses_at: spoil(at(step), step))
+    with pytest.raises(InputError) as refusal:
+        run.execute()
+    told = {"loss": "the loss", "gradient": "a gradient", "parameter": ""}[spoilt]
+    assert str(refusal.value).startswith(f"{stage}: step 1") and f"{told} is not finite" in str(refusal.value)
+    assert spoilt == "parameter" or "step 12:" in str(refusal.value) and "reference_views/" in str(refusal.value)
+    saved = read_checkpoint(tmp_path / "checkpoints" / "last.ckpt")
+    assert (saved["stage"], saved["global_step"]) == (stage, 10)
+    assert all(value.isfinite().all() for value in saved["state_dict"].values() if value.is_floating_point())
+
+
+def spoil(weighed, step):
+    if step != 11:
+        return weighed
+    return type(weighed)(weighed.loss * torch.nan, {name: loss * torch.nan for name, loss in weighed.losses.items()})
+
+
+@pytest.mark.parametrize(("name", "status"), [("SIGTERM", 143), ("SIGUSR1", 138), ("SIGUSR2", 140)])
+def test_a_schedulers_signal_leaves_a_checkpoint_and_its_status(name, status, views_folder, tmp_path):
+    run = start(tmp_path, f"views={views_folder}", *SMALL, "coarse.steps=4000", "hydra.run.dir=run")
+    wait_for(tmp_path / "run" / "checkpoints" / "last.ckpt", run)
+    run.send_signal(getattr(signal, name))
+    _, told = run.communicate(timeout=60)
+    assert run.returncode == status, told
+    assert "sv3dgen: stopped in coarse, at step " in told and "of 4000; to go on: python launch.py resume=" in told
+    card = read_card(tmp_path / "run") or {}
+    saved = read_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")
+    assert card["stopped"]["step"] == saved["global_step"] and "finished" not in card
+
+
+def test_a_run_that_slurm_starts_again_goes_on(views_folder, tmp_path):
+    """The same command in the same folder: from the checkpoint of the one that was taken off its machine."""
+    command = (f"views={views_folder}", *SMALL, "system=sv3d_nerf", "coarse.steps=80", "hydra.run.dir=run")
+    run = start(tmp_path, *command)
+    wait_for(tmp_path / "run" / "checkpoints" / "last.ckpt", run)
+    run.terminate()
+    run.communicate(timeout=60)
+    again = start(tmp_path, *command, SLURM_RESTART_COUNT="1")
+    _, told = again.communicate(timeout=120)
+    assert again.returncode == 0, told
+    card = read_card(tmp_path / "run") or {}
+    assert "finished" in card and card["resumed"][0]["stopped"]["stage"] == "coarse"
+
+
+def test_a_run_that_is_ended_early_says_where_and_is_not_finished(views_folder, tmp_path):
+    run = start(tmp_path, f"views={views_folder}", *SMALL, "coarse.steps=4000", "hydra.run.dir=run")
+    wait_for(tmp_path / "run" / "checkpoints" / "last.ckpt", run)
+    run.send_signal(signal.SIGINT)
+    _, told = run.communicate(timeout=60)
+    assert run.returncode == 130 and "stopped in coarse, at step" in told, told
+    card = read_card(tmp_path / "run") or {}
+    assert (tmp_path / "run" / "mesh" / "mesh.glb").is_file() and "finished" not in card
+    assert card["stages"]["coarse"]["finished"] is False and card["stopped"]["of"] == 4000
+    assert "stopped early" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_ctrl_c_twice_ends_a_sweep_and_its_cells_die_with_it(views_folder, tmp_path):
+    command = ("-m", f"views={views_folder}", *SMALL, "coarse.steps=100000", "seed=0,1", "hydra.sweep.dir=sweep")
+    sweep = start(tmp_path, *command)
+    wait_for(tmp_path / "sweep" / "0" / "checkpoints" / "last.ckpt", sweep)
+    cell = next(int(pid) for pid in children(sweep.pid))
+    for _ in range(2):  # as a terminal does: to all of them
+        for process in (sweep.pid, cell):
+            os.kill(process, signal.SIGINT)
+        time.sleep(0.3)
+    _, told = sweep.communicate(timeout=60)
+    assert sweep.returncode == 130 and "to go on: python launch.py -m resume=" in told, told
+    assert not (tmp_path / "sweep" / "1").exists() and not (tmp_path / "sweep" / "0" / "error.txt").exists()
+    again = start(tmp_path, "-m", "resume=sweep")
+    wait_for_change(tmp_path / "sweep" / "0" / "run.json", again)
+    cell = next(int(pid) for pid in children(again.pid))
+    again.kill()
+    again.communicate()
+    until = time.monotonic() + 30
+    while Path(f"/proc/{cell}").exists() and "Z" not in Path(f"/proc/{cell}/stat").read_text().split()[2]:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+def wait_for_change(path: Path, process: subprocess.Popen[str]) -> None:
+    before = path.stat().st_mtime_ns
+    while path.stat().st_mtime_ns == before:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+
+
+def children(process: int) -> list[str]:
+    return Path(f"/proc/{process}/task/{process}/children").read_text().split()
+
+
+def test_one_run_a_folder(tmp_path):
+    check_free(tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    with alone_in(tmp_path), pytest.raises(InputError, match="another run is at work in it"):
+        check_free(tmp_path)
+    check_free(tmp_path)  # the file that is left says nothing
+
+
+@pytest.mark.parametrize("content", [b"", b"cut", "a pickle", "another"])
+def test_a_damaged_checkpoint_is_told_in_one_line(content, tmp_path):
+    path = tmp_path / "last.ckpt"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save({"state": print} if content == "a pickle" else {"state": 1}, path)
+    with pytest.raises(InputError, match=r"last.ckpt: damaged, or not written by a run"):
+        read_checkpoint(path)
+    torch.save({"stage": "coarse", "global_step": 3, "state_dict": {"a": torch.zeros(1000)}}, path)
+    assert read_checkpoint(path)["global_step"] == 3
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(InputError, match="damaged"):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    "damage", ['{"stages": 3}', '{"stages": {"coarse": 1}}', '{"stages": {"a": {"b": 1}}}', "{", "[]"]
+)
+def test_a_damaged_card_is_told_in_one_line(damage, tmp_path):
+    (tmp_path / "run.json").write_text(damage)
+    with pytest.raises(InputError, match=r"run\.json"):
+        read_card(tmp_path)
+
+
+def test_checkpoints_do_not_pass_through_the_systems_temporary_folder(views_folder, tmp_path, monkeypatch):
+    run = Run(small(views_folder, "system=sv3d_nerf", "coarse.steps=12"), tmp_path / "run")
+    (tmp_path / "run" / "checkpoints").mkdir()
+    left = tmp_path / "run" / "checkpoints" / ".last.0123abcd.ckpt"
+    left.touch()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    fit = Run._fit
+    monkeypatch.setattr(Run, "_export", lambda *_: None)
+    monkeypatch.setattr(Run, "_fit", lambda self, *args: fit(self, *args))
+    run.execute()
+    assert (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file() and left.is_file()
+    Run(small(views_folder, "system=sv3d_nerf", f"resume={tmp_path / 'run'}"), tmp_path / "run")
+    assert not left.exists()
+
+
+def test_warnings_are_counted_and_kept(tmp_path):
+    import logging
+
+    card = RunCard(tmp_path, config={}, seed=0)
+    with card.hearing_warnings():
+        for _ in range(2):
+            logging.getLogger("sv3dgen.export.clean").warning("%d faces dropped", 3)
+        logging.getLogger("sv3dgen.views.posed_views").info("no warning")
+        logging.getLogger("somebody.else").warning("not ours")
+    assert json.loads((tmp_path / "run.json").read_text())["warnings"] == ["3 faces dropped"]
+
+
+def test_kernels_are_compiled_where_nothing_else_can_be_written_to(tmp_path, monkeypatch):
+    for name in compile_cache.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    compile_cache.settle()
+    assert not set(compile_cache.VARIABLES) & set(os.environ)  # where they can be written to, they stay
+    monkeypatch.setattr(compile_cache, "_writable", lambda folder: False)
+    compile_cache.settle()
+    folder = Path(os.environ["NUMBA_CACHE_DIR"]).parent
+    assert folder.parent == tmp_path and folder.stat().st_mode & 0o077 == 0
+    folder.chmod(0o777)  # somebody else may have put code there
+    assert compile_cache.private_folder() != folder
+
+
+def test_a_signal_between_stages_ends_the_run_there():
+    from systems.fitting import Interrupt
+
+    with pytest.raises(Stopped) as stop, Interrupt().listening():
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(1)
+    assert stop.value.status == 143
