@@ -18,8 +18,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sv3dgen.errors import InputError
-
-OURS = ("sv3dgen", "systems", "guidance", "geometry")
+from sv3dgen.runs.run_folder import OURS
 
 _SCALARS: dict[str, Callable[[Any], bool]] = {
     "int": lambda value: isinstance(value, int) and not isinstance(value, bool),

@@ -22,11 +22,11 @@ from time import perf_counter
 from typing import Any
 
 from sv3dgen.atomic import atomic_write
-from sv3dgen.cli.config_check import OURS
 from sv3dgen.errors import InputError
 from sv3dgen.kernels.backend import available
 
 INTERPOLATION = re.compile(r"(?<!\\)(?:\\\\)*\$\{")  # with an odd number of backslashes it is none
+OURS = ("sv3dgen", "systems", "guidance", "geometry")  # the project's packages
 CHECKPOINT = "checkpoints/last.ckpt"  # in a run's folder
 CARD = "run.json"
 PACKAGES = ("torch", "lightning", "numpy", "numba", "triton", "hydra-core", "trimesh", "xatlas", "fast-simplification")
