@@ -1,8 +1,9 @@
 """Read meshes from files, and check what the reader does not.
 
-GLB and glTF keep their frame (+Y up, metres), OBJ and PLY are taken to be in the same frame. Scenes are merged into one
+GLB and glTF keep their frame (+Y up, metres), all others are taken to be in the same frame. Scenes are merged into one
 mesh, node transforms applied. Colours come out in sRGB: base colour textures times their factor, vertex colours, or one
-base colour for each material. All other material properties are ignored.
+base colour for each material. All other material properties are ignored. What is read of each format, and what is
+refused, stands in docs/inputs.md.
 """
 
 import logging
@@ -11,19 +12,24 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from sv3dgen.color import linear_to_srgb, srgb_to_linear
 from sv3dgen.errors import InputError
+from sv3dgen.meshes.gltf.reader import read_gltf
+from sv3dgen.meshes.mesh_3mf import read_3mf
+from sv3dgen.meshes.mesh_parts import merge, placed_part, read_texture
 from sv3dgen.meshes.precheck import precheck_mesh
-from sv3dgen.meshes.textured_mesh import DEFAULT_COLOR, TexturedMesh
+from sv3dgen.meshes.texture_wrap import as_repeating
+from sv3dgen.meshes.textured_mesh import TexturedMesh
 
-LARGEST = 1e6  # coordinates beyond this leave no float32 digits for areas and products
+log = logging.getLogger(__name__)
+
+_COLORLESS = (".stl", ".off", ".3mf")
 
 
 def read_mesh(path: str | Path) -> TexturedMesh:
-    """The one mesh that a GLB, glTF, OBJ (with its MTL and images) or PLY file holds.
+    """The one mesh that a GLB, glTF, OBJ (with its MTL and images), PLY, STL, OFF or 3MF file holds.
 
     Raises InputError, in one line that names the file, if it is missing, unreadable, empty, or broken: no faces,
     indices out of range, coordinates that are not finite or beyond 1e6, no extent. Faces without area are kept: they
@@ -31,10 +37,9 @@ def read_mesh(path: str | Path) -> TexturedMesh:
     """
     path = Path(path)
     precheck_mesh(path)
-    parts = []
-    for geometry, transform in load_parts(path):
-        if len(geometry.faces):
-            parts.append(to_textured(path, geometry, transform))
+    suffix = path.suffix.lower()
+    read = read_gltf if suffix in (".glb", ".gltf") else read_3mf if suffix == ".3mf" else read_by_trimesh
+    parts = read(path)
     if not parts:
         raise InputError(f"{path}: holds no triangles, expected a mesh")
     mesh = merge(parts)
@@ -44,7 +49,30 @@ def read_mesh(path: str | Path) -> TexturedMesh:
     return mesh
 
 
-def load_parts(path: Path) -> list[tuple]:
+def read_by_trimesh(path: Path) -> list[TexturedMesh]:
+    """The parts of an OBJ, PLY, STL or OFF file."""
+    from sv3dgen.meshes.obj_assets import NearbyAssets, obj_vertex_colors  # imports trimesh, which is slow
+
+    assets = NearbyAssets(path)
+    loaded = [(geometry, transform) for geometry, transform in load_parts(path, assets) if len(geometry.faces)]
+    listed = obj_vertex_colors(path) if path.suffix.lower() == ".obj" else None
+    parts = []
+    for geometry, transform in loaded:
+        local, faces = np.asarray(geometry.vertices, dtype=np.float64), np.asarray(geometry.faces, dtype=np.int64)
+        if path.suffix.lower() == ".stl" and np.isfinite(local).all():  # its corners are written for each face anew
+            local, same = np.unique(local, axis=0, return_inverse=True)
+            faces = same.reshape(-1)[faces]
+        part = TexturedMesh(torch.from_numpy(local.copy()), torch.from_numpy(faces.copy()))
+        part = with_colors(part, geometry.visual, assets)
+        if listed is not None and all(texture.shape[1:] == (1, 1) for texture in part.textures):
+            part = TexturedMesh(part.vertices, part.faces, vertex_colors=colors_at(local, *listed))
+        parts.append(placed_part(path, part, transform))
+    if path.suffix.lower() in _COLORLESS:
+        log.info("%s: %s files are read without colors", path, path.suffix[1:].upper())
+    return parts
+
+
+def load_parts(path: Path, assets) -> list[tuple]:
     """Every trimesh geometry in the file with its world transform."""
     import trimesh  # slow, and not needed before the path has been checked
 
@@ -52,11 +80,13 @@ def load_parts(path: Path) -> list[tuple]:
     level = logger.level
     logger.setLevel(logging.CRITICAL)  # its warnings would stand beside our one line
     try:
-        scene = trimesh.load_scene(path, process=False)
+        scene = trimesh.load_scene(path, process=False, resolver=assets)
         placed = [
             (scene.geometry[name], transform) for transform, name in map(scene.graph.get, scene.graph.nodes_geometry)
         ]
         return [(geometry, transform) for geometry, transform in placed if isinstance(geometry, trimesh.Trimesh)]
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
     except Exception as error:  # the readers behind trimesh raise whatever the broken bytes lead to
@@ -66,108 +96,51 @@ def load_parts(path: Path) -> list[tuple]:
         logger.setLevel(level)
 
 
-def to_textured(path: Path, geometry, transform: np.ndarray) -> TexturedMesh:
-    """One trimesh geometry as tensors, in world coordinates."""
-    local, faces = np.asarray(geometry.vertices, dtype=np.float64), np.asarray(geometry.faces, dtype=np.int64)
-    if faces.min() < 0 or faces.max() >= len(local):
-        raise InputError(f"{path}: a face names vertex {faces.max()}, but there are only {len(local)} vertices")
-    broken = int((~np.isfinite(local)).any(axis=1).sum())
-    if broken or not np.isfinite(transform).all():
-        where = f"{broken} of {len(local)} vertices" if broken else "a node's transform"
-        raise InputError(f"{path}: NaN or infinite numbers in {where}, expected finite ones")
-    vertices = local @ transform[:3, :3].T + transform[:3, 3]
-    if np.abs(vertices).max() > LARGEST:
-        raise InputError(f"{path}: coordinates up to {np.abs(vertices).max():.0e}, expected at most {LARGEST:.0e}")
-    if np.linalg.det(transform[:3, :3]) < 0:
-        faces = faces[:, ::-1]
-    mesh = TexturedMesh(torch.from_numpy(vertices).float(), torch.from_numpy(faces.copy()))
-    return with_colors(mesh, geometry.visual, path.suffix.lower() in (".glb", ".gltf"))
-
-
-def with_colors(mesh: TexturedMesh, visual, is_gltf: bool) -> TexturedMesh:
-    """Attach what trimesh found: a texture, vertex colours or a base colour. glTF's factors and vertex colours are
-    linear."""
+def with_colors(mesh: TexturedMesh, visual, assets) -> TexturedMesh:
+    """Attach what trimesh found: a texture, vertex colours or a base colour."""
     face_texture = torch.zeros(len(mesh.faces), dtype=torch.int64)
     if visual is None or not visual.defined:
         return mesh
     if visual.kind == "texture":
         uv = getattr(visual, "uv", None)
-        texture = material_texture(
-            visual.material, is_gltf, with_image=uv is not None and len(uv) == len(mesh.vertices)
-        )
+        texture = material_texture(visual.material, with_image=uv is not None and len(uv) == len(mesh.vertices))
         if texture is None:
             return mesh
+        placement = assets.placements.get(getattr(visual.material, "name", None))
         if texture.shape[1:] == (1, 1):
             uv = np.zeros((len(mesh.vertices), 2))
+        elif placement is not None:
+            uv = np.asarray(uv, dtype=np.float64) * placement.scale + placement.offset
+            if placement.clamp:
+                texels, down = as_repeating(texture.movedim(0, 2).numpy(), uv * (1, -1) + (0, 1), ("clamp", "clamp"))
+                texture, uv = torch.from_numpy(texels).movedim(2, 0).contiguous(), down * (1, -1) + (0, 1)
         coordinates = torch.nan_to_num(torch.from_numpy(np.array(uv, dtype=np.float32)), posinf=0.0, neginf=0.0)
         return TexturedMesh(mesh.vertices, mesh.faces, coordinates, mesh.faces, (texture,), face_texture)
     colors = torch.from_numpy(np.array(visual.vertex_colors[:, :3], dtype=np.float32)) / 255
-    colors = linear_to_srgb(colors) if is_gltf else colors
     return TexturedMesh(mesh.vertices, mesh.faces, vertex_colors=colors)
 
 
-def material_texture(material, is_gltf: bool, with_image: bool) -> Float[Tensor, "3 height width"] | None:
-    """A material's base colour as an sRGB image: the texture times its factor, or one texel of plain colour."""
-    image = getattr(material, "baseColorTexture" if is_gltf else "image", None)
-    factor = getattr(material, "baseColorFactor" if is_gltf else "diffuse", None)
-    if factor is not None:
-        factor = np.asarray(factor)
-        scale = 255.0 if factor.dtype.kind in "ui" else 1.0
-        factor = torch.from_numpy(factor.astype(np.float32) / scale)[:3].reshape(3, 1, 1).clamp(0, 1)
+def material_texture(material, with_image: bool) -> Float[Tensor, "3 height width"] | None:
+    """A material's colour as an sRGB image: its texture, or one texel of plain colour."""
+    image, factor = getattr(material, "image", None), getattr(material, "diffuse", None)
     if image is not None and with_image:
-        texture = read_texture(image)
-        # Many OBJ writers leave Kd at black or grey beside map_Kd, so only glTF's factor counts.
-        if is_gltf and factor is not None and bool((factor != 1).any()):
-            texture = linear_to_srgb(srgb_to_linear(texture) * factor)
-        return texture
+        return read_texture(image)  # many OBJ writers leave Kd at black or grey beside map_Kd
     if factor is None:
-        return torch.ones(3, 1, 1) if is_gltf else None
-    return linear_to_srgb(factor) if is_gltf else factor
+        return None
+    factor = np.asarray(factor)
+    scale = 255.0 if factor.dtype.kind in "ui" else 1.0
+    return torch.from_numpy(factor.astype(np.float32) / scale)[:3].reshape(3, 1, 1).clamp(0, 1)
 
 
-def read_texture(image) -> Float[Tensor, "3 height width"]:
-    """A PIL image as sRGB in [0, 1]; 16-bit grey is scaled, not clipped; alpha is dropped."""
-    if image.mode.startswith("I"):
-        grey = np.asarray(image, dtype=np.float32) / 65535
-        pixels = np.repeat(grey[..., None], 3, axis=2)
-    else:
-        pixels = np.asarray(image.convert("RGB"), dtype=np.float32) / 255
-    return torch.from_numpy(pixels).movedim(2, 0).contiguous()
+def colors_at(
+    vertices: Float[np.ndarray, "vertices 3"],
+    points: Float[np.ndarray, "points 3"],
+    colors: Float[np.ndarray, "points 3"],
+) -> Float[Tensor, "vertices 3"]:
+    """The colours of vertices that are copies of the points. Trimesh drops them beside a material."""
+    from scipy.spatial import cKDTree
 
-
-def merge(parts: list[TexturedMesh]) -> TexturedMesh:
-    """Several meshes as one; parts without a texture get vertex colours."""
-    vertices, faces, uv, uv_faces, face_texture, colors = [], [], [], [], [], []
-    textures: list[Tensor] = []
-    num_vertices = num_uvs = 0
-    for part in parts:
-        vertices.append(part.vertices)
-        faces.append(part.faces + num_vertices)
-        grey = torch.full_like(part.vertices, DEFAULT_COLOR)
-        colors.append(grey if part.vertex_colors is None else part.vertex_colors)
-        part_uv = torch.zeros(1, 2) if part.uv is None else part.uv
-        uv.append(part_uv)
-        uv_faces.append((torch.zeros_like(part.faces) if part.uv_faces is None else part.uv_faces) + num_uvs)
-        face_texture.append(shifted_textures(part, len(textures)))
-        textures.extend(part.textures)
-        num_vertices += len(part.vertices)
-        num_uvs += len(part_uv)
-    return TexturedMesh(
-        torch.cat(vertices),
-        torch.cat(faces),
-        torch.cat(uv) if textures else None,
-        torch.cat(uv_faces) if textures else None,
-        tuple(textures),
-        torch.cat(face_texture) if textures else None,
-        torch.cat(colors),
-    )
-
-
-def shifted_textures(part: TexturedMesh, first: int) -> Int[Tensor, " faces"]:
-    """The part's texture numbers when `first` others stand before them; -1 stays."""
-    if part.face_texture is None:
-        return torch.full((len(part.faces),), -1, dtype=torch.int64)
-    return torch.where(part.face_texture >= 0, part.face_texture + first, -1)
+    return torch.from_numpy(colors[cKDTree(points).query(vertices)[1]]).float()
 
 
 def fit_unit_box(mesh: TexturedMesh) -> TexturedMesh:

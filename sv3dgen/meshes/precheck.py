@@ -3,12 +3,16 @@
 from pathlib import Path
 
 from sv3dgen.errors import InputError
+from sv3dgen.meshes.gltf.file import open_gltf
 
-SUFFIXES = (".glb", ".gltf", ".obj", ".ply")
+SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off", ".3mf")
 
 
 def precheck_mesh(path: str | Path) -> None:
-    """Raise InputError where the file is missing, not a file, empty, or of a format that is not read."""
+    """Raise InputError where the file is missing, not a file, empty, or of a format that is not read.
+
+    A glTF file is refused, too, where it needs an extension that is not read.
+    """
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such file, expected a mesh ({', '.join(SUFFIXES)})")
@@ -20,6 +24,8 @@ def precheck_mesh(path: str | Path) -> None:
         raise InputError(f"{path}: empty file, expected a mesh")
     if path.suffix.lower() == ".glb" and _first_bytes(path) != b"glTF":
         raise InputError(f"{path}: not a GLB file (it doesn't begin with glTF)")
+    if path.suffix.lower() in (".glb", ".gltf"):
+        open_gltf(path)
 
 
 def _first_bytes(path: Path) -> bytes:

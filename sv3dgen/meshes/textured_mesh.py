@@ -15,9 +15,9 @@ DEFAULT_COLOR = 0.8  # the grey of an object that says nothing about its colour
 class TexturedMesh:
     """Triangles whose colour comes from textures, from the vertices, or from neither. All colours are sRGB in [0, 1].
 
-    A face shows `textures[face_texture]`; where that is -1 (or None for the whole mesh) it shows the vertex colours,
-    and where there are none a plain grey. Texture coordinates run as in OpenGL: (0, 0) is the lower left corner of the
-    image, v grows upwards, and they repeat outside [0, 1].
+    A face shows `textures[face_texture]`, times the vertices' tint if there is one; where that is -1 (or None for the
+    whole mesh) it shows the vertex colours, and where there are none a plain grey. Texture coordinates are OpenGL's:
+    (0, 0) is the lower left corner of the image, v grows upwards, and they repeat outside [0, 1].
     """
 
     vertices: Float[Tensor, "vertices 3"]
@@ -27,6 +27,7 @@ class TexturedMesh:
     textures: tuple[Float[Tensor, "3 _ _"], ...] = ()  # each has a height and width of its own
     face_texture: Int[Tensor, " faces"] | None = None
     vertex_colors: Float[Tensor, "vertices 3"] | None = None
+    vertex_tint: Float[Tensor, "vertices 3"] | None = None  # linear, multiplied with the linear colors of textures
 
     @property
     def mesh(self) -> Mesh:

@@ -61,6 +61,7 @@ def appearance(mesh: TexturedMesh, irradiance: Float[Tensor, " vertices"] | None
         face_texture=face_texture,
         pyramid=build_pyramid(tuple(srgb_to_linear(texture) for texture in mesh.textures), device=device),
         vertex_colors=srgb_to_linear(colors),
+        vertex_tint=mesh.vertex_tint,
         vertex_light=torch.ones(len(mesh.vertices), device=device) if irradiance is None else irradiance,
     )
 

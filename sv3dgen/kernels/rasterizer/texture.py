@@ -64,6 +64,7 @@ class Appearance:
     pyramid: MipPyramid
     vertex_colors: Float[Tensor, "vertices 3"]
     vertex_light: Float[Tensor, " vertices"]  # irradiance, multiplied onto either
+    vertex_tint: Float[Tensor, "vertices 3"] | None = None  # multiplied onto the textures
 
 
 def shade(
@@ -93,6 +94,7 @@ def shade(
         np.ascontiguousarray(a.pyramid.shapes.numpy(), dtype=np.int64),
         np.ascontiguousarray(a.vertex_colors.numpy(), dtype=np.float32),
         np.ascontiguousarray(a.vertex_light.numpy(), dtype=np.float32),
+        np.zeros((0, 3), np.float32) if a.vertex_tint is None else np.ascontiguousarray(a.vertex_tint.numpy()),
         supersample,
     )
     return torch.from_numpy(out)
@@ -130,11 +132,15 @@ def _shade_reference(
     ndc = torch.stack([2 * (col + 0.5) / width - 1, 1 - 2 * (row + 0.5) / height], -1)
     weights = perspective_weights(clip[faces[face]], ndc)
     color = (weights[..., None] * look.vertex_colors[faces[face]]).sum(1)
+    tint = torch.ones_like(color)
+    if look.vertex_tint is not None:
+        tint = (weights[..., None] * look.vertex_tint[faces[face]]).sum(1)
     uv = (weights[..., None] * look.uv[look.uv_faces[face]]).sum(1)
     for texture in look.face_texture.unique().tolist():
         chosen = look.face_texture[face] == texture
         if texture >= 0:
-            color[chosen] = _trilinear_reference(look.pyramid, texture, uv[chosen], levels[face[chosen]])
+            found = _trilinear_reference(look.pyramid, texture, uv[chosen], levels[face[chosen]])
+            color[chosen] = tint[chosen] * found
     light = (weights * look.vertex_light[faces[face]]).sum(1, keepdim=True)
     frame = clip.new_zeros(height, width, 4)
     frame[row, col] = torch.cat([color * light, torch.ones_like(light)], 1)
@@ -178,6 +184,7 @@ def _shade_numba(
     shapes,
     vertex_colors,
     vertex_light,
+    vertex_tint,
     supersample,
 ):
     views, tall, wide = face_index.shape
@@ -203,15 +210,21 @@ def _shade_numba(
                         tint = wa * vertex_colors[a, k] + wb * vertex_colors[b, k] + wc * vertex_colors[c, k]
                         pixel[k] += light * tint
                     continue
+                red = green = blue = np.float32(1)
+                if len(vertex_tint) > 0:
+                    red = wa * vertex_tint[a, 0] + wb * vertex_tint[b, 0] + wc * vertex_tint[c, 0]
+                    green = wa * vertex_tint[a, 1] + wb * vertex_tint[b, 1] + wc * vertex_tint[c, 1]
+                    blue = wa * vertex_tint[a, 2] + wb * vertex_tint[b, 2] + wc * vertex_tint[c, 2]
+                lit = (light * red, light * green, light * blue)
                 a, b, c = uv_faces[face, 0], uv_faces[face, 1], uv_faces[face, 2]
                 u = wa * uv[a, 0] + wb * uv[b, 0] + wc * uv[c, 0]
                 v = 1 - (wa * uv[a, 1] + wb * uv[b, 1] + wc * uv[c, 1])
                 level = int(levels[view, face])
                 share = levels[view, face] - level
                 shape = shapes[face_texture[face]]
-                _add_bilinear(pixel, light * (1 - share), u, v, texels, shape[level])
+                _add_bilinear(pixel, lit, 1 - share, u, v, texels, shape[level])
                 if share > 0:
-                    _add_bilinear(pixel, light * share, u, v, texels, shape[level + 1])
+                    _add_bilinear(pixel, lit, share, u, v, texels, shape[level + 1])
     return out
 
 
@@ -230,8 +243,8 @@ def _perspective_weights(clip, a, b, c, x, y):
 
 @njit(cache=True, fastmath=True, inline="always")
 @no_type_check
-def _add_bilinear(pixel, weight, u, v, texels, shape):
-    """Add a weighted bilinear lookup at (u, v), v downwards, to a pixel."""
+def _add_bilinear(pixel, lit, weight, u, v, texels, shape):
+    """Add a weighted bilinear lookup at (u, v), v downwards, under coloured light, to a pixel."""
     first, height, width = shape[0], shape[1], shape[2]
     x, y = (u - np.floor(u)) * width - np.float32(0.5), (v - np.floor(v)) * height - np.float32(0.5)
     left, top = int(np.floor(x)), int(np.floor(y))
@@ -244,4 +257,4 @@ def _add_bilinear(pixel, weight, u, v, texels, shape):
         lower = (
             texels[first + y1 * width + x0, k] * (1 - right_share) + texels[first + y1 * width + x1, k] * right_share
         )
-        pixel[k] += weight * (upper * (1 - low_share) + lower * low_share)
+        pixel[k] += lit[k] * weight * (upper * (1 - low_share) + lower * low_share)

@@ -1,0 +1,1 @@
+"""glTF read as viewers show it: accessors, nodes, primitives and materials."""
