@@ -43,19 +43,21 @@ class NearbyAssets(Resolver):
     def __init__(self, path: Path):
         self.path, self.named = path, {}
         self.placements: dict[str, Placement] = {}  # by the material's name, where it isn't the usual one
+        # Now, because trimesh goes on without materials whatever happens while it asks for them.
+        self.library = self._materials() if path.suffix.lower() == ".obj" else b""
 
     def get(self, key: str) -> bytes:
         """A file's bytes. Raises FileNotFoundError, after one warning, where there is none."""
         name = key.strip()
-        if self.path.suffix.lower() == ".obj" and name.lower().endswith(".mtl"):
-            return self.materials()
+        if self.path.suffix.lower() == ".obj" and name not in self.named:
+            return self.library
         found = self.named.get(name) or find_nearby(self.path.parent, name)
         if found is None:
             log.warning("%s: %s is missing; drawn without it", self.path, name)
             raise FileNotFoundError(name)
         return found.read_bytes()
 
-    def materials(self) -> bytes:
+    def _materials(self) -> bytes:
         """All material files of an OBJ as one, their images by names that `get` knows."""
         lines: list[str] = []
         for name in mtllib_names(self.path):

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 _FINEST, _MOST_FACES = 12, 2_000_000
+_HALVED = 6  # how often faces are halved where only the vertices' alpha says where the outline is
 _SAMPLES = 8192
 _CLEAR, _SOLID = 0.1, 0.9
 
@@ -26,8 +27,9 @@ class CutMesh:
 
 def cut_away(mesh: CutMesh, texture: Float[np.ndarray, "height width"], cutoff: float) -> CutMesh:
     """The part whose alpha is at least `cutoff`; new vertices stand halfway between old ones."""
-    table = _counts(texture >= cutoff)
-    plain = bool((mesh.alpha == 1).all())
+    table, plain = _counts(texture >= cutoff), bool((mesh.alpha == 1).all())
+    most = float(texture.max())
+    full = table if plain else _counts(texture >= most)
     faces, values, uv, alpha = mesh.faces, mesh.values, mesh.uv, mesh.alpha
     kept: list[np.ndarray] = []
     for depth in range(_FINEST + 1):
@@ -36,11 +38,14 @@ def cut_away(mesh: CutMesh, texture: Float[np.ndarray, "height width"], cutoff: 
         texels = uv[faces] * np.array(texture.shape[::-1], dtype=np.float64)
         span = texels.max(1) - texels.min(1)
         share = _opaque_share(table, texels.min(1), texels.max(1), texture.shape)
-        if not plain:  # the vertices' own alpha moves the outline, which is then found by halving alone
-            share = np.where((alpha[faces].max(1) < cutoff) | (share == 0), 0.0, 0.5)
-        small = (span.max(1) <= 1) | (depth == _FINEST) | (len(faces) > _MOST_FACES)
-        if not plain:
-            small |= depth >= 6
+        small = span.max(1) <= 1
+        if not plain:  # the vertices' own alpha moves the outline
+            solid = _opaque_share(full, texels.min(1), texels.max(1), texture.shape) == 1
+            solid &= alpha[faces].min(1) * most >= cutoff
+            hidden = (alpha[faces].max(1) * most < cutoff) | (share == 0)
+            share = np.where(solid, 1.0, np.where(hidden, 0.0, 0.5))
+            small &= depth >= _HALVED
+        small |= (depth == _FINEST) | (len(faces) > _MOST_FACES)
         middle = sampled(texture, uv[faces].mean(1)) * alpha[faces].mean(1) >= cutoff
         kept.append(faces[(share == 1) | small & middle & (share > 0)])
         crossed = faces[(share > 0) & (share < 1) & ~small]

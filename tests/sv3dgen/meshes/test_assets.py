@@ -1,0 +1,217 @@
+"""Files beside a mesh are found where people have them, else told; formats without colors are read."""
+
+import io
+import logging
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from PIL import Image
+
+from sv3dgen.errors import InputError
+from sv3dgen.meshes.files import read_mesh
+from sv3dgen.meshes.gltf.alpha_cutout import CutMesh, cut_away
+from sv3dgen.meshes.nearby_files import find_nearby
+from sv3dgen.meshes.obj_assets import Placement, mtllib_names, split_options
+from sv3dgen.meshes.texture_wrap import as_repeating
+from sv3dgen.meshes.topology import is_closed
+
+TRIANGLE = "v 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nvt 1 0\nvt 0 1\nusemtl m\nf 1/1 2/2 3/3\n"
+CORE = "http://schemas.microsoft.com/3dmanufacturing/core/2015/02"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "textures").mkdir()
+    Image.new("RGB", (4, 4), (255, 0, 0)).save(tmp_path / "textures" / "My Tex.png")
+    (tmp_path / "a.obj").write_text("mtllib a.mtl\n" + TRIANGLE)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "textures/My Tex.png",
+        "textures\\My Tex.png",
+        "C:\\Users\\me\\textures\\My Tex.png",
+        "/home/me/textures/my tex.PNG",
+        "My Tex.png",
+        '"textures/My Tex.png"',
+        "./textures/My Tex.png",
+    ],
+)
+def test_names_of_other_machines_are_found(folder, name):
+    assert find_nearby(folder, name) == folder / "textures" / "My Tex.png"
+
+
+@pytest.mark.parametrize("name", ["", "gone.png", "textures", "..", "a\0b", "C:\\"])
+def test_what_is_not_there_is_not_found(folder, name):
+    assert find_nearby(folder, name) is None
+
+
+@pytest.mark.parametrize(
+    "line, placement, name",
+    [
+        ("t.png", Placement(), "t.png"),
+        ("-bm 1.0 My Tex.png", Placement(), "My Tex.png"),
+        ("-o 0 0 0 -s 1 1 1 -clamp on textures/My Tex.png", Placement(clamp=True), "textures/My Tex.png"),
+        ("-s 2 3 -o 0.5 2.png", Placement((2.0, 3.0), (0.5, 0.0)), "2.png"),
+        ("-blendu off -mm 0 1 -imfchan r C:\\a b\\t.png", Placement(), "C:\\a b\\t.png"),
+    ],
+)
+def test_options_of_map_kd(line, placement, name):
+    assert split_options(line) == (placement, name)
+
+
+@pytest.mark.parametrize("rest", ["-o 0 0 0 -s 1 1 1 textures/My Tex.png", "textures\\My Tex.png", "D:\\x\\My Tex.png"])
+def test_an_obj_shows_its_texture(folder, rest):
+    (folder / "a.mtl").write_text(f"newmtl m\nKd 0.2 0.2 0.2\nmap_Kd {rest}\n")
+    assert read_mesh(folder / "a.obj").textures[0].mean((1, 2)).tolist() == [1, 0, 0]
+
+
+def test_an_obj_scales_and_moves_its_texture(folder):
+    (folder / "a.mtl").write_text("newmtl m\nmap_Kd -s 2 3 -o 0.5 textures/My Tex.png\n")
+    uv = read_mesh(folder / "a.obj").uv
+    assert uv is not None and uv.tolist() == [[0.5, 0], [2.5, 0], [0.5, 3]]
+
+
+def test_what_an_obj_lacks_is_told(folder, caplog):
+    read_mesh(folder / "a.obj")
+    assert "mtllib a.mtl is missing" in caplog.text
+    (folder / "a.mtl").write_text("newmtl m\nKd 0.5 0.5 0.5\nmap_Kd gone.png\n")
+    read_mesh(folder / "a.obj")
+    assert "map_Kd gone.png is missing" in caplog.text
+    (folder / "gone.png").write_bytes(b"no picture")
+    with pytest.raises(InputError, match="gone.png: not a readable image"):
+        read_mesh(folder / "a.obj")
+
+
+def test_several_material_files(folder):
+    (folder / "a.obj").write_text("mtllib first.mtl second.mtl\nmtllib my third.mtl\n" + TRIANGLE)
+    (folder / "my third.mtl").write_text("newmtl m\nmap_Kd My Tex.png\n")
+    assert mtllib_names(folder / "a.obj") == ["first.mtl", "second.mtl", "my third.mtl"]
+    assert read_mesh(folder / "a.obj").textures[0].mean((1, 2)).tolist() == [1, 0, 0]
+
+
+def test_vertex_colors_beside_a_material_without_texture(folder):
+    (folder / "a.mtl").write_text("newmtl m\nKd 0.8 0.8 0.8\n")
+    colored = TRIANGLE.replace("v 0 0 0", "v 0 0 0 1 0 0").replace("v 1 0 0", "v 1 0 0 0 1 0")
+    (folder / "a.obj").write_text("mtllib a.mtl\n" + colored.replace("v 0 1 0\n", "v 0 1 0 0 0 1\n"))
+    mesh = read_mesh(folder / "a.obj")
+    assert mesh.vertex_colors is not None and not mesh.textures
+    assert torch.allclose(mesh.vertex_colors[mesh.vertices[:, 0] == 1], torch.tensor([0.0, 1, 0]))
+
+
+@pytest.mark.parametrize("suffix", ["stl", "off"])
+def test_formats_without_colors(tmp_path, suffix, caplog):
+    caplog.set_level(logging.INFO, logger="sv3dgen")
+    trimesh.creation.box((2, 3, 4)).export(tmp_path / f"a.{suffix}")
+    mesh = read_mesh(tmp_path / f"a.{suffix}")
+    assert is_closed(mesh.mesh) and np.ptp(mesh.vertices.numpy(), axis=0).tolist() == [2, 3, 4]
+    assert "read without colors" in caplog.text
+
+
+def three_mf(path, resources, build, attributes=""):
+    with zipfile.ZipFile(path, "w") as archive:
+        kind = "http://schemas.microsoft.com/3dmanufacturing/2013/01/3dmodel"
+        relations = "http://schemas.openxmlformats.org/package/2006/relationships"
+        archive.writestr(
+            "_rels/.rels",
+            f'<Relationships xmlns="{relations}"><Relationship Id="r" Type="{kind}" Target="/3D/3dmodel.model"/>'
+            "</Relationships>",
+        )
+        archive.writestr(
+            "3D/3dmodel.model",
+            f'<model unit="millimeter" xmlns="{CORE}" {attributes}><resources>{resources}</resources>'
+            f"<build>{build}</build></model>",
+        )
+    return path
+
+
+def tetrahedron():
+    points = [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)]
+    vertices = "".join(f'<vertex x="{x}" y="{y}" z="{z}"/>' for x, y, z in points)
+    corners = [(0, 2, 1), (0, 1, 3), (0, 3, 2), (1, 2, 3)]
+    triangles = "".join(f'<triangle v1="{a}" v2="{b}" v3="{c}"/>' for a, b, c in corners)
+    return f'<object id="1"><mesh><vertices>{vertices}</vertices><triangles>{triangles}</triangles></mesh></object>'
+
+
+def test_3mf_with_components(tmp_path):
+    both = (
+        '<object id="2"><components><component objectid="1"/>'
+        '<component objectid="1" transform="0 1 0 -1 0 0 0 0 1 5 6 7"/></components></object>'
+    )
+    item = '<item objectid="2" transform="2 0 0 0 2 0 0 0 2 0 0 0"/>'
+    mesh = read_mesh(three_mf(tmp_path / "a.3mf", tetrahedron() + both, item))
+    assert len(mesh.faces) == 8 and is_closed(mesh.mesh)
+    assert mesh.vertices[:4].tolist() == [[0, 0, 0], [2, 0, 0], [0, 2, 0], [0, 0, 2]]
+    assert mesh.vertices[4:].tolist() == [[10, 12, 14], [10, 14, 14], [8, 12, 14], [10, 12, 16]]  # a quarter about z
+
+
+def test_3mf_that_is_refused(tmp_path):
+    beam = 'xmlns:b="http://schemas.microsoft.com/3dmanufacturing/beamlattice/2017/02" requiredextensions="b"'
+    item = '<item objectid="1"/>'
+    with pytest.raises(InputError, match="beamlattice"):
+        read_mesh(three_mf(tmp_path / "a.3mf", tetrahedron(), item, beam))
+    with pytest.raises(InputError, match="object 9 is missing"):
+        read_mesh(three_mf(tmp_path / "b.3mf", tetrahedron(), '<item objectid="9"/>'))
+    (tmp_path / "c.3mf").write_bytes(b"no archive")
+    with pytest.raises(InputError, match="c.3mf: not a readable 3MF"):
+        read_mesh(tmp_path / "c.3mf")
+    with pytest.raises(InputError, match="holds no triangles"):
+        read_mesh(three_mf(tmp_path / "d.3mf", tetrahedron(), ""))
+
+
+def looked_up(texels, uv, wrap):
+    """Nearest texels of coordinates under a way of wrapping, one by one."""
+    found = []
+    for point in uv:
+        at = []
+        for value, way, size in zip(point, wrap, texels.shape[1::-1], strict=True):
+            texel = int(np.floor(value * size))
+            if way == "mirror":
+                texel = texel % (2 * size)
+                texel = min(texel, 2 * size - 1 - texel)
+            at.append(int(np.clip(texel, 0, size - 1)) if way == "clamp" else texel % size)
+        found.append(texels[at[1], at[0]])
+    return np.stack(found)
+
+
+@pytest.mark.parametrize("wrap", [("clamp", "repeat"), ("mirror", "clamp"), ("mirror", "mirror"), ("repeat", "clamp")])
+def test_textures_that_do_not_repeat(wrap):
+    rng = np.random.default_rng(0)
+    texels, uv = rng.random((5, 8, 3)), rng.uniform(-2.4, 3.4, (500, 2))
+    made, moved = as_repeating(texels, uv, wrap)
+    assert np.array_equal(looked_up(made, moved, ("repeat", "repeat")), looked_up(texels, uv, wrap))
+
+
+def test_alpha_of_vertices_cuts_where_it_crosses():
+    corners = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]], dtype=np.float64)
+    square = CutMesh(np.array([[0, 1, 2], [0, 2, 3]]), corners, np.zeros((4, 2)), np.array([0.0, 1, 1, 0]))
+    cut = cut_away(square, np.ones((1, 1)), 0.25)
+    points = cut.values[cut.faces]
+    area = np.cross(points[:, 1] - points[:, 0], points[:, 2] - points[:, 0])[:, 2].sum() / 2
+    assert area == pytest.approx(0.75, abs=0.02) and points[..., 0].min() > 0.2
+
+
+def test_alpha_that_repeats():
+    corners = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]], dtype=np.float64)
+    uv = corners[:, :2] * 3 - 1.25
+    half = np.zeros((16, 16))
+    half[:, :8] = 1
+    cut = cut_away(CutMesh(np.array([[0, 1, 2], [0, 2, 3]]), corners, uv, np.ones(4)), half, 0.5)
+    points = cut.values[cut.faces]
+    area = np.cross(points[:, 1] - points[:, 0], points[:, 2] - points[:, 0])[:, 2].sum() / 2
+    assert area == pytest.approx(0.5, abs=0.02)
+
+
+def test_shared_wild_objs(shared):
+    folder = shared / "wild" / "meshes"
+    if not folder.is_dir():
+        pytest.skip("needs ../shared/wild")
+    expected = np.asarray(Image.open(io.BytesIO((folder / "textures" / "My Tex.png").read_bytes())).convert("RGB"))
+    for name in ("opts", "bsl", "absw"):
+        texture = read_mesh(folder / f"{name}.obj").textures[0]
+        assert np.array_equal((texture * 255).round().byte().movedim(0, 2).numpy(), expected)
