@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(prog="python -m sv3dgen.render_dataset", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
-    parser.add_argument("--meshes", type=Path, help="folder of GLB, glTF, OBJ and PLY files, searched in depth")
+    parser.add_argument("--meshes", type=Path, help="folder of meshes (docs/inputs.md), searched in depth")
     parser.add_argument("--procedural", type=int, default=0, metavar="N", help="number of objects made of seeds")
     parser.add_argument("--seed", type=int, default=0, help="first of the seeds, and of light and paths (default: 0)")
     parser.add_argument("--size-px", type=int, default=64, help="side of the square pictures (default: 64)")
