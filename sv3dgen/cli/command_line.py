@@ -39,7 +39,7 @@ from sv3dgen.sv3d.checkpoint.contents import read_contents
 from sv3dgen.sv3d.checkpoint.weights import find_weights, is_on_hub
 from sv3dgen.views.image import precheck_photo
 from sv3dgen.views.precheck import precheck_left_normals, precheck_views
-from sv3dgen.views.transforms_json import read_transforms
+from sv3dgen.views.view_files import ViewFiles
 
 ROOT = Path(__file__).resolve().parents[2]
 MATTING = ("auto", "rembg", "classical")  # the methods of matting.py, which imports too much to ask it
@@ -95,7 +95,7 @@ def checked_arguments(arguments: list[str], root: Path) -> list[str]:
             given = tuple(str(OmegaConf.select(config, key)) for key in INPUT_KEYS)
             if not only_asks and given not in seen:
                 seen.add(given)
-                _check_inputs(config, sweeps_nvs="nvs" in swept)
+                files = _check_inputs(config, sweeps_nvs="nvs" in swept)
                 folder = Path(config.hydra.sweep.dir if flags.multirun else config.hydra.run.dir)
                 _check_folder(folder)
                 check_free(folder)
@@ -103,8 +103,8 @@ def checked_arguments(arguments: list[str], root: Path) -> list[str]:
                     _check_folder(Path(str(config.share)))
                 if config.get("image") is not None and resumed is None:
                     precheck_left_normals(folder, sweeping=flags.multirun)
-                if config.get("views") is not None:
-                    _check_not_overwritten(Path(config.views), folder, sweeping=flags.multirun)
+                if files is not None:
+                    _check_not_overwritten(files, Path(config.views), folder, sweeping=flags.multirun)
     return others + settings
 
 
@@ -305,10 +305,11 @@ def _check_name(name: Any) -> None:
         raise InputError(f"name={shown(name)}: expected the name of a folder in outputs/")
 
 
-def _check_inputs(config: DictConfig, *, sweeps_nvs: bool) -> None:
+def _check_inputs(config: DictConfig, *, sweeps_nvs: bool) -> ViewFiles | None:
+    """Raise InputError for an input that can't be used; gives back what was parsed of a folder of views."""
     if "train" in (OmegaConf.select(config, "system.stages") or ()):
         _check_dataset(config.data)
-        return
+        return None
     if config.views is not None and config.image is not None:
         raise InputError(f"views={config.views} and image={config.image}: expected one of them")
     if config.image is not None:
@@ -318,13 +319,15 @@ def _check_inputs(config: DictConfig, *, sweeps_nvs: bool) -> None:
     elif config.views is not None:
         if OmegaConf.select(config, "elevation_deg") == "auto":
             raise InputError("elevation_deg=auto: estimated of a photo only; expected degrees")
-        precheck_views(config.views)
+        files = precheck_views(config.views)
         if Path(config.views).is_file() and Path(config.views).suffix != ".json" and config.get("orbit") is None:
             raise InputError(f"{config.views}: a video has no cameras; expected its orbit to be declared: orbit=static")
+        return files
     else:
         raise InputError(
             "nothing to work on: expected image=PHOTO, or views=FOLDER (posed views with transforms.json, or a video)"
         )
+    return None
 
 
 def _check_dataset(folder: str | None) -> None:
@@ -375,11 +378,9 @@ def _check_folder(folder: Path) -> None:
         raise InputError(f"{folder}: {os.strerror(errno.ENOSPC)}, expected at least {LEAST_FREE_BYTES >> 20} MB free")
 
 
-def _check_not_overwritten(views: Path, folder: Path, *, sweeping: bool) -> None:
+def _check_not_overwritten(files: ViewFiles, views: Path, folder: Path, *, sweeping: bool) -> None:
     """Raise InputError where the run would write its copy of the views over the pictures that are given."""
-    if not (views.is_dir() or views.suffix == ".json"):
-        return
-    sources = {frame.image.resolve().parent for frame in read_transforms(views, "train").frames}
+    sources = {frame.image.resolve().parent for frame in files.transforms.frames}
     sources.add(views.resolve() if views.is_dir() else views.resolve().parent)
     for source in sources:
         if source.name == "views" and (

@@ -9,6 +9,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import ExifTags, Image, ImageChops
@@ -137,19 +138,27 @@ def check_size(path: Path, size: tuple[int, int]) -> None:
         )
 
 
-def with_alpha(image: Image.Image, path: Path) -> Image.Image:
+@dataclass(frozen=True)
+class MaskedImage:
+    """An RGBA image whose alpha tells the object from its background."""
+
+    image: Image.Image
+    background: tuple[int, int, int] | None  # that the alpha was keyed from; None: it came with the picture
+
+
+def masked_image(image: Image.Image, path: Path) -> MaskedImage:
     """The RGBA image with an alpha that tells the object from its background; InputError if there is no object.
 
     An alpha that is opaque everywhere counts as missing. Then a background of one colour that runs along the border is
     keyed out: on white, a pixel is object if any channel is <= 0.97 (docs/method.md); on another colour, if any channel
-    differs by more than 0.03.
+    differs by more than 0.03. The image itself is changed.
     """
     present = _present_levels(image.getchannel("A"))
     lowest, highest = present[0], present[-1]
     if highest < OBJECT_ALPHA:
         raise InputError(f"{path}: fully transparent, there is no object in it")
     if lowest < 255:
-        return image
+        return MaskedImage(image, None)
     background = border_colour(image)
     if background is None:
         raise InputError(
@@ -159,7 +168,38 @@ def with_alpha(image: Image.Image, path: Path) -> Image.Image:
     if mask.getbbox() is None:
         raise InputError(f"{path}: one plain colour, there is no object in it")
     image.putalpha(mask)
-    return image
+    return MaskedImage(image, background)
+
+
+def with_alpha(image: Image.Image, path: Path) -> Image.Image:
+    """As `masked_image`, the picture alone."""
+    return masked_image(image, path).image
+
+
+def read_mask(path: Path, size: tuple[int, int], picture: Path) -> Image.Image:
+    """A mask as levels 0 (background) to 255 (object), scaled to a picture's size; InputError names a bad file.
+
+    Of two levels the higher one is the object, whether that is 1, 128 or 255. A mask that is only an alpha channel
+    counts, too.
+    """
+    with open_image(path) as image:
+        if image.mode in ("LA", "RGBA", "PA") and len(_present_levels(image.convert("RGBA").getchannel("A"))) > 1:
+            mask = image.convert("RGBA").getchannel("A")
+        else:
+            mask = to_rgba(image, path).convert("RGB").convert("L")
+    present = _present_levels(mask)
+    if len(present) == 2:
+        mask = mask.point([255 if level == present[1] else 0 for level in range(256)])
+    if present[-1] < OBJECT_ALPHA and len(present) != 2:
+        raise InputError(f"{path}: an empty mask, there is no object in it")
+    width, height = size
+    if abs(mask.width * height - mask.height * width) > max(mask.size):
+        raise InputError(
+            f"{path}: {mask.width}x{mask.height} pixels, expected the aspect of {picture.name}, {width}x{height}"
+        )
+    if mask.size == size:
+        return mask
+    return mask.resize(size, Image.Resampling.BOX if mask.width > width else Image.Resampling.BILINEAR)
 
 
 def border_colour(image: Image.Image) -> tuple[int, int, int] | None:

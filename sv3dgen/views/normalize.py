@@ -10,6 +10,7 @@ from sv3dgen.views.visual_hull import SCENE_HALF_SIZE, explained, hull_bounds, v
 # A hull is never smaller than its object, and leaves the box by a little for concave tops under a low orbit.
 _LARGEST_HALF_SIZE = SCENE_HALF_SIZE + 0.03
 _SMALLEST_SIDE = 0.7
+_FAR = 100.0  # times the cameras' spread: from there on float32 places them worse than a hundredth of a pixel
 _EXPLAINED = 0.9  # of the masks' area, by the carved hull, in views that agree
 
 
@@ -36,6 +37,17 @@ def apply_similarity(similarity: Float[Tensor, "4 4"], cameras: Cameras) -> Came
     moved = similarity.double() @ cameras.camera_to_world.double()
     moved[:, :3, :3] /= torch.linalg.det(similarity[:3, :3].double()).pow(1 / 3)
     return Cameras(moved.float(), cameras.focal_px, cameras.center_px, cameras.width_px, cameras.height_px)
+
+
+def offset_to_remove(poses: Float[Tensor, "views 4 4"]) -> Float[Tensor, "3"] | None:
+    """Where cameras (float64) stand on average, if that is so far from the origin that float32 can't tell them apart.
+
+    So in georeferenced captures, whose offsets are millions of meters.
+    """
+    positions = poses[:, :3, 3]
+    middle = positions.mean(0)
+    spread = (positions - middle).norm(dim=-1).max()
+    return middle.round() if float(middle.norm()) > _FAR * float(spread) else None
 
 
 def object_box(

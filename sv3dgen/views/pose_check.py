@@ -11,6 +11,7 @@ from sv3dgen.views.cameras import project
 from sv3dgen.views.normalize import mask_boxes, nearest_point, ray_directions
 from sv3dgen.views.orbits import Orbit, elevations_and_azimuths, wrapped_deg
 from sv3dgen.views.posed_views import PosedViews
+from sv3dgen.views.rigid import why_not_rigid
 from sv3dgen.views.silhouettes import (
     agreement,
     agreement_by_chance,
@@ -18,7 +19,6 @@ from sv3dgen.views.silhouettes import (
     best_explanation,
     small_silhouettes,
 )
-from sv3dgen.views.transforms_json import why_not_rigid
 from sv3dgen.views.visual_hull import touches_border
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
@@ -22,18 +21,18 @@ from torch import Tensor
 from sv3dgen.atomic import atomic_write
 from sv3dgen.errors import InputError
 from sv3dgen.views.cameras import SV3D_FOV_DEG, Cameras
-from sv3dgen.views.image import read_rgba, with_alpha
+from sv3dgen.views.image import masked_image
 from sv3dgen.views.normalize import apply_similarity, normalise_to_box
 from sv3dgen.views.orbits import SV3D_DISTANCE, Orbit, OrbitRecipe, elevations_and_azimuths, recipe_by_name
-from sv3dgen.views.precheck import check_lens_size, check_same_size, precheck_views
+from sv3dgen.views.posed_folder import pictures_and_cameras, pixels_of, resized, scaled_size
+from sv3dgen.views.precheck import holds_cameras, precheck_views, taken_views
 from sv3dgen.views.resampling import downscale_rgba
-from sv3dgen.views.transforms_json import Frame, Split, read_transforms
+from sv3dgen.views.transforms_json import Frame, Split
 from sv3dgen.views.video import read_video
+from sv3dgen.views.view_files import ViewFiles
 from sv3dgen.views.visual_hull import OBJECT_ALPHA
 
 log = logging.getLogger(__name__)
-
-_Z_UP_TO_Y_UP = torch.tensor([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]], dtype=torch.float64)
 
 
 @dataclass(frozen=True)
@@ -129,15 +128,17 @@ def read_views(
     are scaled down to `max_size_px` as they are read. A missing alpha is keyed from a plain background.
     """
     path = Path(path)
-    precheck_views(path, split)
-    if path.is_dir() or path.suffix == ".json":
-        views = _read_folder(path, split, max_size_px)
+    if path.exists() and holds_cameras(path):
+        files = taken_views(path, split)
+        views = _read_folder(files, max_size_px)
+        placing = _placing_views(files, views, split, max_size_px)
     else:
+        precheck_views(path)
         images = _read_video_images(path, max_size_px)
         declared = _declared_orbit(path, len(images), orbit, float(elevation_deg), seed)
         declared = declared.mirrored() if clockwise else declared
-        views = _on_orbit(path, images, declared, float(fov_deg), float(distance))
-    return _normalised(path, views, _placing_views(path, views, split, max_size_px))
+        placing = views = _on_orbit(path, images, declared, float(fov_deg), float(distance))
+    return _normalised(path, views, placing)
 
 
 def write_views(views: PosedViews, folder: str | Path) -> None:
@@ -156,31 +157,15 @@ def write_views(views: PosedViews, folder: str | Path) -> None:
         temporary.write_text(json.dumps(_document(views, names), indent=1), encoding="utf-8")
 
 
-def _read_folder(path: Path, split: Split, max_size_px: int | None) -> PosedViews:
-    transforms = read_transforms(path, split)
-    images, lenses, size = [], [], None
-    for frame in transforms.frames:
-        image = with_alpha(read_rgba(frame.image), frame.image)
-        size = size or image.size
-        check_same_size(transforms.frames[0].image, size, frame.image, image.size)
-        check_lens_size(frame, size)
-        images.append(_to_tensor(image, max_size_px))
-    height, width = images[0].shape[1:]
-    lenses = torch.tensor([frame.lens.at_size(width, height) for frame in transforms.frames], dtype=torch.float64)
-    poses = torch.tensor([frame.camera_to_world for frame in transforms.frames], dtype=torch.float64)
-    to_world = torch.eye(4, dtype=torch.float64)
-    if transforms.source_to_world is not None:
-        to_world = torch.tensor(transforms.source_to_world, dtype=torch.float64)
-    if transforms.up_axis == "z":
-        log.info("%s: the world has +Z up; turned to +Y up, its -Y side to the front", transforms.path)
-        poses, to_world = _Z_UP_TO_Y_UP @ poses, _Z_UP_TO_Y_UP @ to_world
-    cameras = Cameras(poses.float(), lenses[:, :2].float(), lenses[:, 2:].float(), width, height)
-    elevation, azimuth = _angles(transforms.frames, cameras)
+def _read_folder(files: ViewFiles, max_size_px: int | None) -> PosedViews:
+    images, cameras, to_world = pictures_and_cameras(files, max_size_px)
+    frames = files.transforms.frames
+    elevation, azimuth = _angles(frames, cameras)
     return PosedViews(
-        torch.stack(images),
+        images,
         cameras,
-        tuple(frame.image.name for frame in transforms.frames),
-        tuple(frame.split for frame in transforms.frames),
+        tuple(frame.image.name for frame in frames),
+        tuple(frame.split for frame in frames),
         elevation,
         azimuth,
         to_world,
@@ -199,8 +184,8 @@ def _angles(frames: Sequence[Frame], cameras: Cameras) -> tuple[Float[Tensor, " 
 def _read_video_images(path: Path, max_size_px: int | None) -> UInt8[Tensor, "views 4 height width"]:
     images = []
     for index, frame in enumerate(read_video(path)):
-        keyed = with_alpha(frame, path.with_name(f"{path.name}, frame {index}"))
-        images.append(_to_tensor(keyed, max_size_px))
+        keyed = masked_image(frame, path.with_name(f"{path.name}, frame {index}"))
+        images.append(resized(pixels_of(keyed), *scaled_size(frame.size, max_size_px)))
     return torch.stack(images)
 
 
@@ -236,7 +221,7 @@ def _on_orbit(
     return PosedViews(images, cameras, names, splits, orbit.elevation_deg, orbit.azimuth_deg, same)
 
 
-def _placing_views(path: Path, views: PosedViews, split: Split, max_size_px: int | None) -> PosedViews:
+def _placing_views(files: ViewFiles, views: PosedViews, split: Split, max_size_px: int | None) -> PosedViews:
     """The views that decide where the object is: the training views, so that all splits share one world."""
     if split == "train":
         return views
@@ -244,8 +229,9 @@ def _placing_views(path: Path, views: PosedViews, split: Split, max_size_px: int
         training = [index for index, name in enumerate(views.splits) if name == "train"]
         return views[torch.tensor(training)] if len(training) > 1 else views
     try:
-        return _read_folder(path, "train", max_size_px)
-    except InputError:  # there are none
+        placing = files.placing()
+        return views if placing is None else _read_folder(placing, max_size_px)
+    except InputError:  # their pictures can't be read
         return views
 
 
@@ -264,15 +250,6 @@ def _normalised(path: Path, views: PosedViews, placing: PosedViews) -> PosedView
         views.azimuth_deg,
         similarity @ views.source_to_world,
     )
-
-
-def _to_tensor(image: Image.Image, max_size_px: int | None) -> UInt8[Tensor, "4 height width"]:
-    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
-    longer = max(image.size)
-    if max_size_px is None or longer <= max_size_px:
-        return pixels
-    scale = max_size_px / longer
-    return downscale_rgba(pixels, max(1, round(image.height * scale)), max(1, round(image.width * scale)))
 
 
 def _document(views: PosedViews, names: list[str]) -> dict:

@@ -1,65 +1,52 @@
 """What can be wrong with given views, found before torch is imported: standard library and PIL only."""
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from sv3dgen.errors import InputError
-from sv3dgen.views.image import check_file, check_size, open_image, read_rgba, with_alpha
-from sv3dgen.views.transforms_json import Frame, Split, read_transforms
+from sv3dgen.views.image import check_file, check_size, open_image
+from sv3dgen.views.transforms_json import Split
+from sv3dgen.views.view_files import ViewFiles, open_views
 
-# Past this many pixels of one data set, images are only opened, not decoded; reading them later finds the same faults.
-_DECODED_PIXELS = 16_000_000
 _VIDEO_STARTS = {4: (b"ftyp", b"moov", b"mdat", b"free"), 0: (b"\x1aE\xdf\xa3", b"RIFF", b"OggS", b"\x00\x00\x01\xba")}
 _PICTURE_STARTS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM")
 
+# Between launch.py's look at the command line and the run lies Hydra, which hands on nothing but text.
+_kept: tuple[Path, Split, ViewFiles] | None = None
 
-def precheck_views(path: str | Path, split: Split = "train") -> None:
+
+def precheck_views(path: str | Path, split: Split = "train") -> ViewFiles | None:
     """Refuse in one line (InputError) views that can't be read: a folder, a transforms.json, or a video.
 
-    Takes a fraction of a second. What needs the pictures and the cameras together is left to `pose_check`.
+    Takes a fraction of a second. What needs the pictures and the cameras together is left to `pose_check`. What was
+    parsed and decoded of a folder is given back, and kept for `taken_views`.
     """
-    path = Path(path)
+    global _kept
+    _kept, path = None, Path(path)
     if not os.path.exists(path):
         raise InputError(
             f"{path}: no such file or folder; expected posed views (a folder with transforms.json) or a video"
         )
-    if path.is_dir() or path.suffix == ".json":
-        check_frames(read_transforms(path, split).frames)
-    else:
+    if not holds_cameras(path):
         check_video(path)
+        return None
+    files = open_views(path, split)
+    _kept = (path.absolute(), split, files)
+    return files
 
 
-def check_frames(frames: tuple[Frame, ...]) -> None:
-    """All images are there, of one size, that of the cameras; a bounded number of them decode and show something."""
-    sizes = []
-    for frame in frames:
-        with open_image(frame.image) as image:
-            sizes.append(image.size)
-        check_same_size(frames[0].image, sizes[0], frame.image, image.size)
-        check_lens_size(frame, image.size)
-    decoded = frames[: max(1, _DECODED_PIXELS // (sizes[0][0] * sizes[0][1]))]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # PIL decodes outside the interpreter lock
-        for _ in pool.map(lambda frame: with_alpha(read_rgba(frame.image), frame.image), decoded):
-            pass
+def taken_views(path: Path, split: Split = "train") -> ViewFiles:
+    """The folder or json file as `precheck_views` has just opened it, if it has and the file is the same; else anew."""
+    global _kept
+    kept, _kept = _kept, None
+    if kept is not None and kept[:2] == (path.absolute(), split) and kept[2].is_current():
+        return kept[2]
+    return open_views(path, split)
 
 
-def check_same_size(first: Path, first_size: tuple[int, int], path: Path, size: tuple[int, int]) -> None:
-    """Refuse a frame that differs in size from the first one."""
-    if size != first_size:
-        raise InputError(
-            f"{path}: {size[0]}x{size[1]} pixels, expected {first_size[0]}x{first_size[1]} as in {first.name}"
-        )
-
-
-def check_lens_size(frame: Frame, size: tuple[int, int]) -> None:
-    """Refuse an image whose aspect differs from the `w` and `h` that its intrinsics are given for."""
-    width, height = frame.lens.width_px or size[0], frame.lens.height_px or size[1]
-    # One pixel of rounding is what scaling a data set down leaves.
-    if abs(width * size[1] - height * size[0]) > max(width, height):
-        raise InputError(
-            f"{frame.image}: {size[0]}x{size[1]} pixels, but its camera is given for {width}x{height} (w, h)"
-        )
+def holds_cameras(path: Path) -> bool:
+    """Whether this names posed views, not a video."""
+    return path.is_dir() or path.suffix == ".json"
 
 
 def check_video(path: Path) -> None:

@@ -1,55 +1,30 @@
-"""Reading `transforms.json`: the project's own, nerfstudio's, instant-ngp's, NeRF-synthetic's. Standard library only.
+"""Reading `transforms.json`: the project's own, nerfstudio's, instant-ngp's, NeuS2's, NeRF-synthetic's.
 
-Everything a file can get wrong is told here, before torch is imported. Matrices stay as the file has them:
-camera-to-world, OpenGL camera axes; `up_axis` says which world axis points up.
+Standard library only: everything a file can get wrong is told here, before torch is imported. Matrices stay as the file
+has them, but for the nearest rotation and for OpenGL's camera axes: camera-to-world, x right, y up; `up_axis` says
+which world axis points up.
 """
 
 import json
 import math
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from sv3dgen.errors import InputError
+from sv3dgen.views.frame_files import FrameFiles
+from sv3dgen.views.json_values import has_shape, optional_number
+from sv3dgen.views.lens import Lens, check_model, read_lens
+from sv3dgen.views.rigid import Matrix, nearest_rigid, why_not_rigid
 
 Split = Literal["train", "test", "all"]
-Matrix = tuple[tuple[float, ...], ...]
 
 _SYNTHETIC_FILES = {"train": "transforms_train.json", "val": "transforms_val.json", "test": "transforms_test.json"}
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")  # tried where `file_path` has none, as in NeRF-synthetic files
 _Z_UP_KEYS = ("applied_transform", "ply_file_path", "orientation_override", "aabb_scale")  # nerfstudio, instant-ngp
-_PINHOLE_MODELS = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "PERSPECTIVE")
-_DISTORTION_KEYS = ("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2")
 _MAX_JSON_BYTES = 64 << 20
 _MAX_NAME = 1000
-_RIGID_TOLERANCE = 1e-3
-
-
-@dataclass(frozen=True)
-class Lens:
-    """Pinhole intrinsics in pixels of a `width_px` x `height_px` frame; None there means the image's own size."""
-
-    focal_px: tuple[float, float] | None
-    angle_rad: tuple[float, float | None] | None  # horizontal and vertical field of view, where focal_px is None
-    center_px: tuple[float, float] | None
-    width_px: int | None
-    height_px: int | None
-
-    def at_size(self, width_px: int, height_px: int) -> tuple[float, float, float, float]:
-        """fl_x, fl_y, cx, cy for an image of this size; the lens' own size must have the same aspect."""
-        own_width, own_height = self.width_px or width_px, self.height_px or height_px
-        scale_x, scale_y = width_px / own_width, height_px / own_height
-        center = self.center_px or (own_width / 2, own_height / 2)
-        if self.focal_px is not None:
-            focal = self.focal_px
-        else:
-            assert self.angle_rad is not None
-            focal_x = own_width / 2 / math.tan(self.angle_rad[0] / 2)
-            angle_y = self.angle_rad[1]
-            focal = (focal_x, own_height / 2 / math.tan(angle_y / 2) if angle_y else focal_x)
-        return focal[0] * scale_x, focal[1] * scale_y, center[0] * scale_x, center[1] * scale_y
+_LARGEST_MENDED = 0.05  # of a rotation's entries, that rounding or a scale may be off
 
 
 @dataclass(frozen=True)
@@ -62,6 +37,9 @@ class Frame:
     split: str
     elevation_deg: float | None
     azimuth_deg: float | None
+    mask: Path | None = None  # that becomes the picture's alpha
+    missing_mask: str | None = None  # the name of the one that was expected
+    mask_is_named: bool = False  # by the file; else it lies beside it, and serves where the picture has no alpha
 
 
 @dataclass(frozen=True)
@@ -72,6 +50,8 @@ class Transforms:
     frames: tuple[Frame, ...]
     up_axis: Literal["y", "z"]
     source_to_world: Matrix | None  # written by us, where the views were normalised before
+    training: tuple[Frame, ...] = ()  # of all frames in the same files: they decide where the object is
+    notes: tuple[str, ...] = ()  # what was mended or guessed, a line each
 
 
 def read_transforms(path: str | Path, split: Split = "train") -> Transforms:
@@ -81,38 +61,22 @@ def read_transforms(path: str | Path, split: Split = "train") -> Transforms:
     """
     path = Path(path)
     files = _json_files(path, split)
-    parsed = [(file, own_split, _load(file)) for file, own_split in files]
-    frames = [
-        frame
-        for file, own_split, document in parsed
-        for frame in _frames(file, document, own_split)
-        if split in ("all", frame.split)
-    ]
-    first, _, document = parsed[0]
+    readers = [_Reader(file, own_split) for file, own_split in files]
+    every = [frame for reader in readers for frame in reader.frames]
+    frames = [frame for frame in every if split in ("all", frame.split)]
+    first = readers[0]
     if not frames:
-        raise InputError(f"{first}: no frame of split {split!r}")
+        raise InputError(f"{first.path}: no frame of split {split!r}")
     if len(frames) == 1 and split != "test":
-        raise InputError(f"{first}: a single {split} view, expected at least 2 (21 in an SV3D orbit)")
-    up_axis = _up_axis(first, document, frames, synthetic=files[0][1] is not None)
-    return Transforms(first, tuple(frames), up_axis, _optional_matrix(first, document, "source_to_world"))
-
-
-def why_not_rigid(matrix: Sequence[Sequence[float]]) -> str | None:
-    """What keeps a 4x4 matrix from being a rotation and a translation, in words; None if nothing does."""
-    if not all(math.isfinite(value) for row in matrix for value in row):
-        return "has values that are not finite"
-    if any(abs(a - b) > _RIGID_TOLERANCE for a, b in zip(matrix[3], (0, 0, 0, 1), strict=True)):
-        return "has a last row other than 0 0 0 1 (is it transposed?)"
-    x, y, z = ([matrix[row][column] for row in range(3)] for column in range(3))
-    determinant = sum(a * b for a, b in zip(_cross(x, y), z, strict=True))
-    lengths = [math.hypot(*axis) for axis in (x, y, z)]
-    if determinant < 0:
-        return "is left-handed (determinant below 0); negate one of its first three columns"
-    if any(abs(length - 1) > _RIGID_TOLERANCE for length in lengths):
-        return f"is scaled (its axes have lengths {lengths[0]:.3g}, {lengths[1]:.3g}, {lengths[2]:.3g}, expected 1)"
-    if abs(determinant - 1) > _RIGID_TOLERANCE:
-        return "is sheared (its axes are not at right angles)"
-    return None
+        raise InputError(f"{first.path}: a single {split} view, expected at least 2 (21 in an SV3D orbit)")
+    return Transforms(
+        path=first.path,
+        frames=tuple(frames),
+        up_axis=_up_axis(first.path, first.document, frames, synthetic=files[0][1] is not None),
+        source_to_world=_optional_matrix(first.path, first.document, "source_to_world"),
+        training=tuple(frame for frame in every if frame.split == "train"),
+        notes=tuple(note for reader in readers for note in reader.notes()),
+    )
 
 
 def _json_files(path: Path, split: Split) -> list[tuple[Path, str | None]]:
@@ -153,29 +117,75 @@ def _load(path: Path) -> dict:
     return document
 
 
-def _frames(path: Path, document: dict, split: str | None) -> list[Frame]:
-    _check_pinhole(path, document)
-    frames = []
-    for index, entry in enumerate(document["frames"]):
+class _Reader:
+    """The frames of one file, and what had to be mended or guessed to read them."""
+
+    def __init__(self, path: Path, split: str | None) -> None:
+        self.path, self.document, self.files = path, _load(path), FrameFiles(path.parent)
+        self.mended: list[float] = []  # how far off each mended rotation was
+        self.opencv = bool(self.document.get("from_na"))  # NeuS2's files have OpenCV's camera axes
+        check_model(path, self.document)
+        self.frames = [self._frame(index, entry, split) for index, entry in enumerate(self.document["frames"])]
+
+    def notes(self) -> list[str]:
+        notes = []
+        if self.mended:
+            notes.append(
+                f"{self.path}: {len(self.mended)} of {len(self.frames)} rotations are rounded or scaled, by up to "
+                f"{max(self.mended):.1%}; the nearest rotations are taken"
+            )
+        if self.files.elsewhere:
+            named, found = self.files.elsewhere[0]
+            notes.append(
+                f"{self.path}: {len(self.files.elsewhere)} files are not where it says; found by the end of their "
+                f"paths, {named} as {found}"
+            )
+        return notes
+
+    def _frame(self, index: int, entry: Any, split: str | None) -> Frame:
+        path = self.path
         if not isinstance(entry, dict) or not isinstance(entry.get("file_path"), str) or not entry["file_path"]:
             raise InputError(f"{path}: frames[{index}] has no `file_path`")
-        if len(entry["file_path"]) > _MAX_NAME:
-            raise InputError(
-                f"{path}: frames[{index}]: `file_path` is longer than {_MAX_NAME} characters, no such file"
-            )
-        where = f"{path}: frames[{index}] ({entry['file_path']})"
-        _check_pinhole(where, entry)
-        frames.append(
-            Frame(
-                image=_image_path(path.parent, entry["file_path"]),
-                camera_to_world=_pose(where, entry),
-                lens=_lens(where, document, entry),
-                split=split or _split_of(where, document, entry),
-                elevation_deg=_optional_number(where, entry, "elevation_deg"),
-                azimuth_deg=_optional_number(where, entry, "azimuth_deg"),
-            )
+        where = f"{path}: frames[{index}]"
+        mask_path = entry.get("mask_path")
+        if mask_path is not None and (not isinstance(mask_path, str) or not mask_path):
+            raise InputError(f"{where}: `mask_path` is {mask_path!r}, expected the name of a picture")
+        for key, name in (("file_path", entry["file_path"]), ("mask_path", mask_path or "")):
+            if len(name) > _MAX_NAME:
+                raise InputError(f"{where}: `{key}` is longer than {_MAX_NAME} characters, no such file")
+        where = f"{where} ({entry['file_path']})"
+        check_model(where, entry)
+        image = self.files.picture(entry["file_path"])
+        mask, missing_mask = self.files.mask(image, mask_path)
+        return Frame(
+            image=image,
+            camera_to_world=self._pose(where, entry),
+            lens=read_lens(where, self.document, entry),
+            split=split or _split_of(where, self.document, entry),
+            elevation_deg=optional_number(where, entry, "elevation_deg"),
+            azimuth_deg=optional_number(where, entry, "azimuth_deg"),
+            mask=mask,
+            missing_mask=missing_mask,
+            mask_is_named=mask_path is not None,
         )
-    return frames
+
+    def _pose(self, where: str, entry: Mapping[str, Any]) -> Matrix:
+        if "transform_matrix" not in entry:
+            raise InputError(f"{where} has no `transform_matrix`, expected 4 rows of 4 numbers (camera to world)")
+        rows = entry["transform_matrix"]
+        if not has_shape(rows, (3, 4), (4,)):
+            raise InputError(f"{where}: `transform_matrix` is not 4 rows of 4 numbers")
+        matrix = tuple(tuple(float(value) for value in row) for row in rows)
+        if len(matrix) == 3:
+            matrix += ((0.0, 0.0, 0.0, 1.0),)
+        problem = why_not_rigid(matrix)
+        if problem:
+            nearest = nearest_rigid(matrix)
+            if nearest is None or nearest[1] > _LARGEST_MENDED:
+                raise InputError(f"{where}: `transform_matrix` {problem}")
+            matrix, off = nearest
+            self.mended.append(off)
+        return tuple((x, -y, -z, w) for x, y, z, w in matrix) if self.opencv else matrix
 
 
 def _split_of(where: str, document: dict, entry: dict) -> str:
@@ -189,62 +199,7 @@ def _split_of(where: str, document: dict, entry: dict) -> str:
     return split
 
 
-def _image_path(folder: Path, file_path: str) -> Path:
-    candidates = [file_path, *(file_path + suffix for suffix in _SUFFIXES), file_path.replace("\\", "/")]
-    # os.path rather than Path: it answers False, not an exception, for names that no file can have.
-    return next((folder / name for name in candidates if os.path.exists(folder / name)), folder / file_path)
-
-
-def _pose(where: str, entry: dict) -> Matrix:
-    if "transform_matrix" not in entry:
-        raise InputError(f"{where} has no `transform_matrix`, expected 4 rows of 4 numbers (camera to world)")
-    rows = entry["transform_matrix"]
-    if not _has_shape(rows, (3, 4), 4):
-        raise InputError(f"{where}: `transform_matrix` is not 4 rows of 4 numbers")
-    matrix = tuple(tuple(float(value) for value in row) for row in rows)
-    if len(matrix) == 3:
-        matrix += ((0.0, 0.0, 0.0, 1.0),)
-    problem = why_not_rigid(matrix)
-    if problem:
-        raise InputError(f"{where}: `transform_matrix` {problem}")
-    return matrix
-
-
-def _lens(where: str, document: dict, entry: dict) -> Lens:
-    both = {**document, **{key: entry[key] for key in entry if key in _LENS_KEYS}}
-    number = {key: _optional_number(where, both, key) for key in _LENS_KEYS}
-    for key in ("fl_x", "fl_y", "w", "h", "camera_angle_x", "camera_angle_y"):
-        value = number[key]
-        if value is not None and not value > 0:
-            raise InputError(f"{where}: `{key}` is {value:g}, expected more than 0")
-        if value is not None and "angle" in key and value >= math.pi:
-            raise InputError(f"{where}: `{key}` is {value:g}, expected radians below pi (is it in degrees?)")
-    if number["fl_x"] is None and number["camera_angle_x"] is None:
-        raise InputError(f"{where} has no field of view, expected `camera_angle_x` (radians) or `fl_x` (pixels)")
-    fl_x, angle_x = number["fl_x"], number["camera_angle_x"]
-    center = None if number["cx"] is None or number["cy"] is None else (number["cx"], number["cy"])
-    return Lens(
-        focal_px=None if fl_x is None else (fl_x, number["fl_y"] or fl_x),
-        angle_rad=None if angle_x is None else (angle_x, number["camera_angle_y"]),
-        center_px=center,
-        width_px=None if number["w"] is None else round(number["w"]),
-        height_px=None if number["h"] is None else round(number["h"]),
-    )
-
-
-_LENS_KEYS = ("fl_x", "fl_y", "cx", "cy", "w", "h", "camera_angle_x", "camera_angle_y")
-
-
-def _check_pinhole(where: Path | str, entry: dict) -> None:
-    model = entry.get("camera_model", "OPENCV")
-    if model not in _PINHOLE_MODELS or entry.get("is_fisheye"):
-        raise InputError(f"{where}: `camera_model` {model!r} is not a pinhole; undistort the images first")
-    for key in _DISTORTION_KEYS:
-        if _optional_number(where, entry, key):
-            raise InputError(f"{where}: lens distortion `{key}`={entry[key]:g}, expected 0; undistort the images first")
-
-
-def _up_axis(path: Path, document: dict, frames: list[Frame], synthetic: bool) -> Literal["y", "z"]:
+def _up_axis(path: Path, document: dict, frames: Sequence[Frame], synthetic: bool) -> Literal["y", "z"]:
     """The key `up_axis` if there; else by the file's kind; else by where the cameras' own up axes point on average."""
     if "up_axis" in document:
         if document["up_axis"] not in ("y", "z"):
@@ -260,32 +215,6 @@ def _optional_matrix(path: Path, document: dict, key: str) -> Matrix | None:
     rows = document.get(key)
     if rows is None:
         return None
-    if not _has_shape(rows, (4,), 4) or not all(math.isfinite(value) for row in rows for value in row):
+    if not has_shape(rows, (4,), (4,)) or not all(math.isfinite(value) for row in rows for value in row):
         raise InputError(f"{path}: `{key}` is not 4 rows of 4 finite numbers")
     return tuple(tuple(float(value) for value in row) for row in rows)
-
-
-def _optional_number(where: Path | str, entry: dict, key: str) -> float | None:
-    value = entry.get(key)
-    if value is None:
-        return None
-    if not _is_number(value) or not math.isfinite(value):
-        raise InputError(f"{where}: `{key}` is {value!r}, expected a finite number")
-    return float(value)
-
-
-def _has_shape(rows: object, row_counts: tuple[int, ...], columns: int) -> bool:
-    return (
-        isinstance(rows, list)
-        and len(rows) in row_counts
-        and all(isinstance(row, list) and len(row) == columns and all(map(_is_number, row)) for row in rows)
-    )
-
-
-def _is_number(value: object) -> bool:
-    # The bound is for integers too long for a float.
-    return isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1e300)
-
-
-def _cross(a: Sequence[float], b: Sequence[float]) -> tuple[float, float, float]:
-    return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]

@@ -14,7 +14,8 @@ from PIL import Image
 from sv3dgen.errors import InputError
 from sv3dgen.views.image import MAX_PIXELS, read_rgba, with_alpha
 from sv3dgen.views.precheck import precheck_views
-from sv3dgen.views.transforms_json import read_transforms, why_not_rigid
+from sv3dgen.views.rigid import why_not_rigid
+from sv3dgen.views.transforms_json import read_transforms
 
 BAD = SHARED / "bad_inputs"
 IMAGES = ["image"] if not BAD.exists() else []
@@ -155,8 +156,13 @@ def test_rigid_matrices_have_nothing_wrong():
         ({"camera_angle_x": "wide"}, "finite number"),
         ({"camera_angle_x": float("nan")}, "finite number"),
         ({"fl_x": -5.0}, "more than 0"),
-        ({"k1": 0.1}, "distortion `k1`"),
-        ({"camera_model": "OPENCV_FISHEYE"}, "not a pinhole"),
+        ({"k1": "strong"}, "`k1`"),
+        ({"k4": 0.1}, "distortion `k4`"),
+        ({"k1": 1e5}, "distortion `k1`"),
+        ({"distortion_params": [0.1]}, "`distortion_params`"),
+        ({"camera_model": "EQUIRECTANGULAR"}, "expected one of"),
+        ({"intrinsic_matrix": [[1, 2], [3, 4]]}, "`intrinsic_matrix`"),
+        ({"intrinsic_matrix": [[50, 9, 16], [0, 50, 16], [0, 0, 1]]}, "skew"),
         ({"up_axis": "x"}, "`up_axis`"),
         ({"source_to_world": [[1]]}, "`source_to_world`"),
         ({"w": 64, "h": 32}, "64x32"),
@@ -182,10 +188,24 @@ def test_missing_images_and_folders(tmp_path):
     refused(edited(tmp_path, 1, file_path="x" * 5000), "frames[1]", "no such file")
 
 
-def test_images_of_different_sizes(tmp_path):
-    folder(tmp_path)
+def test_images_of_different_sizes_need_intrinsics_of_a_known_size(tmp_path):
+    folder(tmp_path, fl_x=50.0)
     picture((40, 32)).save(tmp_path / "002.png")
-    refused(tmp_path, "002.png", "40x32", "32x32 as in 000.png")
+    refused(tmp_path, "002.png", "40x32", "000.png has 32x32", "`w` and `h`")
+    precheck_views(edited(tmp_path, 2, fl_x=50.0))
+    precheck_views(folder(tmp_path))  # an angle is of any size
+
+
+def test_masks_of_another_aspect_and_missing_ones(tmp_path):
+    folder(tmp_path)
+    picture((40, 32)).getchannel("A").save(tmp_path / "mask.png")
+    refused(edited(tmp_path, 1, mask_path="mask.png"), "mask.png", "40x32", "001.png, 32x32")
+    refused(edited(tmp_path, 1, mask_path=""), "frames[1]", "`mask_path`")
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "001.png")
+    refused(edited(tmp_path, 1, mask_path="m/1.png"), "001.png", "no alpha", "mask m/1.png is missing")
+    Image.new("L", (32, 32)).save(tmp_path / "mask.png")
+    refused(edited(tmp_path, 1, mask_path="mask.png"), "mask.png", "empty mask")
 
 
 def test_views_without_an_object(tmp_path):

@@ -1,0 +1,110 @@
+"""Pictures and cameras out of a folder of posed views, brought to one size, without distortion, with +Y up."""
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor
+
+from sv3dgen.views.cameras import Cameras
+from sv3dgen.views.image import MaskedImage
+from sv3dgen.views.normalize import offset_to_remove
+from sv3dgen.views.resampling import downscale_rgba
+from sv3dgen.views.transforms_json import Transforms
+from sv3dgen.views.undistort import undistorted
+from sv3dgen.views.view_files import ViewFiles
+
+log = logging.getLogger(__name__)
+
+_Z_UP_TO_Y_UP = torch.tensor([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]], dtype=torch.float64)
+
+
+def pictures_and_cameras(
+    files: ViewFiles, max_size_px: int | None
+) -> tuple[UInt8[Tensor, "views 4 height width"], Cameras, Float[Tensor, "4 4"]]:
+    """RGBA pictures, their cameras, and the way from the file's world to theirs. Logs what was mended or guessed."""
+    transforms, frames = files.transforms, files.transforms.frames
+    for note in transforms.notes:
+        log.info(note)
+    width, height = scaled_size(_common_size(transforms, files.sizes), max_size_px)
+    images, lenses, maskless = [], [], []
+    for index, frame in enumerate(frames):
+        picture = files.take(index)
+        if frame.missing_mask is not None and (frame.mask_is_named or picture.background is not None):
+            maskless.append(frame.missing_mask)
+        lens = frame.lens.of_size(*picture.image.size)
+        pixels, zoom = pixels_of(picture), 1.0
+        if lens.distortion is not None:
+            pixels, zoom = undistorted(pixels, lens.at_size(*picture.image.size), lens.distortion)
+        images.append(resized(pixels, width, height))
+        fl_x, fl_y, cx, cy = lens.at_size(width, height)
+        lenses.append((fl_x * zoom, fl_y * zoom, cx, cy))
+    if maskless:
+        log.warning(
+            "%s: %d of %d masks are missing, the first is %s; those pictures' own alpha or background is used",
+            *(transforms.path, len(maskless), len(frames), maskless[0]),
+        )
+    intrinsics = torch.tensor(lenses, dtype=torch.float64)
+    poses, to_world = _placed_poses(transforms)
+    cameras = Cameras(poses.float(), intrinsics[:, :2].float(), intrinsics[:, 2:].float(), width, height)
+    return torch.stack(images), cameras, to_world
+
+
+def scaled_size(size: tuple[int, int], max_size_px: int | None) -> tuple[int, int]:
+    """Width and height, scaled down so that the longer side is at most this."""
+    if max_size_px is None or max(size) <= max_size_px:
+        return size
+    scale = max_size_px / max(size)
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def pixels_of(picture: MaskedImage) -> UInt8[Tensor, "4 height width"]:
+    return torch.from_numpy(np.array(picture.image)).permute(2, 0, 1).contiguous()
+
+
+def resized(pixels: UInt8[Tensor, "4 height width"], new_width: int, new_height: int) -> UInt8[Tensor, "4 _ _"]:
+    """By area where it gets smaller; else bicubic. Sides may be scaled differently: cameras have two focal lengths."""
+    height, width = pixels.shape[1:]
+    if (width, height) == (new_width, new_height):
+        return pixels
+    if new_width <= width and new_height <= height:
+        return downscale_rgba(pixels, new_height, new_width)
+    image = Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())  # PIL weighs colours by alpha, too
+    scaled = np.array(image.resize((new_width, new_height), Image.Resampling.BICUBIC))
+    return torch.from_numpy(scaled).permute(2, 0, 1).contiguous()
+
+
+def _placed_poses(transforms: Transforms) -> tuple[Float[Tensor, "views 4 4"], Float[Tensor, "4 4"]]:
+    """The poses in float64 with +Y up and near enough to the origin for float32, and the way there."""
+    poses = torch.tensor([frame.camera_to_world for frame in transforms.frames], dtype=torch.float64)
+    to_world = torch.eye(4, dtype=torch.float64)
+    if transforms.source_to_world is not None:
+        to_world = torch.tensor(transforms.source_to_world, dtype=torch.float64)
+    # All splits share one world: the training views say where it is.
+    placing = transforms.training if len(transforms.training) > 1 else transforms.frames
+    offset = offset_to_remove(torch.tensor([frame.camera_to_world for frame in placing], dtype=torch.float64))
+    if offset is not None:
+        log.info("%s: far from the origin; its cameras are moved by (%.7g, %.7g, %.7g)", transforms.path, *-offset)
+        nearer = torch.eye(4, dtype=torch.float64)
+        nearer[:3, 3] = -offset
+        poses, to_world = nearer @ poses, nearer @ to_world
+    if transforms.up_axis == "z":
+        log.info("%s: the world has +Z up; turned to +Y up, its -Y side to the front", transforms.path)
+        poses, to_world = _Z_UP_TO_Y_UP @ poses, _Z_UP_TO_Y_UP @ to_world
+    return poses, to_world
+
+
+def _common_size(transforms: Transforms, sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Width and height that most pictures have, of equally common ones the larger; the others are scaled to it."""
+    counts = Counter(sizes)
+    common = max(counts, key=lambda size: (counts[size], size[0] * size[1]))
+    if len(counts) > 1:
+        log.info(
+            "%s: pictures of %d sizes; %d are scaled to the %dx%d of the others, and their cameras with them",
+            *(transforms.path, len(counts), len(sizes) - counts[common], *common),
+        )
+    return common
