@@ -36,6 +36,7 @@ def given_views(config: DictConfig, folder: Path) -> PosedViews:
         distance=config.distance,
         clockwise=config.clockwise,
         seed=config.seed,
+        check_orbit=config.check_poses,
     )
     if config.check_poses:
         declared = None

@@ -317,9 +317,9 @@ def _check_inputs(config: DictConfig, *, sweeps_nvs: bool) -> ViewFiles | None:
     elif OmegaConf.select(config, "system.stages") == []:
         raise InputError("nothing to make views of: expected image=PHOTO")
     elif config.views is not None:
-        if OmegaConf.select(config, "elevation_deg") == "auto":
-            raise InputError("elevation_deg=auto: estimated of a photo only; expected degrees")
         files = precheck_views(config.views)
+        if files is not None and OmegaConf.select(config, "elevation_deg") == "auto":
+            raise InputError("elevation_deg=auto: estimated of a photo or a video only; expected degrees")
         if Path(config.views).is_file() and Path(config.views).suffix != ".json" and config.get("orbit") is None:
             raise InputError(f"{config.views}: a video has no cameras; expected its orbit to be declared: orbit=static")
         return files

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
@@ -21,14 +22,13 @@ from torch import Tensor
 from sv3dgen.atomic import atomic_write
 from sv3dgen.errors import InputError
 from sv3dgen.views.cameras import SV3D_FOV_DEG, Cameras
-from sv3dgen.views.image import masked_image
 from sv3dgen.views.normalize import apply_similarity, normalise_to_box
-from sv3dgen.views.orbits import SV3D_DISTANCE, Orbit, OrbitRecipe, elevations_and_azimuths, recipe_by_name
-from sv3dgen.views.posed_folder import pictures_and_cameras, pixels_of, resized, scaled_size
+from sv3dgen.views.orbit_film import FilmDeclaration, read_film
+from sv3dgen.views.orbits import SV3D_DISTANCE, Orbit, OrbitRecipe, elevations_and_azimuths
+from sv3dgen.views.posed_folder import pictures_and_cameras
 from sv3dgen.views.precheck import holds_cameras, precheck_views, taken_views
 from sv3dgen.views.resampling import downscale_rgba
 from sv3dgen.views.transforms_json import Frame, Split
-from sv3dgen.views.video import read_video
 from sv3dgen.views.view_files import ViewFiles
 from sv3dgen.views.visual_hull import OBJECT_ALPHA
 
@@ -114,18 +114,20 @@ def read_views(
     *,
     split: Split = "train",
     orbit: Orbit | OrbitRecipe | str | None = None,
-    elevation_deg: float | int = 10.0,
+    elevation_deg: float | int | Literal["auto"] = 10.0,
     fov_deg: float | int = SV3D_FOV_DEG,
     distance: float | int = SV3D_DISTANCE,
     clockwise: bool = False,
     seed: int = 0,
+    check_orbit: bool = True,
     max_size_px: int | None = None,
 ) -> PosedViews:
     """Read a folder, a transforms.json or a video; InputError tells in one line what is wrong with it.
 
     A video has no cameras: `orbit` (a name, a recipe, or the angles themselves), `elevation_deg` of its last frame,
-    `fov_deg`, `distance` and, if azimuths fall, `clockwise` declare them; a folder needs none of these. Larger images
-    are scaled down to `max_size_px` as they are read. A missing alpha is keyed from a plain background.
+    `fov_deg` (of the longer side), `distance` and, if azimuths fall, `clockwise` declare them; a folder needs none of
+    these. With `check_orbit` they are compared with its silhouettes, and frames are left out or placed as these tell.
+    Larger images are scaled down to `max_size_px` as they are read. A missing alpha is keyed from a plain background.
     """
     path = Path(path)
     if path.exists() and holds_cameras(path):
@@ -134,10 +136,16 @@ def read_views(
         placing = _placing_views(files, views, split, max_size_px)
     else:
         precheck_views(path)
-        images = _read_video_images(path, max_size_px)
-        declared = _declared_orbit(path, len(images), orbit, float(elevation_deg), seed)
-        declared = declared.mirrored() if clockwise else declared
-        placing = views = _on_orbit(path, images, declared, float(fov_deg), float(distance))
+        declared = FilmDeclaration(
+            orbit=orbit,
+            elevation_deg="auto" if elevation_deg == "auto" else float(elevation_deg),
+            fov_deg=float(fov_deg),
+            distance=float(distance),
+            clockwise=clockwise,
+            seed=seed,
+            checked=check_orbit,
+        )
+        placing = views = _read_film(path, declared, max_size_px)
     return _normalised(path, views, placing)
 
 
@@ -181,44 +189,17 @@ def _angles(frames: Sequence[Frame], cameras: Cameras) -> tuple[Float[Tensor, " 
     return elevation, azimuth
 
 
-def _read_video_images(path: Path, max_size_px: int | None) -> UInt8[Tensor, "views 4 height width"]:
-    images = []
-    for index, frame in enumerate(read_video(path)):
-        keyed = masked_image(frame, path.with_name(f"{path.name}, frame {index}"))
-        images.append(resized(pixels_of(keyed), *scaled_size(frame.size, max_size_px)))
-    return torch.stack(images)
-
-
-def _declared_orbit(
-    path: Path, frames: int, orbit: Orbit | OrbitRecipe | str | None, elevation_deg: float, seed: int
-) -> Orbit:
-    if orbit is None:
-        raise InputError(f"{path}: a video has no cameras, expected its orbit to be declared, as in orbit=static")
-    if isinstance(orbit, str):
-        orbit = recipe_by_name(orbit)
-    if isinstance(orbit, OrbitRecipe):
-        log.info("%s: %d frames, taken as one turn that ends in the front view", path, frames)
-        return orbit(elevation_deg, frames, torch.Generator().manual_seed(seed))
-    if len(orbit) != frames:
-        raise InputError(f"{path}: {frames} frames, expected {len(orbit)} as in the declared orbit")
-    return orbit
-
-
-def _on_orbit(
-    path: Path, images: UInt8[Tensor, "views 4 height width"], orbit: Orbit, fov_deg: float, distance: float
-) -> PosedViews:
-    height, width = images.shape[2:]
-    if height != width:
-        raise InputError(f"{path}: {width}x{height} pixels, expected square frames for a declared orbit")
-    if not 1 <= fov_deg <= 150:
-        raise InputError(f"fov_deg={fov_deg:g}: expected degrees between 1 and 150")
-    if not 0.6 < distance < 100:
-        raise InputError(f"distance={distance:g}: expected more than 0.6, in sizes of the object (SV3D: 2.0)")
-    names = tuple(f"{path.name}[{index}]" for index in range(len(images)))
-    cameras = orbit.cameras(distance, fov_deg, width)
-    splits = ("train",) * len(images)
-    same = torch.eye(4, dtype=torch.float64)
-    return PosedViews(images, cameras, names, splits, orbit.elevation_deg, orbit.azimuth_deg, same)
+def _read_film(path: Path, declared: FilmDeclaration, max_size_px: int | None) -> PosedViews:
+    film = read_film(path, declared, max_size_px)
+    return PosedViews(
+        film.images,
+        film.cameras,
+        tuple(f"{path.name}[{index}]" for index in film.frames),
+        ("train",) * len(film.frames),
+        film.orbit.elevation_deg,
+        film.orbit.azimuth_deg,
+        torch.eye(4, dtype=torch.float64),
+    )
 
 
 def _placing_views(files: ViewFiles, views: PosedViews, split: Split, max_size_px: int | None) -> PosedViews:

@@ -5,16 +5,18 @@ The ffmpeg program comes with imageio-ffmpeg; called directly, pipes and errors 
 
 import errno
 import os
+import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import IO
 
 import imageio_ffmpeg
+import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image, ImageSequence
 from torch import Tensor
 
@@ -24,28 +26,60 @@ from sv3dgen.views.image import check_size, open_image
 from sv3dgen.views.precheck import check_video, is_picture
 
 MAX_FRAMES = 400
+THUMBNAIL_PX = 48
+
+_MAX_STORED_FRAMES = 4000  # that are looked at, as thumbnails; a re-encoded film repeats each frame many times
 _NEXT_TO_NOTHING_BYTES = 2**16
 _QUIET = ["-hide_banner", "-loglevel", "error", "-nostdin"]
 # Said in the file and done in the conversion, so that players and our own reader agree on the colours.
 _BT709 = ["-vf", "scale=out_color_matrix=bt709:out_range=tv", "-colorspace", "bt709"]
 _BT709 += ["-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv"]
+# PQ and HLG to sRGB. Diffuse white, 203 cd/m2 (ITU-R BT.2408), becomes white; what is brighter is clipped, so that
+# colours below it stay exact.
+_TO_SRGB = "zscale=t=linear:npl=203,format=gbrpf32le,zscale=p=bt709,tonemap=clip,zscale=t=iec61966-2-1:r=pc,format=gbrp"
+_HDR = re.compile(r"Video:.*(smpte2084|arib-std-b67)")
+_DEEP = re.compile(r"Video:.*(?:p|gray|p0)(?:9|10|12|14|16)(?:le|be)")
+_TO_8_BITS = "scale=flags=accurate_rnd+full_chroma_int"  # without, white comes out as 253
+_OBLONG_PIXELS = re.compile(r"Video:.*\[SAR (?!1:1 |0:1 )")
 
 
-def read_video(path: str | Path) -> Iterator[Image.Image]:
+def read_video(path: str | Path, only: Collection[int] | None = None) -> Iterator[Image.Image]:
     """The frames as 8-bit RGBA, one at a time; opaque but for animations that carry transparency.
 
-    InputError names a file that is no video, is damaged, or is longer than an orbit can be.
+    `only` picks some by number. HDR is mapped to sRGB, a phone's rotation is applied. InputError names a file that is
+    no video, is damaged, or is longer than an orbit can be.
     """
     path = Path(path)
     check_video(path)
     count = 0
-    for frame in _animation_frames(path) if is_picture(path) else _video_frames(path):
+    for index, frame in enumerate(_animation_frames(path) if is_picture(path) else _video_frames(path)):
+        if only is not None and index not in only:
+            continue
         count += 1
         if count > MAX_FRAMES:
             raise InputError(f"{path}: more than {MAX_FRAMES} frames, expected one turn around the object (21 in SV3D)")
         yield frame
     if count < 2:
         raise InputError(f"{path}: {count} frame(s), expected one turn around the object (21 in SV3D)")
+
+
+def read_thumbnails(path: str | Path) -> Float[np.ndarray, "frames height width 3"]:
+    """All frames, however many, as small pictures over white: levels 0 to 255, for comparing them."""
+    path = Path(path)
+    check_video(path)
+    size = f"{THUMBNAIL_PX}:{THUMBNAIL_PX}"
+    frames = _animation_frames(path) if is_picture(path) else _video_frames(path, f"scale={size}:flags=area")
+    small = []
+    for frame in frames:
+        white = Image.new("RGBA", frame.size, "white")
+        white.alpha_composite(frame)
+        thumbnail = white.convert("RGB").resize((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX)
+        small.append(np.asarray(thumbnail, dtype=np.float32))
+        if len(small) > _MAX_STORED_FRAMES:
+            raise InputError(f"{path}: more than {_MAX_STORED_FRAMES} frames, expected one turn around the object")
+    if len(small) < 2:
+        raise InputError(f"{path}: {len(small)} frame(s), expected one turn around the object (21 in SV3D)")
+    return np.stack(small)
 
 
 def write_video(path: str | Path, frames: UInt8[Tensor, "frames 3 height width"], fps: float | int = 7) -> None:
@@ -80,9 +114,11 @@ def _animation_frames(path: Path) -> Iterator[Image.Image]:
             yield frame.convert("RGBA")
 
 
-def _video_frames(path: Path) -> Iterator[Image.Image]:
+def _video_frames(path: Path, scaling: str | None = None) -> Iterator[Image.Image]:
+    filters = [*_filters_for(path), *([] if scaling is None else [scaling])]
     # Pictures as PPM, whose header tells the size; passthrough, so that no frame is doubled to keep a constant rate.
-    output = ["-an", "-fps_mode", "passthrough", "-f", "image2pipe", "-c:v", "ppm", "-"]
+    output = ["-an", "-fps_mode", "passthrough", *(["-vf", ",".join(filters)] if filters else [])]
+    output += ["-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "-"]  # 10 bits would make other files
     command = [imageio_ffmpeg.get_ffmpeg_exe(), *_QUIET, "-xerror", "-i", f"file:{path}", *output]
     with tempfile.TemporaryFile() as errors:
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors) as process:
@@ -96,6 +132,14 @@ def _video_frames(path: Path) -> Iterator[Image.Image]:
             errors.seek(0)
             reason = (errors.read(4000).decode(errors="replace").split("\n")[0] or "no reason given")[:120]
             raise InputError(f"{path}: damaged, or not a video that ffmpeg reads ({reason})")
+
+
+def _filters_for(path: Path) -> list[str]:
+    """What makes 8-bit sRGB in square pixels of a film, by what ffmpeg says of it; nothing for most."""
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostdin", "-i", f"file:{path}"]
+    told = subprocess.run(command, capture_output=True).stderr.decode(errors="replace")
+    depth = [_TO_SRGB] if _HDR.search(told) else [_TO_8_BITS] if _DEEP.search(told) else []
+    return [*depth, *(["scale=iw*sar:ih"] if _OBLONG_PIXELS.search(told) else [])]
 
 
 def _next_ppm(path: Path, stream: IO[bytes]) -> Image.Image | None:

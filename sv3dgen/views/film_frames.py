@@ -1,0 +1,90 @@
+"""Which frames of a film are one turn around the object: repeats, a second round and the way back are left out."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+# All relative to how much a picture changes from one frame to the next.
+_SAME = 0.12  # less is a repeated frame, where ..
+_APART = 3.0  # .. all others change this many times more
+_AGAIN = 0.25  # less than this: the same view, encoded another time
+_LEAST_CHANGE = 0.5  # levels; below, noise is all there is to compare
+
+
+@dataclass(frozen=True)
+class Turn:
+    """The frames to take, by number, and what is to be said about the others."""
+
+    frames: tuple[int, ...]
+    notes: tuple[str, ...]
+
+
+def one_turn(thumbnails: Float[np.ndarray, "frames height width 3"]) -> Turn:
+    """Frames that show each view once, in their order; all of them where there is no doubt."""
+    frames, notes = np.arange(len(thumbnails)), []
+    repeated = _repeats(_steps(thumbnails))
+    if repeated.any():
+        # The last copy: encoders go on refining a picture that stands still.
+        frames = np.append(frames[:-1][~repeated], frames[-1])
+        notes.append(f"{repeated.sum()} of {len(thumbnails)} frames repeat the one before; {len(frames)} are taken")
+    middle = _turning_point(thumbnails[frames])
+    if middle is not None:
+        notes.append(f"it plays forward and back; the {middle + 1} frames of the way there are taken")
+        frames = frames[: middle + 1]
+    period = _period(thumbnails[frames])
+    if period is not None:
+        extra = len(frames) - period
+        again = "the first view stands at the end again" if extra == 1 else f"the first {extra} views come again"
+        notes.append(f"{again}; the last {period} frames are taken")
+        frames = frames[extra:]
+    return Turn(tuple(frames.tolist()), tuple(notes))
+
+
+def _steps(thumbnails: Float[np.ndarray, "frames height width 3"]) -> Float[np.ndarray, " steps"]:
+    return np.array([_difference(a, b) for a, b in zip(thumbnails, thumbnails[1:], strict=False)])
+
+
+def _difference(a: Float[np.ndarray, "height width 3"], b: Float[np.ndarray, "height width 3"]) -> float:
+    return float(np.abs(a - b).mean())
+
+
+def _repeats(steps: Float[np.ndarray, " steps"]) -> np.ndarray:
+    """Which frames are shown again by the next one: [steps], bool. Two kinds of steps, far apart, or none."""
+    none = np.zeros(len(steps), dtype=bool)
+    usual = float(np.quantile(steps, 0.97)) if len(steps) > 3 else 0.0
+    if usual < _LEAST_CHANGE:
+        return none
+    repeated = steps < _SAME * usual
+    if not repeated.any() or repeated.all() or steps[~repeated].min() < _APART * steps[repeated].max():
+        return none
+    return repeated
+
+
+def _turning_point(thumbnails: Float[np.ndarray, "frames height width 3"]) -> int | None:
+    """The frame around which the film is its own mirror image in time, if it is, or is but for one frame."""
+    count = len(thumbnails)
+    steps = _steps(thumbnails)
+    if count < 7 or np.median(steps) < _LEAST_CHANGE:
+        return None
+    for middle in {(count - 1) // 2, count // 2}:
+        reach = min(middle, count - 1 - middle)
+        if 2 * reach + 1 < count - 1:
+            continue
+        pairs = [(thumbnails[middle - k], thumbnails[middle + k]) for k in range(1, reach + 1)]
+        if max(_difference(a, b) for a, b in pairs) < _AGAIN * np.median(steps):
+            return middle
+    return None
+
+
+def _period(thumbnails: Float[np.ndarray, "frames height width 3"]) -> int | None:
+    """After how many frames it begins anew. More than half of them only: symmetric objects look alike sooner."""
+    count = len(thumbnails)
+    steps = _steps(thumbnails)
+    if count < 5 or np.median(steps) < _LEAST_CHANGE:
+        return None
+    for period in range(count // 2 + 2, count):
+        pairs = zip(thumbnails[: count - period], thumbnails[period:], strict=True)
+        if all(_difference(a, b) < _AGAIN * np.median(steps) for a, b in pairs):
+            return period
+    return None

@@ -1,0 +1,125 @@
+"""A film of one turn around an object: its frames cut out, and the cameras that the user declares of them."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from sv3dgen.errors import InputError
+from sv3dgen.views.cameras import SV3D_FOV_DEG, Cameras
+from sv3dgen.views.film_frames import one_turn
+from sv3dgen.views.image import masked_image
+from sv3dgen.views.orbits import SV3D_DISTANCE, Orbit, OrbitRecipe, SineOrbit, StaticOrbit, recipe_by_name
+from sv3dgen.views.posed_folder import pixels_of, resized, scaled_size
+from sv3dgen.views.turn_fit import DeclaredTurn, estimated_elevation, fitted_turn, turn_cameras
+from sv3dgen.views.video import read_thumbnails, read_video
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilmDeclaration:
+    """What a film doesn't say itself. The front view comes last; `elevation_deg` is its."""
+
+    orbit: Orbit | OrbitRecipe | str | None
+    elevation_deg: float | Literal["auto"] = 10.0
+    fov_deg: float = SV3D_FOV_DEG  # of the longer side
+    distance: float = SV3D_DISTANCE
+    clockwise: bool = False
+    seed: int = 0
+    checked: bool = True  # against the silhouettes, where the orbit has even azimuths
+
+    def recipe(self, path: Path) -> Orbit | OrbitRecipe:
+        """The orbit, where it is given by name; InputError for numbers that can't be."""
+        if self.orbit is None:
+            raise InputError(f"{path}: a video has no cameras, expected its orbit to be declared, as in orbit=static")
+        if not 1 <= self.fov_deg <= 150:
+            raise InputError(f"fov_deg={self.fov_deg:g}: expected degrees between 1 and 150")
+        if not 0.6 < self.distance < 100:
+            raise InputError(f"distance={self.distance:g}: expected more than 0.6, in sizes of the object (SV3D: 2.0)")
+        recipe = recipe_by_name(self.orbit) if isinstance(self.orbit, str) else self.orbit
+        if self.elevation_deg == "auto" and not isinstance(recipe, StaticOrbit | SineOrbit):
+            raise InputError("elevation_deg=auto: of a static or sine orbit only; expected degrees")
+        return recipe
+
+
+@dataclass(frozen=True)
+class Film:
+    """The frames that show the turn, and where they were taken from."""
+
+    images: UInt8[Tensor, "views 4 height width"]
+    orbit: Orbit
+    cameras: Cameras
+    frames: tuple[int, ...]  # their numbers in the file
+
+
+def read_film(path: Path, declared: FilmDeclaration, max_size_px: int | None = None) -> Film:
+    """Read, cut out and place a film's frames; what is left out or placed otherwise is told in the log.
+
+    Takes a second or two. Raises InputError for a file that can't be read, and for declarations that its pictures
+    contradict.
+    """
+    recipe = declared.recipe(path)
+    thumbnails = read_thumbnails(path)
+    frames = tuple(range(len(thumbnails)))
+    if isinstance(recipe, OrbitRecipe) or len(recipe) != len(frames):
+        turn = one_turn(thumbnails)
+        frames = turn.frames
+        for note in turn.notes:
+            log.info("%s: %s", path, note)
+    if isinstance(recipe, Orbit) and len(recipe) != len(frames):
+        raise InputError(f"{path}: {len(frames)} frames, expected {len(recipe)} as in the declared orbit")
+    images = _read_images(path, frames, max_size_px)
+    height, width = images.shape[2:]
+    orbit = _orbit(path, images, _steps(thumbnails[list(frames)]), recipe, declared)
+    if height != width:
+        log.info("%s: fov_deg=%g is taken for the longer side of its %dx%d", path, declared.fov_deg, width, height)
+    cameras = turn_cameras(orbit, declared.distance, declared.fov_deg, width, height)
+    return Film(images, orbit, cameras, frames)
+
+
+def _orbit(
+    path: Path,
+    images: UInt8[Tensor, "views 4 height width"],
+    steps: np.ndarray,
+    recipe: Orbit | OrbitRecipe,
+    declared: FilmDeclaration,
+) -> Orbit:
+    if isinstance(recipe, Orbit):
+        return recipe.mirrored() if declared.clockwise else recipe
+    log.info("%s: %d frames, taken as one turn that ends in the front view", path, len(images))
+    if not isinstance(recipe, StaticOrbit | SineOrbit):
+        assert declared.elevation_deg != "auto"
+        orbit = recipe(declared.elevation_deg, len(images), torch.Generator().manual_seed(declared.seed))
+        return orbit.mirrored() if declared.clockwise else orbit
+    estimated = declared.elevation_deg == "auto"
+    turn = DeclaredTurn(
+        recipe=recipe,
+        elevation_deg=10.0 if declared.elevation_deg == "auto" else declared.elevation_deg,
+        fov_deg=declared.fov_deg,
+        distance=declared.distance,
+        clockwise=declared.clockwise,
+    )
+    alpha = images[:, 3].float() / 255
+    turn = estimated_elevation(str(path), alpha, turn) if estimated else turn
+    if not declared.checked:
+        return turn.whole(len(images))
+    return fitted_turn(str(path), alpha, steps, turn)
+
+
+def _read_images(path: Path, frames: tuple[int, ...], max_size_px: int | None) -> UInt8[Tensor, "views 4 _ _"]:
+    images = []
+    for index, frame in zip(frames, read_video(path, set(frames)), strict=True):
+        keyed = masked_image(frame, path.with_name(f"{path.name}, frame {index}"))
+        images.append(resized(pixels_of(keyed), *scaled_size(frame.size, max_size_px)))
+    return torch.stack(images)
+
+
+def _steps(thumbnails: np.ndarray) -> np.ndarray:
+    """How much the pictures change from each to the next, the last to the first."""
+    return np.abs(thumbnails - np.roll(thumbnails, -1, axis=0)).mean((1, 2, 3))

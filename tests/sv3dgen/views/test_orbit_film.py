@@ -1,0 +1,205 @@
+"""Films as people have them: repeats, a second round, the way back, missing views, ten bits, HDR, phones."""
+
+import subprocess
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+import torch
+from ellipsoids import posed_views
+
+from sv3dgen.errors import InputError
+from sv3dgen.views.film_frames import one_turn
+from sv3dgen.views.orbits import orbit_by_name
+from sv3dgen.views.pose_check import check_poses
+from sv3dgen.views.posed_views import read_views
+from sv3dgen.views.turn_fit import Gaps
+from sv3dgen.views.video import read_thumbnails, read_video, write_video
+
+ORBIT = orbit_by_name("static", elevation_deg=20.0)
+
+
+@pytest.fixture(scope="module")
+def frames():
+    """A turn on white, shaded by position in the picture so that all views differ; [21, 3, 128, 128]."""
+    views = posed_views(ORBIT.cameras(size_px=128))
+    return torch.where(views.images[:, 3:] > 0, views.images[:, :3], torch.full_like(views.images[:, 3:], 255))
+
+
+def film(path, frames, fps=7):
+    write_video(path, frames, fps=fps)
+    return path
+
+
+def ffmpeg(*arguments, **options):
+    subprocess.run(
+        [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error", *map(str, arguments)], check=True, **options
+    )
+
+
+def azimuths(views):
+    """In degrees from the last view on."""
+    return (views.azimuth_deg - views.azimuth_deg[-1]).numpy() % 360
+
+
+def close(a, b, atol_deg=0.1):
+    return (np.abs((np.asarray(a) - np.asarray(b) + 180) % 360 - 180) < atol_deg).all()
+
+
+@pytest.mark.parametrize("fps, stored", [(24, 4), (10, 1.5)])
+def test_repeated_frames_are_dropped(frames, tmp_path, caplog, fps, stored):
+    film(tmp_path / "a.mp4", frames, fps=round(fps / stored))
+    ffmpeg("-i", tmp_path / "a.mp4", "-r", fps, tmp_path / "b.mp4")
+    assert len(list(read_video(tmp_path / "b.mp4"))) > 26
+    with caplog.at_level("INFO"):
+        views = read_views(tmp_path / "b.mp4", orbit="static", elevation_deg=20)
+    assert len(views) == 21 and "repeat the one before; 21 are taken" in caplog.text
+    check_poses(views)
+
+
+def test_the_first_view_again_at_the_end(frames, tmp_path, caplog):
+    with caplog.at_level("INFO"):
+        path = film(tmp_path / "a.mp4", torch.cat([frames[-1:], frames]))
+        views = read_views(path, orbit="static", elevation_deg=20)
+    assert "the first view stands at the end again" in caplog.text
+    assert close(views.azimuth_deg, ORBIT.azimuth_deg) and views.names[0] == "a.mp4[1]"
+
+
+@pytest.mark.parametrize("last", [0, 1])
+def test_forward_and_back(frames, tmp_path, caplog, last):
+    back = frames.flip(0)[1 : 21 - last]
+    with caplog.at_level("INFO"):
+        views = read_views(film(tmp_path / "a.mp4", torch.cat([frames, back])), orbit="static", elevation_deg=20)
+    assert len(views) == 21 and "plays forward and back" in caplog.text
+    check_poses(views)
+
+
+def test_a_smooth_turn_keeps_all_frames():
+    """Neither a slow turn, nor a still picture, nor one that looks alike every half turn loses a frame."""
+    angles = np.linspace(0, 2 * np.pi, 60, endpoint=False)
+    noise = np.random.default_rng(0).normal(0, 0.2, (60, 8, 8, 3))
+    for turns in (1, 2, 0):
+        turn = np.stack([np.cos(turns * angles), np.sin(turns * angles), 0 * angles], axis=-1)
+        thumbnails = (100 * turn[:, None, None] + noise + 128).astype(np.float32)
+        assert one_turn(thumbnails).frames == tuple(range(60))
+
+
+@pytest.mark.parametrize("kept, words", [(range(11), "189 degrees"), ([*range(5), *range(8, 21)], "3 after frame 4")])
+def test_parts_of_a_turn_are_placed_by_the_silhouettes(frames, tmp_path, caplog, kept, words):
+    kept = list(kept)
+    views = read_views(film(tmp_path / "a.mp4", frames[kept]), orbit="static", elevation_deg=20)
+    assert words in caplog.text and "the views are placed so" in caplog.text
+    true = ORBIT.azimuth_deg[kept]
+    assert close(azimuths(views), (true - true[-1]) % 360, 1.0)
+    check_poses(views)
+
+
+def test_gaps_in_figures():
+    gaps = Gaps((0, 2, 0, 1))  # frames 0 1 _ _ 2 3, and one before the first
+    assert gaps.count == 7 and gaps.slots == (1, 2, 5, 6)
+
+
+def test_a_wrong_elevation_is_refused_with_the_one_that_fits(frames, tmp_path):
+    path = film(tmp_path / "a.mp4", frames)
+    with pytest.raises(InputError, match="a.mp4: elevation_deg=-10 does not fit") as caught:
+        read_views(path, orbit="static", elevation_deg=-10)
+    assert abs(float(str(caught.value).split("they fit about ")[1].split(";")[0]) - 20) <= 3
+    assert len(read_views(path, orbit="static", elevation_deg=-10, check_orbit=False)) == 21
+
+
+@pytest.mark.parametrize("orbit, elevation_deg", [("static", 35.0), ("sine30", 12.0)])
+def test_an_elevation_that_is_found(tmp_path, caplog, orbit, elevation_deg):
+    true = orbit_by_name(orbit, elevation_deg=elevation_deg)
+    images = posed_views(true.cameras(size_px=128)).images
+    path = film(tmp_path / "a.mp4", torch.where(images[:, 3:] > 0, images[:, :3], torch.full_like(images[:, 3:], 255)))
+    with caplog.at_level("INFO"):
+        views = read_views(path, orbit=orbit, elevation_deg="auto")
+    assert float(views.elevation_deg[-1]) == pytest.approx(elevation_deg, abs=3)
+    assert "estimated" in caplog.text
+
+
+def test_an_elevation_that_can_t_be_told(tmp_path, caplog):
+    ball = posed_views(ORBIT.cameras(size_px=96), parts=(((0.0, 0.0, 0.0), (0.4, 0.4, 0.4)),)).images
+    path = film(tmp_path / "a.mp4", torch.where(ball[:, 3:] > 0, ball[:, :3], torch.full_like(ball[:, 3:], 255)))
+    assert float(read_views(path, orbit="static", elevation_deg="auto").elevation_deg[-1]) == 10
+    assert "a guess" in caplog.text
+    with pytest.raises(InputError, match="elevation_deg=auto"):
+        read_views(path, orbit="dynamic", elevation_deg="auto")
+
+
+@pytest.mark.parametrize("clockwise", [True, False])
+def test_a_wrong_direction_is_refused_by_its_key(frames, tmp_path, clockwise):
+    path = film(tmp_path / "a.mp4", frames if clockwise else frames.flip(0))
+    said, expected = f"clockwise={clockwise}".lower(), f"expected clockwise={not clockwise}".lower()
+    with pytest.raises(InputError, match=f"{said} does not fit.*{expected}"):
+        read_views(path, orbit="static", elevation_deg=20, clockwise=clockwise)
+
+
+@pytest.mark.parametrize(
+    "codec, pixels", [("libx265", "yuv420p10le"), ("prores_ks", "yuv422p10le"), ("ffv1", "gray10le")]
+)
+def test_more_than_eight_bits_and_grey(frames, tmp_path, codec, pixels):
+    path = tmp_path / "b.mov" if codec == "prores_ks" else tmp_path / "b.mkv"
+    ffmpeg("-i", film(tmp_path / "a.mp4", frames), "-c:v", codec, "-pix_fmt", pixels, path)
+    read = list(read_video(path))
+    assert len(read) == 21 and read[0].mode == "RGBA"
+    difference = np.asarray(read[3].convert("RGB"), float).transpose(2, 0, 1) - frames[3].numpy()
+    assert np.abs(difference).mean() < 2
+
+
+def pq(nits):
+    """SMPTE ST 2084."""
+    m1, m2, c1, c2, c3 = 2610 / 16384, 2523 / 32, 3424 / 4096, 2413 / 128, 2392 / 128
+    y = (nits / 10000) ** m1
+    return ((c1 + c2 * y) / (1 + c3 * y)) ** m2
+
+
+def hlg(nits):
+    """ARIB STD-B67 for a display of 1000 cd/m2 (ITU-R BT.2100: gamma 1.2)."""
+    light = (nits / 1000) ** (1 / 1.2)
+    return (3 * light) ** 0.5 if light <= 1 / 12 else 0.17883277 * np.log(12 * light - 0.28466892) + 0.55991073
+
+
+@pytest.mark.parametrize("code, transfer", [(pq, "smpte2084"), (hlg, "arib-std-b67")])
+def test_hdr_becomes_srgb_with_diffuse_white_as_white(tmp_path, code, transfer):
+    nits = np.array([0.0, 10, 50, 100, 203, 1000])
+    luma = np.repeat([round(64 + 876 * code(n)) for n in nits], 32).astype("<u2")[None].repeat(32, 0)
+    picture = luma.tobytes() + np.full((2, 16, luma.shape[1] // 2), 512, "<u2").tobytes()
+    tags = f"log-level=none:lossless=1:colorprim=bt2020:colormatrix=bt2020nc:transfer={transfer}"
+    raw = ["-f", "rawvideo", "-pix_fmt", "yuv420p10le", "-s", f"{luma.shape[1]}x32", "-i", "-"]
+    ffmpeg(*raw, "-c:v", "libx265", "-x265-params", tags, tmp_path / "a.mp4", input=2 * picture)
+    read = np.asarray(next(read_video(tmp_path / "a.mp4")), float)[16, 16::32, :3]
+    light = (nits / 203).clip(0, 1)
+    expected = 255 * np.where(light < 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    assert np.abs(read - expected[:, None]).max() <= 2
+
+
+@pytest.mark.parametrize("upright", [True, False])
+def test_a_phone_s_film(tmp_path, upright, caplog):
+    """Stored lying with a rotation to be applied, or as it is; the field of view is that of the longer side."""
+    wide = torch.nn.functional.pad(white(ORBIT.cameras(size_px=128)), (32, 32), value=255)
+    film(tmp_path / "a.mp4", wide)
+    path = tmp_path / "a.mp4"
+    if upright:
+        film(tmp_path / "lying.mp4", wide.rot90(1, (2, 3)).contiguous())
+        path = tmp_path / "b.mp4"
+        ffmpeg("-display_rotation", 270, "-i", tmp_path / "lying.mp4", "-c", "copy", path)
+        path = path if next(read_video(path)).size == (192, 128) else tmp_path / "a.mp4"
+    fov_deg = 2 * np.degrees(np.arctan(1.5 * np.tan(np.radians(33.8 / 2))))
+    with caplog.at_level("INFO"):
+        views = read_views(path, orbit="static", elevation_deg=20, fov_deg=fov_deg)
+    assert views.images.shape == (21, 4, 128, 192) and "longer side of its 192x128" in caplog.text
+    assert float(views.cameras.focal_px[0, 0]) == pytest.approx(float(ORBIT.cameras(size_px=128).focal_px[0, 0]))
+    check_poses(views)
+
+
+def white(cameras):
+    images = posed_views(cameras).images
+    return torch.where(images[:, 3:] > 0, images[:, :3], torch.full_like(images[:, 3:], 255))
+
+
+def test_oblong_pixels_are_made_square(frames, tmp_path):
+    film(tmp_path / "a.mp4", frames)
+    ffmpeg("-i", tmp_path / "a.mp4", "-vf", "scale=96:128,setsar=4/3", tmp_path / "b.mp4")
+    assert next(read_video(tmp_path / "b.mp4")).size == (128, 128)
+    assert read_thumbnails(tmp_path / "b.mp4").shape == (21, 48, 48, 3)
