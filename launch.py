@@ -30,6 +30,7 @@ from sv3dgen.runs.run_folder import can_go_on, discard_unused, is_new, read_card
 from sv3dgen.runs.run_lock import alone_in
 from sv3dgen.runs.stopping import Stopped, handled, raise_stopped, was_requeued
 from sv3dgen.runs.sweep_cell import run_apart
+from sv3dgen.runs.threads import settle_threads
 
 ROOT = Path(__file__).resolve().parent
 MISFITS = re.compile("Can't instantiate abstract class|unexpected keyword argument|missing .* required")  # of a part
@@ -119,6 +120,7 @@ def refuse(message: str) -> NoReturn:
 
 
 if __name__ == "__main__":
+    settle_threads()
     try:
         sys.argv[1:] = checked_arguments(sys.argv[1:], ROOT)
     except InputError as error:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 
 from sv3dgen.errors import InputError
+from sv3dgen.runs.threads import settle_threads
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -20,6 +21,7 @@ def exit_status(command: Callable[[], int], name: str = "error", *, stopped: str
     Such a mistake, or the file system's refusal, is told in one line that starts with `name`; an interruption in the
     line `stopped`.
     """
+    settle_threads()
     try:
         return command()
     except InputError as error:

@@ -16,6 +16,7 @@ from sv3dgen.cli.command import OneLineParser, exit_status
 from sv3dgen.kernels.accelerators import ACCELERATORS, torch_is_for_amd
 from sv3dgen.kernels.backend import available
 from sv3dgen.runs.run_folder import cpu_name, total_memory_bytes, usable_cores, versions
+from sv3dgen.runs.threads import waiting
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ def thread_counts() -> dict[str, int | str]:
         "numba_threads": get_num_threads(),
         "numba_threading_layer": str(vars(config)["THREADING_LAYER"]),
         "torch_threads": torch.get_num_threads(),
+        "waiting": waiting(),
     }
 
 
@@ -128,9 +130,8 @@ def report(facts: dict[str, Any]) -> str:
     cpu = facts["cpu"]
     lines = ["Versions", *(f"  {name:<20} {number}" for name, number in facts["versions"].items())]
     lines += ["", "CPU", f"  {cpu['name']}, {cpu['cores']} cores, {_size(cpu['memory_gib'])}"]
-    lines.append(
-        f"  threads: numba {cpu['numba_threads']} (layer: {cpu['numba_threading_layer']}), torch {cpu['torch_threads']}"
-    )
+    counts = f"numba {cpu['numba_threads']} (layer: {cpu['numba_threading_layer']}), torch {cpu['torch_threads']}"
+    lines.append(f"  threads: {counts}; {cpu['waiting']}")
     lines += ["", "Devices"]
     for device in facts["devices"]:
         untried = "" if device["type"] == "cpu" else "; the 3D stages have not been run on one yet (docs/gpu.md)"
