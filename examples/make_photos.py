@@ -12,10 +12,11 @@ import torch
 from PIL import Image
 
 from sv3dgen.atomic import atomic_write
-from sv3dgen.data.orbit_rendering import generator_of, lit
+from sv3dgen.data.orbit_rendering import lit
 from sv3dgen.materials.studio_light import creased_normals, random_light
 from sv3dgen.procedural.objects import procedural_object
 from sv3dgen.renderers.textured import appearance, fitting_distance, render_batches
+from sv3dgen.seeding import generator
 from sv3dgen.views.orbits import Orbit
 
 SIZE_PX, SUPERSAMPLE, ELEVATION_DEG, FOV_DEG = 320, 3, 10.0, 33.8
@@ -35,7 +36,7 @@ def draw(seed: int, azimuth_deg: float) -> Image.Image:
     """One photo of the object of a seed."""
     mesh = procedural_object(seed)
     view = Orbit(torch.tensor([ELEVATION_DEG]).double(), torch.tensor([azimuth_deg]).double())
-    look = lit(appearance(mesh), random_light(generator_of(seed, "photo")), creased_normals(mesh))
+    look = lit(appearance(mesh), random_light(generator(seed, "photo")), creased_normals(mesh))
     distance = MARGIN * fitting_distance(mesh.vertices, view.cameras(1.0, FOV_DEG))
     (rgba,) = render_batches(mesh, view.cameras(distance, FOV_DEG, SIZE_PX), look, SUPERSAMPLE)
     return Image.fromarray((rgba[0] * 255).round().byte().permute(1, 2, 0).numpy())

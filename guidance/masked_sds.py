@@ -16,6 +16,7 @@ from sv3dgen.renderers.framing import framed_picture
 from sv3dgen.renderers.outlines import spread_to_outline
 from sv3dgen.renderers.unseen import UnseenMask
 from sv3dgen.schedules import Schedule, active_terms, checked_weights, ever_nonzero, value_at, values_of
+from sv3dgen.seeding import generator
 from sv3dgen.views.cameras import Cameras, look_at_origin
 from sv3dgen.views.orbits import SV3D_DISTANCE, Orbit, OrbitRecipe, StaticOrbit, elevations_and_azimuths
 
@@ -118,7 +119,7 @@ class MaskedSds(Guidance):
         self, drawn: Float[Tensor, "frames 3 height width"], mask: Float[Tensor, "frames 1 height width"], step: int
     ) -> tuple[Tensor, Float[Tensor, "frames 3 height width"], Float[Tensor, "frames channels _ _"]]:
         """Value of the loss, its gradient for the pictures, and the clean latents that the model estimates."""
-        generator = self._generator(step, stream=1)
+        generator = self._generator(step, stream="noise")
         latents = self.prior.encode(drawn)
         sigma = self.prior.sigma(self._noise_level(step, generator))
         noise = sent_to(latents.device, torch.randn(latents.shape, generator=generator))
@@ -162,8 +163,8 @@ class MaskedSds(Guidance):
         """The step's orbit; its azimuths are counted from the conditioning view."""
         abilities = self.prior.abilities
         recipe = self.recipe if abilities.takes_poses else StaticOrbit()
-        return recipe(self._front_deg[0], abilities.frames, self._generator(step, stream=0))
+        return recipe(self._front_deg[0], abilities.frames, self._generator(step, stream="orbit"))
 
-    def _generator(self, step: int, *, stream: int) -> torch.Generator:
-        # The same numbers for a step whatever came before it; other parts mix their seeds with other constants.
-        return torch.Generator().manual_seed((self.seed * 0x9E3779B1 + 2 * step + stream + 0x6A09E667) % (1 << 32))
+    def _generator(self, step: int, *, stream: str) -> torch.Generator:
+        """Of what is random in a step: the same numbers whatever came before it."""
+        return generator(self.seed, "masked_sds", stream, step)

@@ -12,6 +12,7 @@ from sv3dgen.devices import sent_to
 from sv3dgen.interfaces import Guidance, GuidanceOutput, Reference, RenderOutput, ViewBatch
 from sv3dgen.losses import mse
 from sv3dgen.schedules import Schedule, active_terms, checked_weights, ever_nonzero
+from sv3dgen.seeding import generator
 
 log = logging.getLogger(__name__)
 
@@ -79,8 +80,7 @@ class ReferenceViews(Guidance):
         return _composite(render.rgb, render.opacity, background), _composite(batch.rgb, batch.alpha, background)
 
     def generator_at(self, step: int) -> torch.Generator:
-        # The generator takes 32 bits of a seed; other parts seed theirs with the plain sum, hence the constant.
-        return torch.Generator().manual_seed((((self.seed << 20) + step) ^ 0x5BD1E995) & 0xFFFFFFFF)
+        return generator(self.seed, "reference_views", step)
 
     def _big_enough(self, batch: ViewBatch) -> bool:
         if self.lpips is None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from sv3dgen.errors import InputError
 from sv3dgen.interfaces import Geometry, Guidance, Material, Reference, RenderOutput, ViewBatch
 from sv3dgen.schedules import changes, ever_nonzero, value_at
+from sv3dgen.seeding import seed_of
 from sv3dgen.views.cameras import Cameras
 
 MOST_STEPS = 1 << 20
@@ -65,8 +66,7 @@ def check_features(stage: str, geometry: Geometry, material: Material) -> None:
 
 def step_seed(seed: int, step: int) -> int:
     """The seed of everything random inside a step. It follows from the run's seed: a resumed run repeats it exactly."""
-    # torch's CPU generator reads 32 bits of its seed; mixing keeps neighbouring seeds and steps apart in all of them.
-    return (seed * 0x9E3779B1 + step * 0x85EBCA77 + 0x27220A95) % (1 << 32)
+    return seed_of(seed, "step", step)
 
 
 def switched_on(guidance: Mapping[str, Guidance | Mapping]) -> nn.ModuleDict:

@@ -14,13 +14,14 @@ from PIL import Image
 from sv3dgen.atomic import atomic_write
 from sv3dgen.bench.machine import describe
 from sv3dgen.bench.objects import CHECKOUT, Cost, find_meshes, run_process
-from sv3dgen.data.orbit_rendering import generator_of, lit
+from sv3dgen.data.orbit_rendering import lit
 from sv3dgen.errors import InputError
 from sv3dgen.materials.studio_light import creased_normals, random_light
 from sv3dgen.meshes.files import fit_unit_box, read_mesh
 from sv3dgen.metrics.evaluation import evaluate
 from sv3dgen.renderers.textured import appearance, fitting_distance, render_batches
 from sv3dgen.runs.run_folder import CARD
+from sv3dgen.seeding import generator
 from sv3dgen.views.orbits import SineOrbit
 from sv3dgen.views.posed_views import views_of_orbit, write_views
 
@@ -61,7 +62,7 @@ def measure(
 def draw(path: Path, folder: Path, size_px: int) -> tuple[Path, Path]:
     """Photo and true views of a mesh, under the same light."""
     mesh = fit_unit_box(read_mesh(path))
-    look = lit(appearance(mesh), random_light(generator_of(0, path.stem)), creased_normals(mesh))
+    look = lit(appearance(mesh), random_light(generator(0, path.stem)), creased_normals(mesh))
     orbit = SineOrbit(amplitude_deg=AMPLITUDE_DEG)(ELEVATION_DEG, FRAMES, torch.Generator())
     distance = fitting_distance(mesh.vertices, orbit.cameras(1.0, FOV_DEG))
     cameras = orbit.cameras(distance, FOV_DEG, size_px)

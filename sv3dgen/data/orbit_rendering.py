@@ -3,7 +3,6 @@
 Everything that is drawn follows from the seed and the orbit's own name, whichever process renders it and whenever.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from sv3dgen.meshes.files import fit_unit_box, read_mesh
 from sv3dgen.meshes.textured_mesh import DEFAULT_COLOR, TexturedMesh
 from sv3dgen.procedural.objects import procedural_object
 from sv3dgen.renderers.textured import appearance, fitting_distance, render_batches
+from sv3dgen.seeding import generator
 from sv3dgen.views.orbits import DynamicOrbit, Orbit, SineOrbit, StaticOrbit
 
 FRAMES = 21
@@ -56,9 +56,9 @@ def render_object(job: RenderJob, settings: RenderSettings) -> int:
     normals = creased_normals(mesh)
     unlit = appearance(mesh)
     for kind, number in job.orbits:
-        generator = generator_of(settings.seed, job.name, kind, number)
-        path = draw_path(kind, settings.sine_share, generator)
-        look = lit(unlit, random_light(generator), normals)
+        stream = generator(settings.seed, job.name, kind, number)
+        path = draw_path(kind, settings.sine_share, stream)
+        look = lit(unlit, random_light(stream), normals)
         distance = settings.distance or fitting_distance(mesh.vertices, path.cameras(1.0, settings.fov_deg))
         cameras = path.cameras(distance, settings.fov_deg, settings.size_px)
         rgba = torch.cat(list(render_batches(mesh, cameras, look, settings.supersample)))
@@ -94,12 +94,6 @@ def has_colors(mesh: TexturedMesh) -> bool:
     if mesh.textures:
         return True
     return mesh.vertex_colors is not None and bool((mesh.vertex_colors != DEFAULT_COLOR).any())
-
-
-def generator_of(seed: int, *words: object) -> torch.Generator:
-    """A generator for one orbit, the same on every machine."""
-    digest = hashlib.sha256("/".join(map(str, (seed, *words))).encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 
 def draw_path(kind: str, sine_share: float, generator: torch.Generator) -> Orbit:

@@ -11,6 +11,7 @@ from torch import Tensor
 from sv3dgen.devices import sent_to
 from sv3dgen.interfaces import ViewBatch
 from sv3dgen.schedules import When, from_when_on
+from sv3dgen.seeding import generator
 from sv3dgen.views.cameras import Cameras, full_frame
 from sv3dgen.views.posed_views import PosedViews
 
@@ -55,11 +56,11 @@ class ViewBatches:
     def at(self, step: int) -> ViewBatch:
         """The batch of a step."""
         sampling = self.sampling_at(step)
-        generator = torch.Generator().manual_seed((self.seed * 0x9E3779B1 + step) % (1 << 32))
+        stream = generator(self.seed, "views", step)
         frames = self._at_size(sampling.size_px)
         if sampling.layout == "patches":
-            return self._patches(frames, sampling, generator)
-        return self._whole_views(frames, sampling, generator)
+            return self._patches(frames, sampling, stream)
+        return self._whole_views(frames, sampling, stream)
 
     def _whole_views(self, frames: PosedViews, sampling: Sampling, generator: torch.Generator) -> ViewBatch:
         count = len(frames.cameras)

@@ -12,6 +12,7 @@ from diffusers.models.resnet import ResnetBlock2D
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from sv3dgen.seeding import generator
 from sv3dgen.sv3d.checkpoint.load import Parts
 from sv3dgen.sv3d.checkpoint.model_config import config_from_fields
 from sv3dgen.sv3d.checkpoint.save import save_official
@@ -83,11 +84,11 @@ class Sv3dAutoencoder(lightning.LightningModule):
         step = self.global_step
         for group in self.optimizers().param_groups:  # type: ignore[union-attr]
             group["lr"] = self.learning_rate_at(step)
-        generator = torch.Generator().manual_seed((self.seed * 0x9E3779B1 + step) % (1 << 32))
-        pictures = self._pictures(batch, generator)
+        stream = generator(self.seed, "autoencoder", step)
+        pictures = self._pictures(batch, stream)
         mean, log_variance = self.vae.moments(pictures).float().chunk(2, dim=1)
         log_variance = log_variance.clamp(-30, 20)
-        noise = torch.randn(mean.shape, generator=generator).to(mean.device)
+        noise = torch.randn(mean.shape, generator=stream).to(mean.device)
         decoded = self.vae.decode((mean + noise * (0.5 * log_variance).exp()) * self.config.vae.scale_factor).float()
         error = decoded - pictures
         weighed = in_color(error, self.color_weight_at(step))

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from sv3dgen.data.orbit_dataset import OrbitBatch, OrbitDataset, OrbitSample, collate_orbits
 from sv3dgen.errors import InputError
+from sv3dgen.seeding import generator
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,8 @@ class Row(Dataset):
     def __getitem__(self, position: int) -> tuple[OrbitSample, int]:
         epoch, place = divmod(position, len(self.dataset))
         if self._order[0] != epoch:
-            generator = torch.Generator().manual_seed((self.seed * 0x9E3779B1 + epoch * 0x85EBCA77) % (1 << 32))
-            self._order = epoch, torch.randperm(len(self.dataset), generator=generator).tolist()
+            order = torch.randperm(len(self.dataset), generator=generator(self.seed, "epoch", epoch))
+            self._order = epoch, order.tolist()
         self.dataset.set_epoch(epoch)
         return self.dataset[self._order[1][place]], position
 

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sv3dgen.seeding import generator
 from sv3dgen.sv3d.checkpoint.load import Parts
 from sv3dgen.sv3d.checkpoint.model_config import config_from_fields
 from sv3dgen.sv3d.checkpoint.save import save_official
@@ -82,10 +83,10 @@ class Sv3dDecoder(lightning.LightningModule):
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         for group in self.optimizers().param_groups:  # type: ignore[union-attr]
             group["lr"] = self.learning_rate_at(self.global_step)
-        generator = torch.Generator().manual_seed((self.seed * 0x9E3779B1 + self.global_step) % (1 << 32))
+        stream = generator(self.seed, "decoder", self.global_step)
         frames = batch.orbits.frames.float() / 127.5 - 1
         clips, count = frames.shape[:2]
-        chosen = torch.rand(clips, count, generator=generator).argsort(1)[:, : self.frames_per_clip].to(frames.device)
+        chosen = torch.rand(clips, count, generator=stream).argsort(1)[:, : self.frames_per_clip].to(frames.device)
         which = torch.arange(clips, device=frames.device)[:, None], chosen
         sampled, truth = self.sampled(batch, frames)[which].flatten(0, 1), frames[which].flatten(0, 1)
         with torch.no_grad():

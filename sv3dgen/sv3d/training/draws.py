@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from sv3dgen.seeding import generator
 from sv3dgen.sv3d.conditioning import Condition
 from sv3dgen.sv3d.training.loss import sigmas_from_normal
 
@@ -72,11 +73,10 @@ def draw(
     """
     numbers, noises, picture_noises = [], [], []
     for position in positions.tolist():
-        # torch's CPU generator reads 32 bits of its seed; mixing keeps neighbouring seeds and positions apart.
-        generator = torch.Generator().manual_seed((seed * 0x9E3779B1 + position * 0x85EBCA77 + 0x27220A95) % (1 << 32))
-        numbers.append((torch.randn((), generator=generator), torch.rand((), generator=generator)))
-        noises.append(torch.randn(shape, generator=generator))
-        picture_noises.append(torch.randn((3, size_px, size_px), generator=generator))
+        stream = generator(seed, "clip", position)
+        numbers.append((torch.randn((), generator=stream), torch.rand((), generator=stream)))
+        noises.append(torch.randn(shape, generator=stream))
+        picture_noises.append(torch.randn((3, size_px, size_px), generator=stream))
     normal, uniform = (torch.stack(column) for column in zip(*numbers, strict=True))
     if even_noise:
         places = (positions.cpu().double() * _GOLDEN_RATIO + seed * _SILVER_RATIO) % 1

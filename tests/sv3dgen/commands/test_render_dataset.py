@@ -10,10 +10,11 @@ from trimesh.visual import ColorVisuals
 
 from sv3dgen.commands.render_dataset import main
 from sv3dgen.data.orbit_files import SAMPLES, read_index, read_orbit
-from sv3dgen.data.orbit_rendering import draw_path, generator_of, procedural_seeds
+from sv3dgen.data.orbit_rendering import draw_path, procedural_seeds
 from sv3dgen.materials.spherical_gaussians import fibonacci_axes
 from sv3dgen.materials.studio_light import creased_normals, random_light
 from sv3dgen.meshes.textured_mesh import TexturedMesh
+from sv3dgen.seeding import generator
 from sv3dgen.views.orbits import wrapped_deg
 
 QUICK = ("--size-px", 32, "--supersample", 2, "--workers", 1)
@@ -160,7 +161,7 @@ def test_folders_without_meshes_are_refused(tmp_path, capsys):
 def test_every_fourth_view_of_a_path_is_an_orbit():
     for kind, share in (("static", 0.0), ("dynamic", 0.0), ("dynamic", 1.0)):
         for seed in range(20):
-            path = draw_path(kind, share, generator_of(seed, kind))
+            path = draw_path(kind, share, generator(seed, kind))
             assert len(path) == SAMPLES and path.azimuth_deg[0] == 0 and path.elevation_deg.abs().max() < 90
             for start in range(0, SAMPLES, 7):
                 picked = (start + 4 * torch.arange(1, 22)) % SAMPLES

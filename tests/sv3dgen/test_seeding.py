@@ -1,0 +1,27 @@
+"""Streams of random numbers follow from a seed and words alone."""
+
+import torch
+
+from sv3dgen.seeding import generator, seed_of
+
+
+def test_a_stream_repeats_whatever_was_drawn_before():
+    first = torch.rand(4, generator=generator(3, "batch", 7))
+    torch.rand(100)
+    assert torch.equal(first, torch.rand(4, generator=generator(3, "batch", 7)))
+
+
+def test_seeds_words_and_their_order_keep_streams_apart():
+    names = [(0, "a", 1), (1, "a", 0), (0, "a", 0), (0, 1, "a"), (0, "b", 1), (0, "a"), (0,)]
+    draws = {tuple(torch.rand(4, generator=generator(*name)).tolist()) for name in names}
+    assert len(draws) == len(names)
+
+
+def test_neighboring_steps_are_uncorrelated():
+    draws = torch.stack([torch.randn(2000, generator=generator(0, "step", step)) for step in range(20)])
+    correlation = torch.corrcoef(draws) - torch.eye(20)
+    assert correlation.abs().max() < 5 / 2000**0.5
+
+
+def test_the_numbers_are_the_same_on_every_machine():
+    assert seed_of(0, "batch", 1) == 626413509660971761
