@@ -29,7 +29,7 @@ from sv3dgen.runs.report import told_of_stop
 from sv3dgen.runs.run_folder import can_go_on, discard_unused, is_new, read_card
 from sv3dgen.runs.run_lock import alone_in
 from sv3dgen.runs.stopping import Stopped, handled, raise_stopped, was_requeued
-from sv3dgen.runs.sweep_cell import run_apart
+from sv3dgen.runs.sweep_cell import run_in_subprocess
 from sv3dgen.runs.threads import settle_threads
 
 ROOT = Path(__file__).resolve().parent
@@ -45,16 +45,16 @@ def start(config: DictConfig) -> None:
     new, sweeping = is_new(folder), sweeps.is_sweep()
     try:
         with alone_in(folder), handled(raise_stopped):
-            if (sweeping or was_requeued()) and not sweeps.take_up(config, folder):
+            if (sweeping or was_requeued()) and not sweeps.should_run(config, folder):
                 return
             if sweeping:
-                run_apart("launch.work", config, ROOT)
+                run_in_subprocess("launch.work", config, ROOT)
             else:
                 work(config)
             if sweeps.stopped_early(folder):
                 raise KeyboardInterrupt  # of a sweep, the runs after it are not wanted either
     except Exception as error:
-        mistake = users_part(error)
+        mistake = user_message(error)
         if sweeping:
             sweeps.note_failure(folder, mistake or repr(error), "" if mistake else traceback.format_exc())
             return
@@ -81,8 +81,8 @@ def work(config: DictConfig) -> None:
     run(config)
 
 
-def users_part(error: BaseException) -> str | None:
-    """The one line to tell the user, if the error is something only the user can mend."""
+def user_message(error: BaseException) -> str | None:
+    """The one line to tell the user, if the error is something only the user can fix."""
     building = isinstance(error, InstantiationException)
     for cause in causes(error):
         if isinstance(cause, InputError) or (building and isinstance(cause, ValueError)):

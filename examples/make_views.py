@@ -4,7 +4,7 @@
 
 The boat is a handful of primitives, sphere-traced with soft shadows under a sun and a sky. It is not symmetric, and it
 has what a reconstruction finds hard: a well inside the bulwark, a handle, a hollow funnel, a thin mast, fine stripes.
-Lengths are in world units, the bow faces +Z, +Y is up, colours are linear until the last line that touches them.
+Lengths are in world units, the bow faces +Z, +Y is up, colors are linear until the last line that touches them.
 """
 
 import sys
@@ -20,7 +20,7 @@ from sv3dgen.views.posed_views import PosedViews, downscale_rgba, write_views
 
 SIZE_PX = 320
 SUPERSAMPLING = 3
-CENTRE_Y = 0.125  # of the bounding box, so that the object is centred on the origin
+CENTER_Y = 0.125  # of the bounding box, so that the object is centered on the origin
 HULL, DECK, CABIN, ROOF, GLASS, FUNNEL, HANDLE, MAST, RING, CRATE = range(10)
 SUN = (0.48, 0.72, 0.50)
 HIT, FAR, MAX_STEPS = 2e-4, 3.2, 160
@@ -59,7 +59,7 @@ def smooth_max(a, b, width):
 @njit(cache=True)
 def parts(x, y, z):
     """Signed distance and name of the nearest part of the boat at a point of the world."""
-    y += CENTRE_Y
+    y += CENTER_Y
     # The sheer: bow and stern rise.
     sheer = y - 0.30 * z * z - 0.04 * z
     hull = smooth_max(ellipsoid(x, y + 0.02, z, 0.27, 0.26, 0.5), sheer, 0.03)
@@ -121,7 +121,7 @@ def parts(x, y, z):
 @njit(cache=True)
 def albedo(name, x, y, z):
     """Linear albedo of a part at a point of the world."""
-    y += CENTRE_Y
+    y += CENTER_Y
     if name == HULL:
         line = y - 0.30 * z * z - 0.04 * z
         if line > -0.035:
@@ -191,7 +191,7 @@ def normal_at(x, y, z):
 
 @njit(cache=True)
 def shade(x, y, z):
-    """Linear colour of a surface point: sun with a soft shadow, sky and ground with ambient occlusion."""
+    """Linear color of a surface point: sun with a soft shadow, sky and ground with ambient occlusion."""
     name = parts(x, y, z)[1]
     nx, ny, nz = normal_at(x, y, z)
     occlusion = 0.0
@@ -255,9 +255,9 @@ def main(folder: Path) -> None:
 
 
 def to_srgb(linear: torch.Tensor) -> torch.Tensor:
-    """[4, height, width] linear colour and opacity to sRGB; the opacity stays as it is."""
-    colour = linear[:3]
-    curved = torch.where(colour <= 0.0031308, 12.92 * colour, 1.055 * colour.clamp(min=1e-6) ** (1 / 2.4) - 0.055)
+    """[4, height, width] linear color and opacity to sRGB; the opacity stays as it is."""
+    color = linear[:3]
+    curved = torch.where(color <= 0.0031308, 12.92 * color, 1.055 * color.clamp(min=1e-6) ** (1 / 2.4) - 0.055)
     return torch.cat([curved, linear[3:]])
 
 

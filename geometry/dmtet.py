@@ -8,17 +8,17 @@ from sv3dgen.interfaces import Geometry, Surface, SurfaceParameters
 from sv3dgen.kernels.marching_tetrahedra.march import marching_tets
 from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.meshes.signed_distance import lattice_signed_distance
-from sv3dgen.meshes.tet_grid import TetGrid, bcc_band, neighbour_mean, vertex_neighbours
+from sv3dgen.meshes.tet_grid import TetGrid, bcc_band, neighbor_mean, vertex_neighbors
 from sv3dgen.schedules import Knot, from_when_on
 
 
 class DMTet(Surface):
-    """Marching tetrahedra over a band of a body-centred cubic lattice; features come from a field carried over.
+    """Marching tetrahedra over a band of a body-centered cubic lattice; features come from a field carried over.
 
     `resolutions` are [step, cells]: from a step on, that many cells lie along the longest side of the object's own box.
     Only `band_cells` cells around the surface exist, and the outermost keep their sign: nothing can float off, and the
     surface stays closed. Signed distances are stored in cells; vertices may move by `deform_cells`. Gradients of both
-    are averaged over `smooth_rings` rings of neighbours before the optimizer sees them, since silhouette gradients
+    are averaged over `smooth_rings` rings of neighbors before the optimizer sees them, since silhouette gradients
     alone are so sparse that Adam would turn them into waves.
     """
 
@@ -119,7 +119,7 @@ class DMTet(Surface):
         self.grid = bcc_band(lower, upper, self.cell_size, lambda points: seed_sdf(points).abs() < self.band_cells)
         self.seed_sdf = seed_sdf(self.grid.vertices).to(device)
         self.grid = self.grid.to(device)
-        self.neighbours = vertex_neighbours(self.grid)
+        self.neighbors = vertex_neighbors(self.grid)
         self.frozen = self.seed_sdf.abs() >= self.band_cells
         self.sdf = nn.Parameter(self.seed_sdf.clone())
         self.offsets = nn.Parameter(torch.zeros_like(self.grid.vertices))
@@ -129,7 +129,7 @@ class DMTet(Surface):
 
     def _smooth(self, gradient: Tensor) -> Tensor:
         for _ in range(self.smooth_rings):
-            gradient = neighbour_mean(gradient, self.neighbours)
+            gradient = neighbor_mean(gradient, self.neighbors)
         return gradient
 
     def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs) -> None:

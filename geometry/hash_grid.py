@@ -18,7 +18,7 @@ class HashGrid(Field):
     Density is `softplus` or `exp` of the network's first output plus a prior: `blob` is Magic3D's
     10 (1 - |x| / 0.5), `constant` starts the whole box at `initial_density`.
     Levels open one by one by the schedule `levels_open`, rounded down (None: all at once).
-    Normals are the negative, normalised density gradient (docs/method.md), differentiable in the parameters.
+    Normals are the negative, normalized density gradient (docs/method.md), differentiable in the parameters.
     """
 
     _active: Tensor
@@ -99,7 +99,7 @@ class HashGrid(Field):
         encoded = hash_encode(unit, self.table, self.spec, active_levels=self.active_levels)
         if self.network_dtype == "float32":
             return self.network(encoded)
-        # Cast here rather than by autocast, which would round densities and colours too.
+        # Cast here rather than by autocast, which would round densities and colors too.
         hidden, _, output = self.network
         assert isinstance(hidden, nn.Linear)
         values, weight, bias = (part.to(torch.bfloat16) for part in (encoded, hidden.weight, hidden.bias))

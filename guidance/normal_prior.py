@@ -54,7 +54,7 @@ class NormalPrior(Guidance):
         self.in_world = to_world(maps, views.cameras).half()
         self.focal_px, self.center_px = views.cameras.focal_px, views.cameras.center_px
 
-    def follows_from(self, reference: Reference) -> str | None:
+    def cache_key(self, reference: Reference) -> str | None:
         """The normals themselves: files may have come or changed, and weights of a predictor too."""
         if not self.weights or not isinstance(self.source, NormalSource):
             return None
@@ -82,7 +82,7 @@ def to_world(
 def places_in_views(
     batch: ViewBatch, focal_px: Float[Tensor, "views 2"], center_px: Float[Tensor, "views 2"]
 ) -> Float[Tensor, "images height width 2"]:
-    """Where the batch's pixel centres lie in the views' own frames: (x, y) in px, through both lenses.
+    """Where the batch's pixel centers lie in the views' own frames: (x, y) in px, through both lenses.
 
     Cameras of a batch stand where their views' do; they may be of another size, and show a part only.
     """
@@ -99,7 +99,7 @@ def sampled(
 ) -> tuple[Float[Tensor, "images 3 height width"], Bool[Tensor, "images 1 height width"]]:
     """Unit vectors between the map's pixels (bilinear among those that are known), and where there are any.
 
-    Taken at the point, not as a mean over the pixel: a render's normal is that of the ray through the centre as well.
+    Taken at the point, not as a mean over the pixel: a render's normal is that of the ray through the center as well.
     """
     rows, cols = maps.shape[1:3]
     corner = (places - 0.5).floor()

@@ -1,4 +1,4 @@
-"""The render should look like the views: colour, mask and LPIPS (paper, section 4.1)."""
+"""The render should look like the views: color, mask and LPIPS (paper, section 4.1)."""
 
 import logging
 from collections.abc import Mapping
@@ -16,15 +16,15 @@ from sv3dgen.seeding import generator
 
 log = logging.getLogger(__name__)
 
-SOLID = 0.95  # target opacity from which a pixel's colour is the object's alone
+SOLID = 0.95  # target opacity from which a pixel's color is the object's alone
 
 
 class ReferenceViews(Guidance):
-    """Terms `rgb` (squared), `mask` (squared) and `lpips`. Colour terms look only at pixels whose colour was rendered.
+    """Terms `rgb` (squared), `mask` (squared) and `lpips`. Color terms look only at pixels whose color was rendered.
 
-    `compare` "composite" puts render and target on one background; "inside" compares straight colours where the target
+    `compare` "composite" puts render and target on one background; "inside" compares straight colors where the target
     is solid, and leaves the outline to the mask. `background` "random" is white in every other step on average and one
-    random colour in the rest, the same for a given seed and step; it serves whatever composites.
+    random color in the rest, the same for a given seed and step; it serves whatever composites.
     `lpips_px` cuts squares of at most that size around the object for LPIPS, at places that change with the step.
     """
 
@@ -50,7 +50,7 @@ class ReferenceViews(Guidance):
         self.lpips: Any = _lpips(lpips_net) if ever_nonzero(self.weights.get("lpips", 0.0)) else None
         self._too_small_told = False
 
-    def follows_from(self, reference: Reference) -> str | None:
+    def cache_key(self, reference: Reference) -> str | None:
         """Whether LPIPS is there: its weights may be fetched between two runs."""
         return None if self.lpips is None else "lpips"
 
@@ -92,7 +92,7 @@ class ReferenceViews(Guidance):
         return fits
 
     def _cut(self, drawn: Tensor, target: Tensor, alpha: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """The same square out of both pictures of each view, centred on a random pixel of the object."""
+        """The same square out of both pictures of each view, centered on a random pixel of the object."""
         if self.lpips_px is None or self.lpips_px >= max(drawn.shape[-2:]):
             return drawn, target
         height, width = (min(self.lpips_px, side) for side in drawn.shape[-2:])
@@ -115,8 +115,8 @@ def _lpips(net: Literal["vgg", "alex"]) -> torch.nn.Module | None:
 
 
 def _background(kind: str, generator: torch.Generator) -> Float[Tensor, "3 1 1"]:
-    coin, colour = torch.rand((), generator=generator).item(), torch.rand(3, 1, 1, generator=generator)
-    return colour if kind == "random" and coin < 0.5 else torch.ones(3, 1, 1)
+    coin, color = torch.rand((), generator=generator).item(), torch.rand(3, 1, 1, generator=generator)
+    return color if kind == "random" and coin < 0.5 else torch.ones(3, 1, 1)
 
 
 def _composite(rgb: Tensor, opacity: Tensor, background: Tensor) -> Tensor:

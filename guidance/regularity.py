@@ -11,7 +11,7 @@ from sv3dgen.schedules import Schedule, active_terms, checked_weights, ever_nonz
 
 class Regularity(Guidance):
     """Terms `orientation` (visible samples of a field should face the camera), `opaque` (opacity 0 or 1, no fog) and
-    `mesh_normal` (neighbouring faces alike, slivers under `sliver_share` of the mean area left out).
+    `mesh_normal` (neighboring faces alike, slivers under `sliver_share` of the mean area left out).
     """
 
     terms: tuple[str, ...] = ("orientation", "opaque", "mesh_normal")

@@ -1,4 +1,4 @@
-"""Neighbouring surface should be alike: depth, normals and albedo (paper, section 4.1; authors' code beside it)."""
+"""Neighboring surface should be alike: depth, normals and albedo (paper, section 4.1; authors' code beside it)."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -29,7 +29,7 @@ _BUFFER = {
 class Smoothness(Guidance):
     """Smoothness of the rendered surface where render and target both show the object.
 
-    Terms `depth` (L_depth) and `normal` (squared neighbour differences), `bilateral_depth` and `bilateral_normal`
+    Terms `depth` (L_depth) and `normal` (squared neighbor differences), `bilateral_depth` and `bilateral_normal`
     (L_bilateral), `albedo` (L_albedo, against the albedo a small step aside), `albedo_range` (a hinge on
     [albedo_low, albedo_high]). `edges` of the target that the bilateral terms respect: "sobel" (the paper) or forward
     "difference" (the authors' code).

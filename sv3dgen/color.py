@@ -21,5 +21,5 @@ def linear_to_srgb(linear: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 def over_white(
     rgb: Float[Tensor, "images 3 height width"], alpha: Float[Tensor, "images 1 height width"]
 ) -> Float[Tensor, "images 3 height width"]:
-    """Straight colour in front of white."""
+    """Straight color in front of white."""
     return rgb * alpha + (1 - alpha)

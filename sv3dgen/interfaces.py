@@ -1,7 +1,7 @@
 """The seams: what the parts promise one another, and the small dataclasses that cross between them.
 
 Only a system holds parts. It passes them at call time: `renderer(geometry, material, cameras, pixels)`.
-Images are `[images, channels, height, width]`, sRGB in [0, 1], with straight (not premultiplied) colour and opacity.
+Images are `[images, channels, height, width]`, sRGB in [0, 1], with straight (not premultiplied) color and opacity.
 """
 
 from abc import ABC, abstractmethod
@@ -31,7 +31,7 @@ class FieldSample:
 
 @dataclass(frozen=True)
 class Shading:
-    """What a material makes of features and normals. Colours are sRGB, irradiance is linear."""
+    """What a material makes of features and normals. Colors are sRGB, irradiance is linear."""
 
     rgb: Float[Tensor, "points 3"]
     albedo: Float[Tensor, "points 3"]
@@ -47,7 +47,7 @@ class RenderOutput:
 
     rgb: Float[Tensor, "images 3 height width"]
     opacity: Float[Tensor, "images 1 height width"]
-    shaded: Bool[Tensor, "images 1 height width"]  # where colour, depth and normal were computed
+    shaded: Bool[Tensor, "images 1 height width"]  # where color, depth and normal were computed
     albedo: Float[Tensor, "images 3 height width"] | None = None
     irradiance: Float[Tensor, "images 1 height width"] | None = None
     depth: Float[Tensor, "images 1 height width"] | None = (
@@ -106,7 +106,7 @@ class Geometry(nn.Module, ABC):
         """Material features at world points; differentiable in the points and the parameters."""
 
     def on_step(self, step: int) -> None:
-        """Advance whatever grows with the optimisation step; called by the system before each one."""
+        """Advance whatever grows with the optimization step; called by the system before each one."""
 
 
 class Field(Geometry):
@@ -149,7 +149,7 @@ class Surface(Geometry):
 
 
 class Material(nn.Module, ABC):
-    """From features and a normal to a colour."""
+    """From features and a normal to a color."""
 
     feature_dim: int
     needs_normals: bool  # False lets a renderer skip the normals, which cost a field three more evaluations
@@ -175,7 +175,7 @@ class Renderer(nn.Module, ABC):
     """From a geometry, a material and cameras to pictures."""
 
     def draw_only(self, buffers: Collection[str]) -> None:
-        """Leave out what nobody looks at while training: all but colour, opacity and these buffers of the render."""
+        """Leave out what nobody looks at while training: all but color, opacity and these buffers of the render."""
 
     @abstractmethod
     def forward(
@@ -203,20 +203,20 @@ class FieldRenderer(Renderer):
         """Distance along each pixel's ray to the surface, in world units; infinite where there is none. No gradient."""
 
     def on_step(self, geometry: Field, step: int) -> None:
-        """Advance whatever follows the field; called by the system before each optimisation step."""
+        """Advance whatever follows the field; called by the system before each optimization step."""
 
 
 class Guidance(nn.Module, ABC):
     """What pulls on the render. `weights` maps each loss name to its schedule over steps."""
 
     weights: Mapping[str, Schedule]
-    needs: tuple[str, ...] = ()  # buffers of the render that it looks at, beside colour and opacity
+    needs: tuple[str, ...] = ()  # buffers of the render that it looks at, beside color and opacity
     needs_nvs: bool = False  # whether it asks `Reference.nvs` for a model
 
     def start_from(self, reference: Reference) -> None:
         """Take what it needs to know of the run; called by the system before the first step."""
 
-    def follows_from(self, reference: Reference) -> str | None:
+    def cache_key(self, reference: Reference) -> str | None:
         """What its losses follow from beside settings, views and model, for who keeps a stage for other runs."""
         return None
 

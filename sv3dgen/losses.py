@@ -1,6 +1,6 @@
 """Losses on images and meshes (paper, sections 4.1 and appendix F; the terms of the authors' code beside them).
 
-Images are `[images, channels, height, width]`. A mask selects pixels; a neighbour pair counts where both its pixels are
+Images are `[images, channels, height, width]`. A mask selects pixels; a neighbor pair counts where both its pixels are
 selected. Every loss is a mean over what is selected, and 0 where nothing is: empty masks and 1 x 1 images are fine.
 """
 
@@ -28,11 +28,11 @@ def mse(
 
 
 def smoothness(values: Float[Tensor, "images channels height width"], mask: Mask) -> Float[Tensor, ""]:
-    """Squared differences of neighbours, summed over channels and over the two directions.
+    """Squared differences of neighbors, summed over channels and over the two directions.
 
     Of depth it is RegNeRF's term (L_depth); of normals the 2D normal smoothness of the authors' code.
     """
-    terms = (_mean_where(d.square().sum(1), selected) for d, _, selected in _neighbours(values, mask))
+    terms = (_mean_where(d.square().sum(1), selected) for d, _, selected in _neighbors(values, mask))
     return sum(terms, values.new_zeros(()))
 
 
@@ -47,7 +47,7 @@ def bilateral_smoothness(
     `difference_edges` (the authors' code). The -1 is not in the paper: it moves no gradient, and makes flat score 0.
     """
     total = values.new_zeros(())
-    for difference, pixel, selected in _neighbours(values, mask):
+    for difference, pixel, selected in _neighbors(values, mask):
         # The constant keeps the gradient finite where nothing differs. (`vector_norm` would, at ten times the time.)
         length = torch.sqrt(difference.square().sum(1) + 1e-12) - 1e-6
         each = torch.exp(-3 * edges.reshape(-1)[pixel]) * (torch.sqrt(1 + length) - 1)
@@ -116,8 +116,8 @@ def _mean_where(values: Tensor, selected: Tensor | None) -> Tensor:
     return _mean(values) if selected is None else (values * selected).sum() / selected.sum().clamp_min(1)
 
 
-def _neighbours(values: Tensor, mask: Tensor) -> list[tuple[Tensor, Tensor, Tensor | None]]:
-    """Pairs of neighbours, across and then down: `[pairs, channels]` differences, the first one's index, and which of
+def _neighbors(values: Tensor, mask: Tensor) -> list[tuple[Tensor, Tensor, Tensor | None]]:
+    """Pairs of neighbors, across and then down: `[pairs, channels]` differences, the first one's index, and which of
     the pairs are selected: None for all.
 
     On the CPU it picks the pairs out instead of masking them, since often a tenth of the frame is shaded; and both

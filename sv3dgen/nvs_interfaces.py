@@ -69,7 +69,7 @@ class NVSModel(ABC):
 
     @abstractmethod
     def views(self, image: Float[Tensor, "3 height width"], orbit: Orbit, *, seed: int) -> PosedViews:
-        """The orbit's views of a recentred picture. Raises InputError where the model can't walk this orbit."""
+        """The orbit's views of a recentered picture. Raises InputError where the model can't walk this orbit."""
 
     def prior(self, image: Float[Tensor, "3 height width"], *, seed: int) -> OrbitPrior:
         """The model's denoiser, conditioned on the picture; `seed` is of the noise on that."""
@@ -86,7 +86,7 @@ class ViewMaker(NVSModel):
         """Raise InputError for what would fail minutes later, when the model is first asked for."""
 
     def elevation_deg(self, image: Float[Tensor, "3 height width"], *, seed: int) -> float:
-        """The elevation that a recentred picture was taken from. Raises InputError where the model can't tell."""
+        """The elevation that a recentered picture was taken from. Raises InputError where the model can't tell."""
         raise InputError(f"elevation_deg=auto: {self.abilities.name} can't tell it; expected degrees")
 
     def cache_key(self) -> Mapping[str, Any]:

@@ -26,7 +26,7 @@ class RunLog(Protocol):
 
 
 @contextmanager
-def told_of_the_run(loggers: object, config: DictConfig) -> Iterator[None]:
+def notified_loggers(loggers: object, config: DictConfig) -> Iterator[None]:
     """Tell the loggers that want to know it what the run is, and how the block ends."""
     given = loggers if isinstance(loggers, Iterable) else [loggers]
     listening = [logger for logger in given if isinstance(logger, RunLog)]

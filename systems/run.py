@@ -29,7 +29,7 @@ from sv3dgen.views.posed_views import PosedViews, read_views
 from systems.building import build_stage
 from systems.finite import Finite
 from systems.fitting import Interrupt, LastCheckpoint, fit, saved_stage
-from systems.reporting import Losses, Pictures, told_of_the_run
+from systems.reporting import Losses, Pictures, notified_loggers
 from systems.shared_stages import SharedStages, obtain_coarse, obtain_views, share_folder
 from systems.sv3d_dmtet import Sv3dDmtet
 from systems.sv3d_nerf import Sv3dNerf
@@ -53,7 +53,7 @@ def run(config: DictConfig) -> None:
     if find_device(config.device).type != "cpu":
         log.info("device: %s, preset: %s", find_device(config.device), hydra.runtime.choices.get("preset"))
     started = Run(config, Path(hydra.runtime.output_dir), share_folder(config))
-    with told_of_the_run(started.trainer["logger"], config), started.card.hearing_warnings():
+    with notified_loggers(started.trainer["logger"], config), started.card.hearing_warnings():
         try:
             started.execute()
         except Stopped:

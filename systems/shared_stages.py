@@ -64,7 +64,7 @@ class SharedStages:
     def obtain(
         self,
         stage: str,
-        follows_from: Callable[[], Mapping[str, Any]],
+        cache_key: Callable[[], Mapping[str, Any]],
         *,
         make: Callable[[], None],
         save: Callable[[Path], None],
@@ -74,7 +74,7 @@ class SharedStages:
         if self.folder is None:
             make()
             return
-        target = self.folder / f"{stage}-{digest(follows_from())}"
+        target = self.folder / f"{stage}-{digest(cache_key())}"
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._alone(target) as alone:
             if target.is_dir() and self._taken(stage, target, load):
@@ -150,7 +150,7 @@ def obtain_views(
         for entry in (*TOLD_OF_VIEWS, "metrics"):
             card.card[entry].update(told[entry])
 
-    shared.obtain("views", lambda: views_follow_from(config, nvs), make=make, save=save, load=load)
+    shared.obtain("views", lambda: views_key(config, nvs), make=make, save=save, load=load)
 
 
 def obtain_coarse(
@@ -189,17 +189,17 @@ def obtain_coarse(
     def make_mesh() -> None:
         found.append(make())
 
-    def follows_from() -> dict[str, Any]:
+    def cache_key() -> dict[str, Any]:
         parts = {
-            name: part.follows_from(reference) for name, part in coarse.guidance.items() if isinstance(part, Guidance)
+            name: part.cache_key(reference) for name, part in coarse.guidance.items() if isinstance(part, Guidance)
         }
-        return coarse_follows_from(config, reference.views, nvs, parts) | {"hull_miss_votes": coarse.hull_miss_votes}
+        return coarse_key(config, reference.views, nvs, parts) | {"hull_miss_votes": coarse.hull_miss_votes}
 
-    shared.obtain("coarse", follows_from, make=make_mesh, save=save, load=load)
+    shared.obtain("coarse", cache_key, make=make_mesh, save=save, load=load)
     return found[0]
 
 
-def views_follow_from(config: DictConfig, nvs: ViewMaker) -> dict[str, Any]:
+def views_key(config: DictConfig, nvs: ViewMaker) -> dict[str, Any]:
     """All that decides what a model makes of the photo."""
     keys = ("seed", "matting", "foreground_ratio", "elevation_deg", "orbit")
     return {
@@ -212,7 +212,7 @@ def views_follow_from(config: DictConfig, nvs: ViewMaker) -> dict[str, Any]:
     }
 
 
-def coarse_follows_from(
+def coarse_key(
     config: DictConfig, views: PosedViews, nvs: ViewMaker | None, guidance: Mapping[str, str | None]
 ) -> dict[str, Any]:
     """All that decides what the coarse stage leaves. `nvs` is the model that a guidance may ask, where one does, and
@@ -233,9 +233,9 @@ def coarse_follows_from(
     }
 
 
-def digest(follows_from: Mapping[str, Any]) -> str:
+def digest(cache_key: Mapping[str, Any]) -> str:
     """16 characters for plain values, the same for any order of keys."""
-    return hashlib.sha256(json.dumps(follows_from, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(cache_key, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def digest_of_views(views: PosedViews) -> str:

@@ -11,8 +11,8 @@ from sv3dgen.interfaces import Geometry, Guidance, Material, Reference, Renderer
 from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.schedules import Schedule, value_at
 from sv3dgen.views.cameras import Cameras
-from systems.weighing import (
-    Weighed,
+from systems.weighting import (
+    Weighted,
     buffers_needed,
     check_features,
     check_kind,
@@ -20,7 +20,7 @@ from systems.weighing import (
     start_guidance,
     step_seed,
     switched_on,
-    weighed_losses,
+    weighted_losses,
 )
 
 
@@ -85,11 +85,11 @@ class Sv3dDmtet(lightning.LightningModule):
         self.last = self.losses_at(step)
         return self.last.loss
 
-    def losses_at(self, step: int) -> Weighed:
+    def losses_at(self, step: int) -> Weighted:
         """What the guidances say in a step, by the parts as they are."""
         torch.manual_seed(step_seed(self.seed, step))
         self.geometry.on_step(step)
-        return weighed_losses(self.guidance, self._draw, self.data.at(step), step)
+        return weighted_losses(self.guidance, self._draw, self.data.at(step), step)
 
     def _draw(self, cameras: Cameras, pixels: Tensor | None, *, whole: bool = False) -> RenderOutput:
         self.renderer.train(not whole)

@@ -16,8 +16,8 @@ from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.schedules import Schedule, value_at
 from sv3dgen.views.cameras import Cameras
 from sv3dgen.views.visual_hull import visual_hull
-from systems.weighing import (
-    Weighed,
+from systems.weighting import (
+    Weighted,
     buffers_needed,
     check_features,
     check_kind,
@@ -25,7 +25,7 @@ from systems.weighing import (
     start_guidance,
     step_seed,
     switched_on,
-    weighed_losses,
+    weighted_losses,
 )
 
 
@@ -96,12 +96,12 @@ class Sv3dNerf(lightning.LightningModule):
         self.last = self.losses_at(step)
         return self.last.loss
 
-    def losses_at(self, step: int) -> Weighed:
+    def losses_at(self, step: int) -> Weighted:
         """What the guidances say in a step, by the parts as they are."""
         torch.manual_seed(step_seed(self.seed, step))
         self.geometry.on_step(step)
         self.renderer.on_step(self.geometry, step)
-        return weighed_losses(self.guidance, self._draw, self.data.at(step), step)
+        return weighted_losses(self.guidance, self._draw, self.data.at(step), step)
 
     def _draw(self, cameras: Cameras, pixels: Tensor | None, *, whole: bool = False) -> RenderOutput:
         self.renderer.train(not whole)
@@ -134,7 +134,7 @@ class Sv3dNerf(lightning.LightningModule):
 
 
 def dilated(cells: Bool[Tensor, "x y z"]) -> Bool[Tensor, "x y z"]:
-    """The cells and all their 26 neighbours."""
+    """The cells and all their 26 neighbors."""
     return torch.nn.functional.max_pool3d(cells[None, None].float(), 3, stride=1, padding=1)[0, 0] > 0
 
 

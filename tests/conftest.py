@@ -47,7 +47,7 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def posed_views() -> PosedViews:
-    """12 views of 64 px of a sphere that sits on a box, both chequered; the last one is the front."""
+    """12 views of 64 px of a sphere that sits on a box, both checkered; the last one is the front."""
     return sphere_on_box()
 
 

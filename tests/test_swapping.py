@@ -13,14 +13,14 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 from stub_parts import Icosphere
 
-from launch import users_part
+from launch import user_message
 from sv3dgen.cli.command_line import checked_arguments
 from sv3dgen.errors import InputError
 from sv3dgen.interfaces import Field
 from sv3dgen.renderers.volume import Volume
 from systems.run import Run
-from systems.shared_stages import coarse_follows_from, digest
-from systems.weighing import check_kind
+from systems.shared_stages import coarse_key, digest
+from systems.weighting import check_kind
 
 PRESETS = sorted(path.stem for path in (ROOT / "conf" / "preset").glob("*.yaml"))
 OPTIONS = {
@@ -133,7 +133,7 @@ def test_parts_that_do_not_fit_are_told_in_one_line(settings, told, outside, vie
     config = composed(outside, f"views={views_folder}", *settings)
     with pytest.raises(InstantiationException) as error:
         Run(config, tmp_path / "run")
-    line = users_part(error.value)
+    line = user_message(error.value)
     assert line is not None
     assert re.search(told, line) and "\n" not in line
 
@@ -156,7 +156,7 @@ def test_an_extension_that_changes_makes_another_coarse_stage(outside, views_fol
     config = composed(outside, f"views={views_folder}", PARTS["field"])
 
     def key() -> str:
-        return digest(coarse_follows_from(config, posed_views, None, {}))
+        return digest(coarse_key(config, posed_views, None, {}))
 
     before = key()
     assert key() == before

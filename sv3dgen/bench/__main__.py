@@ -19,7 +19,7 @@ from sv3dgen.errors import InputError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0, or 2 for something the user has to mend."""
+    """Exit status: 0, or 2 for something the user has to fix."""
 
     def command() -> int:
         options = _parser().parse_args(arguments)

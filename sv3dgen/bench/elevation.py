@@ -27,7 +27,7 @@ _GENERATED_PX = 576  # in which shifts are told
 class Degradation:
     """What is wrong with the silhouettes, as half widths of uniform distributions; shifts in px of 576."""
 
-    orbit_scale: float = 0.0  # common to all frames, as recentring leaves it
+    orbit_scale: float = 0.0  # common to all frames, as recentering leaves it
     orbit_shift_px: float = 0.0
     frame_scale: float = 0.0  # of every frame by itself, as generated frames disagree
     frame_shift_px: float = 0.0
@@ -44,11 +44,11 @@ class Degradation:
         return replace(cameras, focal_px=cameras.focal_px * scale, center_px=cameras.center_px + shift * px)
 
 
-_RECENTRED = Degradation(orbit_scale=0.1, orbit_shift_px=20.0)
+_RECENTERED = Degradation(orbit_scale=0.1, orbit_shift_px=20.0)
 DEGRADATIONS = {
     "none": Degradation(),
-    "recentred, each frame shifted by up to 2 px": replace(_RECENTRED, frame_shift_px=2.0),
-    "recentred, each by up to 8 px, scaled by up to 2 %": replace(_RECENTRED, frame_shift_px=8.0, frame_scale=0.02),
+    "recentered, each frame shifted by up to 2 px": replace(_RECENTERED, frame_shift_px=2.0),
+    "recentered, each by up to 8 px, scaled by up to 2 %": replace(_RECENTERED, frame_shift_px=8.0, frame_scale=0.02),
 }
 
 
@@ -72,10 +72,10 @@ def measure(
                 row |= {"estimate_deg": estimate.elevation_deg, "sure": estimate.sure, "fall": estimate.fall}
                 rows.append(row | {"agreement": estimate.agreement, "seconds": perf_counter() - start})
         print(f"{path.stem} done", file=sys.stderr, flush=True)
-    return {"machine": describe(), "objects": len(found), "rows": rows, "summary": summarise(rows)}
+    return {"machine": describe(), "objects": len(found), "rows": rows, "summary": summarize(rows)}
 
 
-def summarise(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def summarize(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """For each degradation: errors of the estimate (what isn't sure counts as the fixed elevation) and of the fixed."""
     summary = []
     for name in dict.fromkeys(row["degradation"] for row in rows):

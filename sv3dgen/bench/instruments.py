@@ -25,7 +25,7 @@ KERNELS: dict[str, dict[str, tuple[str, ...]]] = {
         "sv3dgen.kernels.ray_marching.march": ("render_weights", "accumulate"),
         "sv3dgen.kernels.ray_marching._autograd": (),
     },
-    "rasterise": {
+    "rasterize": {
         "sv3dgen.kernels.rasterizer.rasterize": ("rasterize",),
         "sv3dgen.kernels.rasterizer.interpolate": ("barycentrics", "interpolate"),
     },
@@ -35,7 +35,7 @@ KERNELS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "tets": {
         "sv3dgen.kernels.marching_tetrahedra.march": ("marching_tets",),
-        "sv3dgen.meshes.tet_grid": ("neighbour_mean",),
+        "sv3dgen.meshes.tet_grid": ("neighbor_mean",),
     },
 }
 
@@ -52,7 +52,7 @@ OTHER_PARTS: dict[str, tuple[str, ...]] = {
     "network": ("torch.nn:Sequential.forward", "torch.autograd:backward", "torch.autograd:grad"),
     "lattice": (
         "sv3dgen.meshes.tet_grid:bcc_band",
-        "sv3dgen.meshes.tet_grid:vertex_neighbours",
+        "sv3dgen.meshes.tet_grid:vertex_neighbors",
         "sv3dgen.meshes.signed_distance:lattice_signed_distance",
     ),
     "fusion": ("sv3dgen.meshes.depth_fusion:fuse_depth", "sv3dgen.meshes.depth_fusion:largest_component"),

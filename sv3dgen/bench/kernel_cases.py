@@ -74,7 +74,7 @@ def _ray_marching_case(sizes: Sizes, device: torch.device) -> Case:
 
     marching = bytes_of(origins, directions, occupied, jitter, samples.ray_index, samples.t, samples.offsets)
     colors = 4 * len(origins) * features.shape[1]
-    # Forward: density and delta to weights; weights and features to colours. Backward: colours, weights and features to
+    # Forward: density and delta to weights; weights and features to colors. Backward: colors, weights and features to
     # both gradients; those of the weights, with weights and delta, to the density's.
     compositing = 9 * bytes_of(density) + 3 * bytes_of(features) + 2 * colors
     # A ray is clipped by 6 faces; a sample has a distance, a point and a cell, a weight and its gradient, and 2

@@ -52,7 +52,7 @@ export included, on the `train` views. Scored is the exported GLB: its surface w
 --protocol surface --align none`, as it stands in the world of the views, which is the ground truth's
 (un-squared Chamfer of 100 k samples, floor .002 to .003); beside it, boxed, after both were scaled and moved
 into the unit box by their own bounding boxes, which turns one outlying bump into a shift of the whole; and its
-colour, under the light it was exported with, over white on the `test` views, which the run has not seen.
+color, under the light it was exported with, over white on the `test` views, which the run has not seen.
 "Farther than .02" is the share of the true surface that far from the mesh."""
 
 
@@ -116,7 +116,7 @@ def measure(
                 row["error"] = str(error)
             print("  " + _one_line(row), file=sys.stderr, flush=True)
             rows.append(row)
-    return {"machine": describe(), "settings": list(settings), "objects": rows, "summary": summarise(rows)}
+    return {"machine": describe(), "settings": list(settings), "objects": rows, "summary": summarize(rows)}
 
 
 def run_and_score(views: Path, truth: Path, run: Path, settings: Sequence[str]) -> dict[str, Any]:
@@ -151,7 +151,7 @@ def run_process(command: Sequence[str], log: Path) -> Cost:
     return Cost(seconds, memory_gb)
 
 
-def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+def summarize(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
     """Median and mean of every numeric column over the objects that have it."""
     summary: dict[str, dict[str, float]] = {"median": {}, "mean": {}}
     for key, _, spec in COLUMNS:

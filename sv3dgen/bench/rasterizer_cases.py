@@ -1,4 +1,4 @@
-"""What rasterising, interpolating and antialiasing are timed on: a bumpy sphere, one by one and all together."""
+"""What rasterizing, interpolating and antialiasing are timed on: a bumpy sphere, one by one and all together."""
 
 from collections.abc import Iterator
 
@@ -39,7 +39,7 @@ def rasterizer_cases(sizes: Sizes, device: torch.device) -> Iterator[Case]:
     drawn = bytes_of(clip, faces, fragments.face_index, fragments.depth)
     # A vertex is projected, a face has an area and a slope of depth, a covered pixel three sides and a depth.
     drawing = 8 * corners + 20 * sizes.views * len(faces) + 20 * hits
-    yield Case("rasterizer", f"rasterise {what}", draw, ALL, drawn, drawing)
+    yield Case("rasterizer", f"rasterize {what}", draw, ALL, drawn, drawing)
 
     def smooth_outline(backend: Backend) -> None:
         torch.autograd.grad(antialiased_coverage(fragments, clip, faces, edges, backend=backend).sum(), clip)
@@ -80,7 +80,7 @@ def rasterizer_cases(sizes: Sizes, device: torch.device) -> Iterator[Case]:
 
     moved, computed = drawn + outline + interpolated, drawing + outlining + interpolating
     yield Case(
-        "rasterizer", f"rasterise, interpolate, antialias {what}, forward + backward", picture, ALL, moved, computed
+        "rasterizer", f"rasterize, interpolate, antialias {what}, forward + backward", picture, ALL, moved, computed
     )
 
 

@@ -71,7 +71,7 @@ def _launch(arguments: list[str]) -> None:
             runpy.run_path(str(LAUNCH), run_name="__main__")
         except SystemExit as stop:
             if stop.code:
-                raise InputError("launch.py stopped with the message above; mend that first") from stop
+                raise InputError("launch.py stopped with the message above; fix that first") from stop
 
 
 @contextmanager

@@ -16,7 +16,7 @@ class OneLineParser(argparse.ArgumentParser):
 
 
 def exit_status(command: Callable[[], int], name: str = "error", *, stopped: str = "stopped") -> int:
-    """That of the command itself; 2 for what only the user can mend, 130 when stopped.
+    """That of the command itself; 2 for what only the user can fix, 130 when stopped.
 
     Such a mistake, or the file system's refusal, is told in one line that starts with `name`; an interruption in the
     line `stopped`.

@@ -25,7 +25,7 @@ LOOP = 84  # pictures at a time: a whole loop
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0, 2 for something the user has to mend, 130 when stopped."""
+    """Exit status: 0, 2 for something the user has to fix, 130 when stopped."""
 
     def command() -> int:
         print(cache_latents(**vars(_parser().parse_args(arguments))))

@@ -17,7 +17,7 @@ MEANINGS = {
     "faces": "triangles of the prediction",
     "closed": "every edge in exactly two faces, after merging vertices by position",
     "box_scale": "longest side of the prediction over that of the truth, as given",
-    "box_shift": "distance of the two box centres, in longest sides of the truth",
+    "box_shift": "distance of the two box centers, in longest sides of the truth",
     "chamfer": "mean distance of 100 k surface samples to the other surface, not squared, both ways",
     "far_share": "share of the true surface farther than .02 from the prediction",
     "f_score_1": "harmonic mean of precision and recall at .01",
@@ -27,7 +27,7 @@ MEANINGS = {
     "chamfer_vertices": "mean distance between the files' vertices, not squared, both ways",
     "iou_32": "intersection over union of 64^3 points over [-1, 1]^3, 32^3 of them in the box",
     "views": "pictures compared",
-    "shading": "what colour the prediction was drawn in",
+    "shading": "what color the prediction was drawn in",
     "psnr": "dB over white, mean over the views",
     "psnr_min": "dB of the worst view",
     "ssim": "structural similarity over white, mean",
@@ -43,7 +43,7 @@ MEANINGS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0, or 2 for something the user has to mend."""
+    """Exit status: 0, or 2 for something the user has to fix."""
 
     def command() -> int:
         options = vars(_parser().parse_args(arguments))
@@ -95,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--yaw-deg", type=float, default=0.0, help="turn of the prediction about +Y, protocol sv3d-2024"
     )
-    parser.add_argument("--views", type=Path, help="folder of posed views to compare the colour with")
+    parser.add_argument("--views", type=Path, help="folder of posed views to compare the color with")
     parser.add_argument("--split", choices=("test", "train", "all"), default="test", help="which of these views")
     parser.add_argument("--light", type=Path, help="light.json to shade with; found beside the mesh if not given")
     parser.add_argument("--lpips", action="store_true", help="LPIPS too (slow on a CPU)")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0, or 2 for something the user has to mend."""
+    """Exit status: 0, or 2 for something the user has to fix."""
 
     def command() -> int:
         options = vars(_parser().parse_args(arguments))
@@ -52,7 +52,7 @@ def evaluate(
 ) -> "dict[str, Evaluation]":
     """An evaluation for each kind of orbit, of `limit` orbits spread over the split; all by default.
 
-    `exact` computes in float32 where the device's plan has less. Raises InputError for what only the user can mend.
+    `exact` computes in float32 where the device's plan has less. Raises InputError for what only the user can fix.
     """
     for name, number in (("limit", limit), ("steps", steps)):
         if number is not None and number < 1:

@@ -45,8 +45,8 @@ def _parser() -> argparse.ArgumentParser:
         "--distance", default="auto", help="of the cameras from the origin; auto: as near as the whole mesh allows"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the dynamic orbits (default: 0)")
-    parser.add_argument("--light", type=Path, help="a run's light.json; default: the plain colours")
-    parser.add_argument("--normalise", action="store_true", help="centre the mesh and scale its longest side to 1")
+    parser.add_argument("--light", type=Path, help="a run's light.json; default: the plain colors")
+    parser.add_argument("--normalize", action="store_true", help="center the mesh and scale its longest side to 1")
     return parser
 
 
@@ -88,10 +88,10 @@ def _render(options: argparse.Namespace) -> None:
 
     orbit = orbit_by_name(options.orbit, elevation_deg=options.elevation, frames=options.frames, seed=options.seed)
     mesh = read_mesh(options.mesh)
-    mesh = fit_unit_box(mesh) if options.normalise else mesh
+    mesh = fit_unit_box(mesh) if options.normalize else mesh
     reach = float(mesh.vertices[mesh.faces.reshape(-1)].abs().max())
     if reach > BOX:
-        print(f"{options.mesh}: reaches {reach:.3g} from the origin, past the {BOX} of the unit box; see --normalise")
+        print(f"{options.mesh}: reaches {reach:.3g} from the origin, past the {BOX} of the unit box; see --normalize")
     distance = options.distance
     if distance == "auto":
         distance = fitting_distance(mesh.vertices, orbit.cameras(1.0, options.fov))

@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--split-test", default="0", metavar="K|all", help="objects of each source to test with")
     parser.add_argument("--test-names", default="", help="names of meshes to test with, with commas between them")
     parser.add_argument("--licence", default="unknown", help="of the meshes, noted with each orbit")
-    parser.add_argument("--untextured", action="store_true", help="take meshes without colours too, in grey")
+    parser.add_argument("--untextured", action="store_true", help="take meshes without colors too, in gray")
     parser.add_argument("--workers", type=int, default=2, help="processes (default: 2)")
     parser.add_argument("--index", action="store_true", help="only make dataset.json of the orbits that are there")
     return parser

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0 where some run has a score, 2 for something the user has to mend."""
+    """Exit status: 0 where some run has a score, 2 for something the user has to fix."""
 
     def command() -> int:
         options = _parser().parse_args(arguments)
@@ -111,7 +111,7 @@ def _home(runs: Sequence[AblationRun]) -> "Home":
 def _legend(truth: Truth, *, beside: bool) -> list[str]:
     legend = [
         "ours: mean over objects ± standard deviation over seeds; CD and IoU by protocol "
-        f"{truth.protocol} (python -m sv3dgen.evaluate), colour over white against true views, or where there are "
+        f"{truth.protocol} (python -m sv3dgen.evaluate), color over white against true views, or where there are "
         "none against the true mesh on a dynamic orbit"
     ]
     if beside:

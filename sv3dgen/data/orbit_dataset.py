@@ -21,7 +21,7 @@ from sv3dgen.data.latent_cache import embeddings_path, latents_path, read_array,
 from sv3dgen.data.orbit_files import SAMPLES, Angles, OrbitRecord, Split, read_index, read_orbit
 from sv3dgen.errors import InputError
 
-WHITE_SHARE = 0.5  # of random backgrounds: the paper renders every orbit on white and on a random colour
+WHITE_SHARE = 0.5  # of random backgrounds: the paper renders every orbit on white and on a random color
 _OPEN_FILES = 128  # each holds a file descriptor
 
 
@@ -74,7 +74,7 @@ class OrbitDataset(Dataset):
         cached: bool = True,
         seed: int = 0,
     ):
-        """`background="random"` takes white for half of the draws and one random colour for the rest.
+        """`background="random"` takes white for half of the draws and one random color for the rest.
 
         `walks` are the ways round, one drawn for each sample: -1 is backwards, 2 takes every second view and goes round
         twice. With several, a frame's place in the clip does not tell its azimuth: a model has to read the pose.
@@ -91,8 +91,8 @@ class OrbitDataset(Dataset):
         self.records = [record for record in records if record.split == split and record.kind in kinds]
         if not self.records:
             found = ", ".join(sorted({f"{record.kind} {record.split}" for record in records}))
-            mend = "; render some with --split-test K, or do without: validation=null" if split == "test" else ""
-            raise InputError(f"{folder}: no {' or '.join(kinds)} orbits to {split} with, found {found} ones{mend}")
+            fix = "; render some with --split-test K, or do without: validation=null" if split == "test" else ""
+            raise InputError(f"{folder}: no {' or '.join(kinds)} orbits to {split} with, found {found} ones{fix}")
         if SAMPLES % frames:
             raise InputError(f"frames={frames}: expected a number that divides the {SAMPLES} views of a rendered loop")
         readable = cached and background == "white" and not mirror
@@ -170,7 +170,7 @@ class OrbitDataset(Dataset):
 def on_color(
     rgba: UInt8[np.ndarray, "frames height width 4"], color: np.ndarray
 ) -> UInt8[np.ndarray, "frames height width 3"]:
-    """Straight-alpha pictures before a background of one colour, rounded."""
+    """Straight-alpha pictures before a background of one color, rounded."""
     alpha = rgba[..., 3:].astype(np.uint16)
     mixed = rgba[..., :3] * alpha + color.astype(np.uint16) * (255 - alpha)
     return ((mixed + 127) // 255).astype(np.uint8)

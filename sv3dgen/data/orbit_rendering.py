@@ -35,7 +35,7 @@ class RenderSettings:
     fov_deg: float = 33.8
     distance: float | None = None  # None: as near as lets no view of the orbit clip the object
     sine_share: float = 0.0  # of dynamic orbits that swing up and down once instead, by 8 to 35 degrees
-    untextured: bool = False  # take meshes that have no colours, in grey
+    untextured: bool = False  # take meshes that have no colors, in gray
     seed: int = 0
 
 
@@ -85,12 +85,12 @@ def load(source: Path | int, untextured: bool) -> TexturedMesh:
         return procedural_object(source)
     mesh = fit_unit_box(read_mesh(source))
     if not untextured and not has_colors(mesh):
-        raise InputError(f"{source}: no texture and no colours (--untextured takes it in grey)")
+        raise InputError(f"{source}: no texture and no colors (--untextured takes it in gray)")
     return mesh
 
 
 def has_colors(mesh: TexturedMesh) -> bool:
-    """Whether the file said anything about colour."""
+    """Whether the file said anything about color."""
     if mesh.textures:
         return True
     return mesh.vertex_colors is not None and bool((mesh.vertex_colors != DEFAULT_COLOR).any())
@@ -115,7 +115,7 @@ def draw_path(kind: str, sine_share: float, generator: torch.Generator) -> Orbit
 
 
 def lit(look: Appearance, light: StudioLight, normals: torch.Tensor) -> Appearance:
-    """The colours under a light."""
+    """The colors under a light."""
     pyramid = replace(look.pyramid, texels=look.pyramid.texels * light.tint)
     return replace(
         look,

@@ -1,4 +1,4 @@
-"""From a field to a texture: which surface point each texel shows, its colour there, and colour for the texels
+"""From a field to a texture: which surface point each texel shows, its color there, and color for the texels
 between."""
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ CHUNK = 1 << 17  # points asked of the field at once, which bounds the memory
 
 @dataclass(frozen=True)
 class Texels:
-    """The texels whose centres lie in a face, and where on the surface those centres are."""
+    """The texels whose centers lie in a face, and where on the surface those centers are."""
 
     rows: Int[Tensor, " texels"]  # from the top of the texture
     cols: Int[Tensor, " texels"]
@@ -28,7 +28,7 @@ class Texels:
 
 
 def locate_texels(mesh: Mesh, unwrap: Unwrap, size_px: int) -> Texels:
-    """Rasterise the unwrapped faces as if the texture were the screen, and interpolate the surface over them."""
+    """Rasterize the unwrapped faces as if the texture were the screen, and interpolate the surface over them."""
     flat = 2 * unwrap.uv - 1
     clip = torch.cat([flat, torch.zeros_like(flat[:, :1]), torch.ones_like(flat[:, :1])], dim=1)
     face_index = rasterize(clip[None], unwrap.uv_faces, size_px, size_px).face_index[0]
@@ -52,10 +52,10 @@ def flat_weights(corners: Float[Tensor, "points 3 2"], points: Float[Tensor, "po
 
 
 def bake(mesh: Mesh, unwrap: Unwrap, size_px: int, color_at: ColorAt) -> Float[Tensor, "3 size size"]:
-    """The texture that shows `color_at` (sRGB of world points and unit normals) at the centre of every texel.
+    """The texture that shows `color_at` (sRGB of world points and unit normals) at the center of every texel.
 
-    Texels outside all faces take the colour of the nearest texel inside one, so that linear lookups and smaller mip
-    levels near a seam see no foreign colour.
+    Texels outside all faces take the color of the nearest texel inside one, so that linear lookups and smaller mip
+    levels near a seam see no foreign color.
     """
     texels = locate_texels(mesh, unwrap, size_px)
     chunks = zip(texels.points.split(CHUNK), texels.normals.split(CHUNK), strict=True)

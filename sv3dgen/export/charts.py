@@ -1,7 +1,7 @@
 """Cut a surface into charts that a flat projection lays out without folds.
 
-Faces are labelled by the axis they look along most, smoothed so that the borders are short; every connected group of
-one label is a chart, projected along the mean of its normals. Small charts join a neighbour where no face would fold
+Faces are labeled by the axis they look along most, smoothed so that the borders are short; every connected group of
+one label is a chart, projected along the mean of its normals. Small charts join a neighbor where no face would fold
 over. Where the projection of one chart still covers itself (a spiral, say), the hidden part becomes a chart of its own.
 """
 
@@ -14,10 +14,10 @@ from numpy import ndarray
 from sv3dgen.meshes.topology import components, face_neighbors
 
 AXES = np.concatenate([np.eye(3), -np.eye(3)])
-SMOOTHING_STEPS = 12  # rounds of averaging normals over neighbouring faces before they are labelled
-STEEPEST = 0.35  # least cosine between a face and its label's axis when first labelled: a stretch of 3 at most
-STEEPEST_JOINED = 0.2  # the same for faces of small charts that join a neighbour
-SMALL_FACES = 40  # charts of fewer faces than this try to join a neighbour
+SMOOTHING_STEPS = 12  # rounds of averaging normals over neighboring faces before they are labeled
+STEEPEST = 0.35  # least cosine between a face and its label's axis when first labeled: a stretch of 3 at most
+STEEPEST_JOINED = 0.2  # the same for faces of small charts that join a neighbor
+SMALL_FACES = 40  # charts of fewer faces than this try to join a neighbor
 JOIN_ROUNDS = 6
 
 
@@ -32,7 +32,7 @@ class Surface:
 
 
 def describe(vertices: Float[ndarray, "vertices 3"], faces: Int[ndarray, "faces 3"]) -> Surface:
-    """Normals, areas, neighbours and side lengths of every face."""
+    """Normals, areas, neighbors and side lengths of every face."""
     corners = vertices[faces]
     sides = np.roll(corners, -1, axis=1) - corners
     cross = np.cross(sides[:, 0], sides[:, 1])
@@ -69,7 +69,7 @@ def make_charts(surface: Surface) -> Int[ndarray, " faces"]:
 def join_small(
     labels: Int[ndarray, " faces"], own: Float[ndarray, "faces 6"], surface: Surface
 ) -> tuple[Int[ndarray, " faces"], bool]:
-    """Relabel small charts as the neighbouring label of the longest common border, where every face allows it."""
+    """Relabel small charts as the neighboring label of the longest common border, where every face allows it."""
     chart = connected(labels, surface.neighbors)
     count = int(chart.max()) + 1
     size = np.bincount(chart)

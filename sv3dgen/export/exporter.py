@@ -1,4 +1,4 @@
-"""From an optimised surface and its colours to the files a person takes away."""
+"""From an optimized surface and its colors to the files a person takes away."""
 
 import json
 from collections.abc import Mapping

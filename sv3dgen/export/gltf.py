@@ -1,7 +1,7 @@
 """Write GLB files by the glTF 2.0 specification.
 
-+Y up, front +Z, metres, which are this project's axes. Texture coordinates run downwards in glTF, so v is flipped. The
-base colour image is sRGB by definition. The surface is fully rough and not metallic, as the albedo was fitted.
++Y up, front +Z, meters, which are this project's axes. Texture coordinates run downwards in glTF, so v is flipped. The
+base color image is sRGB by definition. The surface is fully rough and not metallic, as the albedo was fitted.
 """
 
 import io

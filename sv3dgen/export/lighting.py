@@ -1,4 +1,4 @@
-"""Light on a baked mesh, as it was during the optimisation."""
+"""Light on a baked mesh, as it was during the optimization."""
 
 import torch
 from jaxtyping import Float

@@ -133,7 +133,7 @@ def drop(order, first, bottom, top, size):
 @njit(cache=True, nogil=True)
 @no_type_check
 def hidden_faces(uv, uv_faces, heights, size):
-    """Faces of which some texel centre lies strictly inside a second face, and which are the lower of the two.
+    """Faces of which some texel center lies strictly inside a second face, and which are the lower of the two.
 
     `uv` in texels, `heights` the order along the chart's axis. Two passes: who is on top of each texel, and who is not.
     """

@@ -27,6 +27,6 @@ def write_turntable(path: str | Path, mesh: TexturedMesh, size_px: int, frames: 
 
 
 def before_white(rgba: Float[Tensor, "views 4 height width"]) -> UInt8[Tensor, "views 3 height width"]:
-    """Straight colour on a white background, as bytes."""
+    """Straight color on a white background, as bytes."""
     white = rgba[:, :3] * rgba[:, 3:] + (1 - rgba[:, 3:])
     return (white * 255).round().byte()

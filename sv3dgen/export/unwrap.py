@@ -31,7 +31,7 @@ class Unwrap:
 
 
 def unwrap_by_projection(mesh: Mesh, size_px: int) -> Unwrap:
-    """Project groups of faces along their mean normals and pack them; no two faces share a texel centre."""
+    """Project groups of faces along their mean normals and pack them; no two faces share a texel center."""
     vertices = mesh.vertices.double().numpy()
     faces = mesh.faces.numpy()
     surface = describe(vertices, faces)

@@ -1,4 +1,4 @@
-"""How much neighbouring triangles agree: the mean of 1 - cosine between the normals of faces that share an edge.
+"""How much neighboring triangles agree: the mean of 1 - cosine between the normals of faces that share an edge.
 
 The value and its gradient take the same walk over the mesh, so the numba version makes both at once.
 """
@@ -17,32 +17,30 @@ from sv3dgen.kernels.backend import Backend, resolve
 def normal_consistency(
     vertices: Float[Tensor, "vertices 3"],
     faces: Int[Tensor, "faces 3"],
-    neighbours: Int[Tensor, "pairs 2"],
+    neighbors: Int[Tensor, "pairs 2"],
     *,
     smallest_share: float = 0.1,
     backend: Backend = "auto",
 ) -> Float[Tensor, ""]:
-    """Mean of 1 - cosine over the pairs of faces `neighbours` (a pair with -1 is a border and counts nothing).
+    """Mean of 1 - cosine over the pairs of faces `neighbors` (a pair with -1 is a border and counts nothing).
 
     Pairs with a face under `smallest_share` of the mean area are left out: the normal of a sliver turns wildly with
     tiny moves of its vertices, and marching tetrahedra make many. Differentiable in the vertices, once.
     """
     if resolve("normal_consistency", backend, vertices.device) == "torch":
-        return _reference(vertices, faces, neighbours, smallest_share)
-    return _NormalConsistency.apply(vertices.float(), faces.long(), neighbours.long(), smallest_share).to(
-        vertices.dtype
-    )
+        return _reference(vertices, faces, neighbors, smallest_share)
+    return _NormalConsistency.apply(vertices.float(), faces.long(), neighbors.long(), smallest_share).to(vertices.dtype)
 
 
-def _reference(vertices: Tensor, faces: Tensor, neighbours: Tensor, smallest_share: float) -> Tensor:
+def _reference(vertices: Tensor, faces: Tensor, neighbors: Tensor, smallest_share: float) -> Tensor:
     a, b, c = (vertices.index_select(0, corner) for corner in faces.unbind(1))
     weighted = torch.linalg.cross(b - a, c - a)
     with torch.no_grad():
         twice_area = weighted.norm(dim=-1)
         large = twice_area > smallest_share * twice_area.sum() / max(len(faces), 1)
-        first, second = neighbours.clamp_min(0).unbind(1)
-        # Weighed, not picked out: the host would wait for a GPU to tell how many there are.
-        counts = (neighbours >= 0).all(1) & large[first] & large[second]
+        first, second = neighbors.clamp_min(0).unbind(1)
+        # Weighted, not picked out: the host would wait for a GPU to tell how many there are.
+        counts = (neighbors >= 0).all(1) & large[first] & large[second]
     # The bound keeps the gradient (to the -3/2) of an empty face finite.
     normals = weighted * torch.rsqrt(weighted.square().sum(-1, keepdim=True).clamp_min(1e-24))
     cosine = (normals.index_select(0, first) * normals.index_select(0, second)).sum(-1)
@@ -51,8 +49,8 @@ def _reference(vertices: Tensor, faces: Tensor, neighbours: Tensor, smallest_sha
 
 class _NormalConsistency(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, vertices, faces, neighbours, smallest_share):
-        arrays = (tensor.detach().contiguous().numpy() for tensor in (vertices, faces, neighbours))
+    def forward(ctx, vertices, faces, neighbors, smallest_share):
+        arrays = (tensor.detach().contiguous().numpy() for tensor in (vertices, faces, neighbors))
         value, gradient = _value_and_gradient(*arrays, smallest_share, get_num_threads())
         ctx.save_for_backward(torch.from_numpy(gradient))
         return vertices.new_tensor(value)
@@ -66,7 +64,7 @@ class _NormalConsistency(torch.autograd.Function):
 
 @njit(cache=True, parallel=True)
 @no_type_check
-def _value_and_gradient(vertices, faces, neighbours, smallest_share, parts):
+def _value_and_gradient(vertices, faces, neighbors, smallest_share, parts):
     count = len(faces)
     normals, twice_area = np.empty((count, 3), np.float32), np.empty(count, np.float32)
     for f in prange(count):
@@ -84,8 +82,8 @@ def _value_and_gradient(vertices, faces, neighbours, smallest_share, parts):
     sums, counted = np.zeros(parts), np.zeros(parts, np.int64)
     for part in prange(parts):
         low, high = part * count // parts, (part + 1) * count // parts
-        for p in range(len(neighbours)):
-            f, g = neighbours[p, 0], neighbours[p, 1]
+        for p in range(len(neighbors)):
+            f, g = neighbors[p, 0], neighbors[p, 1]
             if f < 0 or g < 0 or twice_area[f] <= least or twice_area[g] <= least:
                 continue
             if low <= f < high:

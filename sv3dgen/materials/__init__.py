@@ -1,1 +1,1 @@
-"""From features and a normal to a colour."""
+"""From features and a normal to a color."""

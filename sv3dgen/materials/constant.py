@@ -8,7 +8,7 @@ from sv3dgen.interfaces import Material, Shading
 
 
 class Constant(Material):
-    """Colour is albedo, irradiance is 1 everywhere. Baked light stays in the texture."""
+    """Color is albedo, irradiance is 1 everywhere. Baked light stays in the texture."""
 
     feature_dim = 3
     needs_normals = False
@@ -22,4 +22,4 @@ class Constant(Material):
         return cls()
 
     def light(self) -> dict:
-        return {"type": "constant", "convention": "colour = albedo; irradiance is 1 everywhere"}
+        return {"type": "constant", "convention": "color = albedo; irradiance is 1 everywhere"}

@@ -15,7 +15,7 @@ MIN_SHARPNESS = 1e-4
 
 CONVENTION = (
     "world right-handed, +Y up, front +Z; radiance(x) = sum amplitude * exp(sharpness * (dot(axis, x) - 1)), white; "
-    "irradiance(n) = radiance against max(dot(n, x), 0), over pi; colour = sRGB(tone_map(linear(albedo) * irradiance))"
+    "irradiance(n) = radiance against max(dot(n, x), 0), over pi; color = sRGB(tone_map(linear(albedo) * irradiance))"
 )
 
 
@@ -26,7 +26,7 @@ class Sg(Material):
     code, which leaks light from behind. `tone_map` "log" puts log(1 + x) before the sRGB curve, as that code does.
     Without `shape_from_shading` the light does not turn the surface's normals. The light starts near irradiance 1.
     Brighter light with darker albedo would give the same picture: only the illumination loss decides between them, so
-    without it the scale stays wherever optimisation drifts.
+    without it the scale stays wherever optimization drifts.
     """
 
     feature_dim = 3

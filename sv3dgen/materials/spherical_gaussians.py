@@ -1,7 +1,7 @@
 """Spherical Gaussians: lobes on the unit sphere with closed-form integrals.
 
 G(x; mu, s, a) = a exp(s (mu . x - 1)) with unit axis mu, sharpness s >= 0 and amplitude a (paper, section 4).
-Irradiance here is divided by pi, so that a sphere of constant radiance 1 gives 1, and colour = albedo * irradiance.
+Irradiance here is divided by pi, so that a sphere of constant radiance 1 gives 1, and color = albedo * irradiance.
 """
 
 import math

@@ -1,6 +1,6 @@
 """Light for rendered training orbits: a few spherical Gaussians and an even sky, drawn at random.
 
-Irradiance is over pi, so that 1 leaves the colours of a surface as they are. Without shadows.
+Irradiance is over pi, so that 1 leaves the colors of a surface as they are. Without shadows.
 """
 
 import math
@@ -20,7 +20,7 @@ SMOOTH_COS = 0.8  # vertices at one place share a normal that lies within 37 deg
 
 @dataclass(frozen=True)
 class StudioLight:
-    """Lobes and an even part; `tint` is the colour of all of it, the largest component 1."""
+    """Lobes and an even part; `tint` is the color of all of it, the largest component 1."""
 
     axes: Float[Tensor, "lobes 3"]
     sharpness: Float[Tensor, " lobes"]

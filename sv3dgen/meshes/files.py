@@ -1,8 +1,8 @@
 """Read meshes from files, and check what the reader does not.
 
-GLB and glTF keep their frame (+Y up, metres), all others are taken to be in the same frame. Scenes are merged into one
-mesh, node transforms applied. Colours come out in sRGB: base colour textures times their factor, vertex colours, or one
-base colour for each material. All other material properties are ignored. What is read of each format, and what is
+GLB and glTF keep their frame (+Y up, meters), all others are taken to be in the same frame. Scenes are merged into one
+mesh, node transforms applied. Colors come out in sRGB: base color textures times their factor, vertex colors, or one
+base color for each material. All other material properties are ignored. What is read of each format, and what is
 refused, stands in docs/inputs.md.
 """
 
@@ -97,7 +97,7 @@ def load_parts(path: Path, assets) -> list[tuple]:
 
 
 def with_colors(mesh: TexturedMesh, visual, assets) -> TexturedMesh:
-    """Attach what trimesh found: a texture, vertex colours or a base colour."""
+    """Attach what trimesh found: a texture, vertex colors or a base color."""
     face_texture = torch.zeros(len(mesh.faces), dtype=torch.int64)
     if visual is None or not visual.defined:
         return mesh
@@ -121,10 +121,10 @@ def with_colors(mesh: TexturedMesh, visual, assets) -> TexturedMesh:
 
 
 def material_texture(material, with_image: bool) -> Float[Tensor, "3 height width"] | None:
-    """A material's colour as an sRGB image: its texture, or one texel of plain colour."""
+    """A material's color as an sRGB image: its texture, or one texel of plain color."""
     image, factor = getattr(material, "image", None), getattr(material, "diffuse", None)
     if image is not None and with_image:
-        return read_texture(image)  # many OBJ writers leave Kd at black or grey beside map_Kd
+        return read_texture(image)  # many OBJ writers leave Kd at black or gray beside map_Kd
     if factor is None:
         return None
     factor = np.asarray(factor)
@@ -137,14 +137,14 @@ def colors_at(
     points: Float[np.ndarray, "points 3"],
     colors: Float[np.ndarray, "points 3"],
 ) -> Float[Tensor, "vertices 3"]:
-    """The colours of vertices that are copies of the points. Trimesh drops them beside a material."""
+    """The colors of vertices that are copies of the points. Trimesh drops them beside a material."""
     from scipy.spatial import cKDTree
 
     return torch.from_numpy(colors[cKDTree(points).query(vertices)[1]]).float()
 
 
 def fit_unit_box(mesh: TexturedMesh) -> TexturedMesh:
-    """The mesh moved and scaled so that its bounding box is centred on the origin and its longest side is 1."""
+    """The mesh moved and scaled so that its bounding box is centered on the origin and its longest side is 1."""
     used = mesh.vertices[mesh.faces.reshape(-1)]
     low, high = used.min(0).values, used.max(0).values
     return replace(mesh, vertices=(mesh.vertices - 0.5 * (low + high)) / (high - low).max())

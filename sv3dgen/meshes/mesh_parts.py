@@ -37,17 +37,17 @@ def placed_part(path: Path, part: TexturedMesh, transform: Float[np.ndarray, "4 
 
 
 def read_texture(image) -> Float[Tensor, "3 height width"]:
-    """A PIL image as sRGB in [0, 1]; 16-bit grey is scaled, not clipped; alpha is dropped."""
+    """A PIL image as sRGB in [0, 1]; 16-bit gray is scaled, not clipped; alpha is dropped."""
     if image.mode.startswith("I"):
-        grey = np.asarray(image, dtype=np.float32) / 65535
-        pixels = np.repeat(grey[..., None], 3, axis=2)
+        gray = np.asarray(image, dtype=np.float32) / 65535
+        pixels = np.repeat(gray[..., None], 3, axis=2)
     else:
         pixels = np.asarray(image.convert("RGB"), dtype=np.float32) / 255
     return torch.from_numpy(pixels).movedim(2, 0).contiguous()
 
 
 def merge(parts: list[TexturedMesh]) -> TexturedMesh:
-    """Several meshes as one; parts without a texture get vertex colours, and shared textures are held once."""
+    """Several meshes as one; parts without a texture get vertex colors, and shared textures are held once."""
     vertices, faces, uv, uv_faces, face_texture, colors, tints = [], [], [], [], [], [], []
     textures: list[Tensor] = []
     numbers: dict[int, int] = {}  # of the textures, by their identity
@@ -55,8 +55,8 @@ def merge(parts: list[TexturedMesh]) -> TexturedMesh:
     for part in parts:
         vertices.append(part.vertices)
         faces.append(part.faces + num_vertices)
-        grey = torch.full_like(part.vertices, DEFAULT_COLOR)
-        colors.append(grey if part.vertex_colors is None else part.vertex_colors)
+        gray = torch.full_like(part.vertices, DEFAULT_COLOR)
+        colors.append(gray if part.vertex_colors is None else part.vertex_colors)
         tints.append(torch.ones_like(part.vertices) if part.vertex_tint is None else part.vertex_tint)
         part_uv = torch.zeros(1, 2) if part.uv is None else part.uv
         uv.append(part_uv)

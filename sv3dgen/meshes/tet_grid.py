@@ -1,11 +1,11 @@
-"""Body-centred cubic (BCC) tetrahedral lattices, made by arithmetic: the whole of a box, or a band of it.
+"""Body-centered cubic (BCC) tetrahedral lattices, made by arithmetic: the whole of a box, or a band of it.
 
-Lattice points are the corners and the centres of cubes. Every pair of face-adjacent centres and each of the four edges
-of their shared face make one tetrahedron, so all are congruent and well shaped. The lattice is centred on the box and
-overhangs it by at least half a cell on every side. The pyramids between its outermost cube faces and the cube centres
-behind them are left out (they have one centre only), so the tetrahedra cover the box and end in a bumpy border outside.
+Lattice points are the corners and the centers of cubes. Every pair of face-adjacent centers and each of the four edges
+of their shared face make one tetrahedron, so all are congruent and well shaped. The lattice is centered on the box and
+overhangs it by at least half a cell on every side. The pyramids between its outermost cube faces and the cube centers
+behind them are left out (they have one center only), so the tetrahedra cover the box and end in a bumpy border outside.
 
-A lattice point has an index (x, y, z, kind): kind 0 is the lower corner of cube (x, y, z), kind 1 its centre. Only the
+A lattice point has an index (x, y, z, kind): kind 0 is the lower corner of cube (x, y, z), kind 1 its center. Only the
 points of a band are ever listed, never the tetrahedra of a large box.
 """
 
@@ -24,7 +24,7 @@ from sv3dgen.kernels.backend import Backend, resolve
 from sv3dgen.kernels.marching_tetrahedra.march import EDGE_ENDS
 
 CHUNK_POINTS = 1 << 18  # points per call of `keep`, which bounds the memory of a network behind it
-MOST_NEIGHBOURS = 14
+MOST_NEIGHBORS = 14
 Vector = Sequence[float] | Float[Tensor, "3"]
 
 
@@ -82,24 +82,24 @@ def bcc_band(
     return TetGrid(positions(torch.from_numpy(listed)), *map(torch.from_numpy, (tets, edges, tet_edges)))
 
 
-def vertex_neighbours(grid: TetGrid) -> Int[Tensor, "vertices 14"]:
+def vertex_neighbors(grid: TetGrid) -> Int[Tensor, "vertices 14"]:
     """The other ends of each vertex's edges, padded with -1."""
-    return torch.from_numpy(_neighbours_numba(grid.edges.cpu().numpy(), len(grid.vertices))).to(grid.edges.device)
+    return torch.from_numpy(_neighbors_numba(grid.edges.cpu().numpy(), len(grid.vertices))).to(grid.edges.device)
 
 
-def neighbour_mean(
+def neighbor_mean(
     values: Float[Tensor, "vertices channels"],
-    neighbours: Int[Tensor, "vertices 14"],
+    neighbors: Int[Tensor, "vertices 14"],
     *,
     backend: Backend = "auto",
 ) -> Float[Tensor, "vertices channels"]:
-    """The mean over each vertex and its neighbours. Not differentiable."""
+    """The mean over each vertex and its neighbors. Not differentiable."""
     values = values.detach()
     if resolve("marching_tetrahedra", backend, values.device) != "numba":
-        present = (neighbours >= 0)[..., None]
-        total = values + (values[neighbours.clamp(min=0).long()] * present).sum(1)
+        present = (neighbors >= 0)[..., None]
+        total = values + (values[neighbors.clamp(min=0).long()] * present).sum(1)
         return total / (1 + present.sum(1))
-    mean = _neighbour_mean_numba(values.float().contiguous().numpy(), neighbours.int().contiguous().numpy())
+    mean = _neighbor_mean_numba(values.float().contiguous().numpy(), neighbors.int().contiguous().numpy())
     return torch.from_numpy(mean).to(values.dtype)
 
 
@@ -133,7 +133,7 @@ def _templates() -> tuple[np.ndarray, np.ndarray]:
 @njit(cache=True, inline="always")
 @no_type_check
 def _exists(shape, corners, template, x, y, z):
-    """Whether a cube's tetrahedron lies in the lattice, which has no centres at the last index of an axis."""
+    """Whether a cube's tetrahedron lies in the lattice, which has no centers at the last index of an axis."""
     c = corners[template, 1]
     return x + c[0] < shape[0] - 1 and y + c[1] < shape[1] - 1 and z + c[2] < shape[2] - 1
 
@@ -217,28 +217,28 @@ def _list_edges(other, slots):
 
 @njit(cache=True)
 @no_type_check
-def _neighbours_numba(edges, num_vertices):
-    neighbours = np.full((num_vertices, MOST_NEIGHBOURS), np.int32(-1))
+def _neighbors_numba(edges, num_vertices):
+    neighbors = np.full((num_vertices, MOST_NEIGHBORS), np.int32(-1))
     count = np.zeros(num_vertices, np.uint8)
     for e in range(len(edges)):
         a, b = np.uint32(edges[e, 0]), np.uint32(edges[e, 1])
-        neighbours[a, count[a]] = b
-        neighbours[b, count[b]] = a
+        neighbors[a, count[a]] = b
+        neighbors[b, count[b]] = a
         count[a] += 1
         count[b] += 1
-    return neighbours
+    return neighbors
 
 
 @njit(cache=True, parallel=True)
 @no_type_check
-def _neighbour_mean_numba(values, neighbours):
+def _neighbor_mean_numba(values, neighbors):
     out = np.empty_like(values)
     for v in prange(len(values)):
         count = np.float32(1)
         for channel in range(values.shape[1]):
             out[v, channel] = values[v, channel]
-        for k in range(MOST_NEIGHBOURS):
-            n = neighbours[v, k]
+        for k in range(MOST_NEIGHBORS):
+            n = neighbors[v, k]
             if n >= 0:
                 count += np.float32(1)
                 for channel in range(values.shape[1]):

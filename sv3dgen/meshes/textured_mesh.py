@@ -1,4 +1,4 @@
-"""A triangle mesh with colours: what is read from mesh files, drawn, and exported."""
+"""A triangle mesh with colors: what is read from mesh files, drawn, and exported."""
 
 from dataclasses import dataclass
 
@@ -8,15 +8,15 @@ from torch import Tensor
 
 from sv3dgen.meshes.mesh import Mesh
 
-DEFAULT_COLOR = 0.8  # the grey of an object that says nothing about its colour
+DEFAULT_COLOR = 0.8  # the gray of an object that says nothing about its color
 
 
 @dataclass(frozen=True)
 class TexturedMesh:
-    """Triangles whose colour comes from textures, from the vertices, or from neither. All colours are sRGB in [0, 1].
+    """Triangles whose color comes from textures, from the vertices, or from neither. All colors are sRGB in [0, 1].
 
     A face shows `textures[face_texture]`, times the vertices' tint if there is one; where that is -1 (or None for the
-    whole mesh) it shows the vertex colours, and where there are none a plain grey. Texture coordinates are OpenGL's:
+    whole mesh) it shows the vertex colors, and where there are none a plain gray. Texture coordinates are OpenGL's:
     (0, 0) is the lower left corner of the image, v grows upwards, and they repeat outside [0, 1].
     """
 

@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import connected_components
 
 from sv3dgen.meshes.mesh import Mesh
 
-APART = 0.02  # how far a split vertex moves towards its own faces, as a share of the way to their centre
+APART = 0.02  # how far a split vertex moves towards its own faces, as a share of the way to their center
 
 
 def components(num_nodes: int, links: Int[ndarray, "links 2"]) -> tuple[int, Int[ndarray, " nodes"]]:

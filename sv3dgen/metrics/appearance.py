@@ -53,7 +53,7 @@ def orbit_scores(
     """Scores over white of both meshes drawn on one orbit (paper, section 4.1), the prediction turned by `yaw_deg`.
 
     Both stand in one frame. SV3D's cameras, as near as the whole of the truth allows in every view (appendix B). The
-    truth shows its plain colours; so does the prediction, or what its light.json makes of them.
+    truth shows its plain colors; so does the prediction, or what its light.json makes of them.
     """
     distance = fitting_distance(truth.vertices[truth.faces.reshape(-1)], orbit.cameras(1.0))
     cameras = orbit.cameras(distance, size_px=size_px)
@@ -71,7 +71,7 @@ def orbit_scores(
 def draw(
     mesh: TexturedMesh, cameras: Cameras, light: Path | None
 ) -> tuple[Float[Tensor, "views 3 height width"], Float[Tensor, "views 1 height width"], str]:
-    """Straight colour, opacity, and in words what the colour is: under the light of a light.json, or the albedo."""
+    """Straight color, opacity, and in words what the color is: under the light of a light.json, or the albedo."""
     if light is None:
         frames, shading = render_textured(mesh, cameras), "albedo (no light.json)"
     else:

@@ -39,7 +39,7 @@ class ClipSimilarity(nn.Module):
             return torch.nn.functional.cosine_similarity(self.embed(first), self.embed(second), dim=-1)
 
     def embed(self, images: Float[Tensor, "images 3 height width"]) -> Float[Tensor, "images embed"]:
-        """Embeddings, not normalised."""
+        """Embeddings, not normalized."""
         size = (self.size_px, self.size_px)
         resized = nn.functional.interpolate(images.float(), size=size, mode="bicubic", antialias=True).clamp(0, 1)
         tokens = self.vision(pixel_values=(resized - self.mean) / self.std)

@@ -28,7 +28,7 @@ def evaluate(
     size_px: int = 576,
     seed: int = 0,
 ) -> Report:
-    """Scores by name, as the command line asks for them. Raises InputError for what only the user can mend.
+    """Scores by name, as the command line asks for them. Raises InputError for what only the user can fix.
 
     `light` None stands for the light.json that belongs to `pred`, if there is one. `lpips` may fetch its weights; the
     pictures of an `orbit` are scored by every learned metric whose weights are there.

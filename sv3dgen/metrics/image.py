@@ -1,4 +1,4 @@
-"""How alike two pictures are. Colours are sRGB in [0, 1]; every score is one number per image pair.
+"""How alike two pictures are. Colors are sRGB in [0, 1]; every score is one number per image pair.
 
 Pictures of objects are compared over a white background, whole frame, as the paper's tables are: the empty background
 counts too, so scores of small objects come out higher.
@@ -29,7 +29,7 @@ def ssim(
 ) -> Float[Tensor, " images"]:
     """Structural similarity (Wang et al. 2004): 11 px Gaussian window of 1.5 px, only where it fits into the image.
 
-    Each colour channel by itself, then the mean. Raises ValueError for images smaller than the window.
+    Each color channel by itself, then the mean. Raises ValueError for images smaller than the window.
     """
     if min(first.shape[-2:]) < 11:
         raise ValueError(f"structural similarity needs images of at least 11 x 11 px, got {tuple(first.shape[-2:])}")

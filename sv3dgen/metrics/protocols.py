@@ -23,7 +23,7 @@ class Fit:
     """How the prediction's bounding box lies in the frame it came in, against that of the truth."""
 
     scale: float  # longest side over longest side
-    shift: float  # of the centre, in longest sides of the truth
+    shift: float  # of the center, in longest sides of the truth
 
     @property
     def noticeable(self) -> bool:
@@ -35,7 +35,7 @@ def surface_protocol(
 ) -> dict[str, float | int | bool]:
     """Un-squared Chamfer distance and its kin on surface samples, and occupancy IoU in cells of 1/64 of the unit box.
 
-    `unit_box` scales and centres each mesh by its own bounding box; `none` moves both as the truth needs it. Where the
+    `unit_box` scales and centers each mesh by its own bounding box; `none` moves both as the truth needs it. Where the
     two differ noticeably, the scores of the other frame are there too, with the suffix `_as_given` or `_unit_box`.
     """
     fit = box_fit(prediction, truth)

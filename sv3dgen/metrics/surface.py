@@ -96,7 +96,7 @@ def f_score(to_truth: ndarray, to_prediction: ndarray, distance: float) -> float
 
 
 def unit_box(mesh: Mesh) -> Mesh:
-    """Move and scale uniformly, so that the bounding box is centred on the origin and its longest side is 1.
+    """Move and scale uniformly, so that the bounding box is centered on the origin and its longest side is 1.
 
     Vertices that no face uses do not count. Raises ValueError for a mesh without extent.
     """

@@ -19,7 +19,7 @@ from sv3dgen.meshes.mesh import Mesh
 
 
 def cell_centers(resolution: int, half_side: float = 0.5) -> Float[Tensor, " resolution"]:
-    """Centres of the cells along one axis of a cube centred on the origin."""
+    """Centers of the cells along one axis of a cube centered on the origin."""
     return ((torch.arange(resolution, dtype=torch.float64) + 0.5) / resolution * 2 - 1) * half_side
 
 

@@ -21,7 +21,7 @@ from sv3dgen.views.posed_views import PosedViews
 log = logging.getLogger(__name__)
 
 FOLDER = "normals"
-UNIT = (0.5, 1.2)  # lengths that pass for unit: blending and compression shorten, while grey, black and white are out
+UNIT = (0.5, 1.2)  # lengths that pass for unit: blending and compression shorten, while gray, black and white are out
 _FRAME = "OpenGL camera space (x right, y up, z towards the viewer), (n + 1) / 2 * 255"
 
 
@@ -30,7 +30,7 @@ class NormalFiles(NormalSource):
     the viewer), so that a surface that faces the camera is (128, 128, 255).
 
     They lie in `folder`, or, where that is null, in `normals/` beside the views' transforms.json. What is no unit
-    vector (a black, grey or white background) or transparent is unknown.
+    vector (a black, gray or white background) or transparent is unknown.
     """
 
     missing = f"expected a folder {FOLDER}/ beside the views' transforms.json, see docs/normals.md"
@@ -105,7 +105,7 @@ def read_normals(file: Path, size: tuple[int, int]) -> Float[Tensor, "height wid
 
 
 def write_normals(file: Path, normals: Float[Tensor, "height width 3"]) -> None:
-    """Write a map as `read_normals` reads it; what is zero comes out grey, and is read as unknown."""
+    """Write a map as `read_normals` reads it; what is zero comes out gray, and is read as unknown."""
     pixels = ((normals.clamp(-1, 1) + 1) / 2 * 255).round().byte().cpu().numpy()
     with atomic_write(file) as temporary:
         Image.fromarray(pixels).save(temporary)

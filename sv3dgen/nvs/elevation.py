@@ -5,8 +5,8 @@ the hull loses parts that the masks show. A body of revolution about the vertica
 so that every elevation explains its silhouettes; such an object is told by a flat score and gets the fixed elevation.
 
 Scale and height of the object in the pictures don't matter: the hull is carved wherever the silhouettes put it. The
-axis that it turns about may be beside the middle, as in recentred pictures: it is where all silhouettes together are
-centred, as what reaches farthest from the axis reaches as far to either side in the course of a turn.
+axis that it turns about may be beside the middle, as in recentered pictures: it is where all silhouettes together are
+centered, as what reaches farthest from the axis reaches as far to either side in the course of a turn.
 """
 
 import logging
@@ -99,7 +99,7 @@ def estimate_elevation(
     seed: int = 0,
     steps: int = FEW_STEPS,
 ) -> ElevationEstimate:
-    """The elevation of a recentred picture on white, from short static orbits of a model. Writes the note to the log.
+    """The elevation of a recentered picture on white, from short static orbits of a model. Writes the note to the log.
 
     A model without poses (SV3D_u) walks its orbit at the elevation of the picture, whatever that is: one orbit tells.
     One with poses (SV3D_p) is told an elevation: the one of `POSED_CANDIDATES_DEG` counts at which the orbit agrees

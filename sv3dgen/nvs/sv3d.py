@@ -106,7 +106,7 @@ class Sv3dNvs(ViewMaker):
         return self.model.prior(image, seed=seed)
 
     def views(self, image: Float[Tensor, "3 height width"], orbit: Orbit, *, seed: int) -> PosedViews:
-        """The orbit's views of a recentred picture on white, told step by step. Raises InputError as `SV3D` does."""
+        """The orbit's views of a recentered picture on white, told step by step. Raises InputError as `SV3D` does."""
         model, line = self.model, StageLine("views")
         line.start(0, self.steps or model.config.sampler.steps)
         try:

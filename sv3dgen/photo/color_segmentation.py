@@ -1,7 +1,7 @@
-"""A guess at the object before a busy background, from colours alone.
+"""A guess at the object before a busy background, from colors alone.
 
-The idea of GrabCut (Rother et al., SIGGRAPH 2004), two mixtures of colours refined in turn with the labels, with a
-random walker in place of the cut. Colours are sRGB levels, 0 to 255.
+The idea of GrabCut (Rother et al., SIGGRAPH 2004), two mixtures of colors refined in turn with the labels, with a
+random walker in place of the cut. Colors are sRGB levels, 0 to 255.
 """
 
 import numpy as np
@@ -12,8 +12,8 @@ from sv3dgen.photo.masks import with_holes_filled
 from sv3dgen.photo.random_walker import random_walker
 
 
-class ColourMixture:
-    """A few Gaussians in colour space."""
+class ColorMixture:
+    """A few Gaussians in color space."""
 
     def __init__(
         self,
@@ -24,14 +24,14 @@ class ColourMixture:
         self.means, self.covariances, self.weights = means, covariances, weights
 
     @classmethod
-    def fitted(cls, colours: Float[np.ndarray, "samples 3"], parts: int = 5, rounds: int = 10) -> "ColourMixture":
-        """k-means, started along the widest direction of the colours, then one covariance per cluster."""
-        samples = colours[:: max(1, len(colours) // 5000)].astype(np.float64)
+    def fitted(cls, colors: Float[np.ndarray, "samples 3"], parts: int = 5, rounds: int = 10) -> "ColorMixture":
+        """k-means, started along the widest direction of the colors, then one covariance per cluster."""
+        samples = colors[:: max(1, len(colors) // 5000)].astype(np.float64)
         if len(samples) < parts:
             samples = np.full((parts, 3), 127.0)
-        centred = samples - samples.mean(0)
-        widest = np.linalg.svd(centred, full_matrices=False)[2][0]
-        order = np.argsort(centred @ widest, kind="stable")
+        centered = samples - samples.mean(0)
+        widest = np.linalg.svd(centered, full_matrices=False)[2][0]
+        order = np.argsort(centered @ widest, kind="stable")
         means = np.stack([chunk.mean(0) for chunk in np.array_split(samples[order], parts)])
         label = np.zeros(len(samples), dtype=int)
         for _ in range(rounds):
@@ -52,7 +52,7 @@ class ColourMixture:
         return np.logaddexp.reduce(parts, axis=0)
 
 
-def segment_by_colours(
+def segment_by_colors(
     rgb: Float[np.ndarray, "height width 3"], iterations: int = 4
 ) -> Float[np.ndarray, "height width"]:
     """Probability of object. The border starts as background, the middle as object; it can fail."""
@@ -63,8 +63,8 @@ def segment_by_colours(
     band = border_mask(height, width, max(2, min(height, width) // 25))
     probability = np.where(radius < 0.6, 0.9, 0.1).astype(np.float32)
     for _ in range(iterations):
-        objects = ColourMixture.fitted(rgb[probability > 0.5])
-        others = ColourMixture.fitted(rgb[(probability <= 0.5) | band])
+        objects = ColorMixture.fitted(rgb[probability > 0.5])
+        others = ColorMixture.fitted(rgb[(probability <= 0.5) | band])
         evidence = objects.log_density(rgb) - others.log_density(rgb) + place
         prior = 1 / (1 + np.exp(-evidence.clip(-8, 8)))
         sureness = 0.1 * np.square(2 * prior - 1) + 0.003

@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from sv3dgen.errors import InputError
 from sv3dgen.photo.background import Background, border_band, border_mask, fit_background, positions
-from sv3dgen.photo.color_segmentation import segment_by_colours
+from sv3dgen.photo.color_segmentation import segment_by_colors
 from sv3dgen.photo.masks import grown, nearest_outside, part_sizes, parts, shrunk
 from sv3dgen.photo.segmentation import segment_plain, sharp_edges
 from sv3dgen.photo.soft_edges import soft_cutout
@@ -129,15 +129,15 @@ def _classical(photo: Image.Image, name: str) -> Cutout:
         doubt = _why_unsure(rgb, probability)
     else:
         scale = min(1.0, _BUSY_MAX_PX / max(photo.size))
-        small = segment_by_colours(np.asarray(_scaled(photo, scale), dtype=np.float32))
+        small = segment_by_colors(np.asarray(_scaled(photo, scale), dtype=np.float32))
         large = Image.fromarray(small).resize(photo.size, Image.Resampling.BILINEAR)
         probability, behind = _without_specks(np.array(large)), None
     if (probability > 0.5).sum() < 16 or (probability > 0.5).mean() > 0.98:
         raise InputError(f"{name}: no object can be told from the background; {_HELP}")
-    colours, alpha = soft_cutout(rgb, probability, behind)
+    colors, alpha = soft_cutout(rgb, probability, behind)
     if alpha.max() < 0.5:
         raise InputError(f"{name}: no object can be told from the background; {_HELP}")
-    rgba = np.concatenate([colours, alpha[..., None] * 255], axis=-1)
+    rgba = np.concatenate([colors, alpha[..., None] * 255], axis=-1)
     return Cutout(
         Image.fromarray(rgba.round().clip(0, 255).astype(np.uint8)),
         "classical",
@@ -177,8 +177,8 @@ def _backdrop(
     points = positions(*probability.shape)
     best = np.stack([sheet.distance(rgb, points) for sheet in background.sheets]).argmin(0)
     shown = best[nearest_outside(probability > 0.5)]
-    colours = np.stack([sheet.colour(points) for sheet in background.sheets])
-    return np.take_along_axis(colours, shown[None, ..., None], axis=0)[0]
+    colors = np.stack([sheet.color(points) for sheet in background.sheets])
+    return np.take_along_axis(colors, shown[None, ..., None], axis=0)[0]
 
 
 def _without_specks(

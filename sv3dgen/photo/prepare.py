@@ -1,4 +1,4 @@
-"""From a photo to what SV3D sees: read, cut out, centred, on white."""
+"""From a photo to what SV3D sees: read, cut out, centered, on white."""
 
 import logging
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from PIL import Image
 
 from sv3dgen.errors import InputError
 from sv3dgen.photo.matting import Method, cut_out
-from sv3dgen.photo.recenter import SV3D_SIZE_PX, object_notes, on_white, recentred_rgba
+from sv3dgen.photo.recenter import SV3D_SIZE_PX, object_notes, on_white, recentered_rgba
 from sv3dgen.views.image import read_photo
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ def prepare_photo(
     """Read a photo and make SV3D's input of it; InputError says in one line what is wrong with it.
 
     `foreground_ratio` is the share of the square that the object's longer side takes, None what the official script
-    does (see `recentre.recentred`). `matting` matters only where the file has no alpha that cuts the object out.
+    does (see `recenter.recentered`). `matting` matters only where the file has no alpha that cuts the object out.
     """
     return prepare_image(
         read_photo(path), str(path), foreground_ratio=foreground_ratio, size_px=size_px, matting=matting
@@ -54,7 +54,7 @@ def prepare_image(
     for note in notes:
         log.warning("%s: %s", name, note)
     try:
-        square = recentred_rgba(cutout.image, foreground_ratio=foreground_ratio, size_px=size_px)
+        square = recentered_rgba(cutout.image, foreground_ratio=foreground_ratio, size_px=size_px)
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
     doubts = () if cutout.doubt is None else (cutout.doubt,)

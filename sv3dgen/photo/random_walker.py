@@ -13,9 +13,9 @@ def random_walker(
     prior: Float[np.ndarray, "height width"],
     sureness: Float[np.ndarray, "height width"],
 ) -> Float[np.ndarray, "height width"]:
-    """The minimiser x in [0, 1] of sum_i c_i (x_i - p_i)^2 + sum_ij w_ij (x_i - x_j)^2 over the four neighbours.
+    """The minimizer x in [0, 1] of sum_i c_i (x_i - p_i)^2 + sum_ij w_ij (x_i - x_j)^2 over the four neighbors.
 
-    p is the prior, c > 0 its sureness, and w falls with the squared difference of colours (any unit).
+    p is the prior, c > 0 its sureness, and w falls with the squared difference of colors (any unit).
     """
     height, width = prior.shape
     steps = [np.square(np.diff(rgb, axis=axis)).sum(-1) for axis in (0, 1)]

@@ -1,4 +1,4 @@
-"""A cut-out object, centred in a white square, as SV3D was trained to see it.
+"""A cut-out object, centered in a white square, as SV3D was trained to see it.
 
 Equal, level for level, to what the official sampling script makes of an RGBA file (generative-models,
 simple_video_sample.py), where that script works; differences are said at `object_box` and `canvas_side`.
@@ -20,20 +20,20 @@ _SMALL_PX = 64
 _SECOND_OBJECT_SHARE = 0.1  # of the largest part's pixels
 
 
-def recentred(image: Image.Image, *, foreground_ratio: float | int | None, size_px: int = SV3D_SIZE_PX) -> Image.Image:
+def recentered(image: Image.Image, *, foreground_ratio: float | int | None, size_px: int = SV3D_SIZE_PX) -> Image.Image:
     """The object of an RGBA image in the middle of a white square: RGB, `size_px` on each side.
 
     `foreground_ratio` in [0.05, 1] is the share of the square that the object's longer side takes; None keeps the
     height of the image as the square's side (the official script's default). Raises InputError where nothing is opaque
     enough to be an object (5 %) or the ratio is out of range.
     """
-    return on_white(recentred_rgba(image, foreground_ratio=foreground_ratio, size_px=size_px))
+    return on_white(recentered_rgba(image, foreground_ratio=foreground_ratio, size_px=size_px))
 
 
-def recentred_rgba(
+def recentered_rgba(
     image: Image.Image, *, foreground_ratio: float | int | None, size_px: int = SV3D_SIZE_PX
 ) -> Image.Image:
-    """As `recentred`, before it is put on white."""
+    """As `recentered`, before it is put on white."""
     if foreground_ratio is not None and not 0.05 <= foreground_ratio <= 1:
         raise InputError(f"foreground_ratio={foreground_ratio:g}: expected a number between 0.05 and 1, or null")
     cropped = image.crop(object_box(image))

@@ -1,6 +1,6 @@
 """Object or background, per pixel, on a background that is plain or varies smoothly; numpy and scipy only.
 
-Colours are sRGB levels, 0 to 255; distances are in standard deviations of the background's noise.
+Colors are sRGB levels, 0 to 255; distances are in standard deviations of the background's noise.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from sv3dgen.photo.masks import distance_inside, grown, part_boxes, parts, shrun
 from sv3dgen.photo.random_walker import random_walker
 
 _OBJECT_DISTANCE = 4.5  # standard deviations from the background at which a pixel is as likely object
-_PINHOLE_DISTANCE = 1.5  # standard deviations from the background; beyond, a small patch is a print of that colour
+_PINHOLE_DISTANCE = 1.5  # standard deviations from the background; beyond, a small patch is a print of that color
 _PINHOLE_SHARE = 0.01  # of the object
 _GAP_CONTRAST = 24.0  # levels, a few pixels outside of a gap, that show that it is not a highlight
 
@@ -55,11 +55,11 @@ def sheet_distances(
     levels = np.full(rgb.shape[:2], np.inf, dtype=np.float32)
     darker = np.zeros(rgb.shape[:2], dtype=bool)
     for sheet in background.sheets:
-        colour = sheet.colour(points)
-        distances.append(mahalanobis(rgb - colour, sheet.covariance))
-        levels = np.minimum(levels, np.abs(rgb - colour).max(-1))
-        light = (rgb * colour).sum(-1) / np.square(colour).sum(-1).clip(1)
-        same_hue = np.abs(rgb - light[..., None] * colour).max(-1) < 3 * sheet.spread + 2
+        color = sheet.color(points)
+        distances.append(mahalanobis(rgb - color, sheet.covariance))
+        levels = np.minimum(levels, np.abs(rgb - color).max(-1))
+        light = (rgb * color).sum(-1) / np.square(color).sum(-1).clip(1)
+        same_hue = np.abs(rgb - light[..., None] * color).max(-1) < 3 * sheet.spread + 2
         darker |= same_hue & (light > 0.4) & (light < 1)
     return np.stack(distances), levels, darker
 
@@ -107,7 +107,7 @@ def _shading(
     background: Background,
     grounds: Int[np.ndarray, "height width"],
 ) -> Float[np.ndarray, "height width"]:
-    """Distance of the colours' mean over some pixels, that noise averages out of; what surely is object aside."""
+    """Distance of the colors' mean over some pixels, that noise averages out of; what surely is object aside."""
     calm = (~grown(distance > 10, 2)).astype(np.float32)
     weight = ndimage.gaussian_filter(calm, 3.0)
     mean = np.stack([ndimage.gaussian_filter(rgb[..., k] * calm, 3.0) for k in range(3)], axis=-1)
@@ -135,7 +135,7 @@ def compression_noise(
 
 
 def sharp_edges(rgb: Float[np.ndarray, "height width 3"]) -> Bool[np.ndarray, "height width"]:
-    """Where a colour changes within two or three pixels, as at outlines; shadows and shading change more slowly.
+    """Where a color changes within two or three pixels, as at outlines; shadows and shading change more slowly.
 
     Told by how much less steep the change gets when smoothed more: 2.5 times less for a step, not at all for a ramp.
     """
@@ -180,7 +180,7 @@ def _with_sorted_gaps(
     """Patches of background apart from the open ground are gaps only where sharp edges bound them.
 
     Else they are part of the object: a highlight, or a shade that happens to be the background's, fades in. Small ones
-    must have the background's colour exactly: letters on a box are more common than pinholes.
+    must have the background's color exactly: letters on a box are more common than pinholes.
     """
     background = probability <= 0.5
     small = _PINHOLE_SHARE * (~background).sum()

@@ -1,8 +1,8 @@
-"""A soft alpha from a hard segmentation, and the colours of the object without the background mixed into them.
+"""A soft alpha from a hard segmentation, and the colors of the object without the background mixed into them.
 
 Near the outline a pixel shows alpha F + (1 - alpha) B, in the display values that editors and renderers blend in. B is
 known from the background beside it and F from the object beside it; alpha is where the pixel lies between them.
-Colours are sRGB levels, 0 to 255.
+Colors are sRGB levels, 0 to 255.
 """
 
 import numpy as np
@@ -20,9 +20,9 @@ def soft_cutout(
     backdrop: Float[np.ndarray, "height width 3"] | None = None,
     band_px: int = 2,
 ) -> tuple[Float[np.ndarray, "height width 3"], Float[np.ndarray, "height width"]]:
-    """Colours of the object and alpha in [0, 1].
+    """Colors of the object and alpha in [0, 1].
 
-    Pixels farther than `band_px` from the outline keep their colour, and are all or nothing. `backdrop` is what the
+    Pixels farther than `band_px` from the outline keep their color, and are all or nothing. `backdrop` is what the
     background would look like without the object, for places that have no background near; where it is None, the
     nearest background pixels stand in.
     """
@@ -36,27 +36,27 @@ def soft_cutout(
     if backdrop is None:
         backdrop = spread(rgb, surely_background, 4.0 * band_px, rgb[surely_background].mean(0, keepdims=True)[None])
     behind = spread(rgb, surely_background, 1.5 * band_px, backdrop)
-    unmixed = _object_colours(rgb, solid, surely_object, behind, band_px)
+    unmixed = _object_colors(rgb, solid, surely_object, behind, band_px)
     along = unmixed - behind
     length = np.square(along).sum(-1)
     alpha = ((rgb - behind) * along).sum(-1) / length.clip(1)
     faint = _NOISE_LEVELS / np.sqrt(length.clip(1))
     alpha = ((alpha - faint) / (1 - 2 * faint).clip(0.2)).clip(0, 1)
-    # Where object and background look alike, the segmentation knows better than the colours.
+    # Where object and background look alike, the segmentation knows better than the colors.
     alike = np.clip(2 - np.sqrt(length) / 20, 0, 1)
     alpha = alike * ndimage.gaussian_filter(solid.astype(np.float32), 0.7) + (1 - alike) * alpha
     alpha = np.where(surely_object, 1, np.where(surely_background, 0, alpha))
     return _without_background(rgb, alpha, behind, unmixed), alpha.astype(np.float32)
 
 
-def _object_colours(
+def _object_colors(
     rgb: Float[np.ndarray, "height width 3"],
     solid: Bool[np.ndarray, "height width"],
     surely_object: Bool[np.ndarray, "height width"],
     behind: Float[np.ndarray, "height width 3"],
     band_px: int,
 ) -> Float[np.ndarray, "height width 3"]:
-    """The object's own colour near its outline: from its inside; in parts too thin to have one, from their middle."""
+    """The object's own color near its outline: from its inside; in parts too thin to have one, from their middle."""
     contrast = np.abs(rgb - behind).max(-1) * solid
     strongest = ndimage.maximum_filter(contrast, 2 * band_px + 1)
     middle = solid & (contrast > 0.8 * strongest)
@@ -70,7 +70,7 @@ def spread(
     sigma_px: float,
     otherwise: Float[np.ndarray, "#height #width 3"],
 ) -> Float[np.ndarray, "height width 3"]:
-    """Colours of the known pixels averaged with Gaussian weights; `otherwise`, gradually, far from any of them."""
+    """Colors of the known pixels averaged with Gaussian weights; `otherwise`, gradually, far from any of them."""
     weight = ndimage.gaussian_filter(known.astype(np.float32), sigma_px)[..., None]
     masked = np.where(known[..., None], rgb, 0).astype(np.float32)
     total = np.stack([ndimage.gaussian_filter(masked[..., channel], sigma_px) for channel in range(3)], axis=-1)
@@ -83,9 +83,9 @@ def _without_background(
     behind: Float[np.ndarray, "height width 3"],
     unmixed: Float[np.ndarray, "height width 3"],
 ) -> Float[np.ndarray, "height width 3"]:
-    """F = (I - (1 - alpha) B) / alpha; for a low alpha, which magnifies noise, the neighbours' colour."""
+    """F = (I - (1 - alpha) B) / alpha; for a low alpha, which magnifies noise, the neighbors' color."""
     a = alpha[..., None]
     solved = ((rgb - (1 - a) * behind) / a.clip(1e-3)).clip(0, 255)
     trust = np.clip((a - 0.3) / 0.5, 0, 1)
-    colours = trust * solved + (1 - trust) * unmixed
-    return np.where(a >= 1, rgb, colours).clip(0, 255).astype(np.float32)
+    colors = trust * solved + (1 - trust) * unmixed
+    return np.where(a >= 1, rgb, colors).clip(0, 255).astype(np.float32)

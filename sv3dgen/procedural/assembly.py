@@ -19,12 +19,12 @@ class Decal:
     """A picture projected along `facing` onto what looks towards it."""
 
     picture: Picture
-    centre: Float[np.ndarray, " 3"]
+    center: Float[np.ndarray, " 3"]
     facing: Float[np.ndarray, " 3"]  # unit, out of the surface
     up: Float[np.ndarray, " 3"]  # unit, at right angles
     half_width: Number
     half_height: Number
-    reach: Number  # how far along `facing` from the centre the surface may lie
+    reach: Number  # how far along `facing` from the center the surface may lie
 
 
 @dataclass
@@ -50,17 +50,17 @@ class Assembly:
     def stick(
         self,
         picture: Picture,
-        centre: Vector,
+        center: Vector,
         size: tuple[Number, Number],
         facing: Vector = (0.0, 0.0, 1.0),
         reach: Number = 0.3,
     ) -> None:
-        """Stick a picture of (width, height) onto whatever is near `centre` and looks towards `facing`."""
+        """Stick a picture of (width, height) onto whatever is near `center` and looks towards `facing`."""
         facing = np.asarray(facing, dtype=np.float64) / np.linalg.norm(facing)
         up = np.array([0.0, 1.0, 0.0]) if abs(facing[1]) < 0.9 else np.array([0.0, 0.0, -np.sign(facing[1])])
         up = up - (up @ facing) * facing
         up /= np.linalg.norm(up)
-        place = np.asarray(centre, dtype=np.float64)
+        place = np.asarray(center, dtype=np.float64)
         self.decals.append(Decal(picture, place, facing, up, 0.5 * size[0], 0.5 * size[1], reach))
 
 

@@ -129,7 +129,7 @@ def robot(rng: np.random.Generator) -> Assembly:
 
 
 def bear(rng: np.random.Generator) -> Assembly:
-    """Soft toys: round limbs, round ears, a muzzle, a belly of another colour."""
+    """Soft toys: round limbs, round ears, a muzzle, a belly of another color."""
     palette, made = random_palette(rng, natural=0.5), Assembly()
     fur = make_pattern(rng, palette, busy=0.35)
     belly, head = rng.uniform(0.18, 0.28), rng.uniform(0.15, 0.25)

@@ -95,7 +95,7 @@ def _pair(one: Assembly, apart: float) -> Assembly:
         both.add_pair(moved(surface, (apart / 2, 0, 0)), pattern)
     for side in (-1.0, 1.0):
         for decal in one.decals:
-            centre = decal.centre + np.array([side * apart / 2, 0, 0])
+            center = decal.center + np.array([side * apart / 2, 0, 0])
             size = (2 * decal.half_width, 2 * decal.half_height)
-            both.stick(decal.picture, centre, size, decal.facing, decal.reach)
+            both.stick(decal.picture, center, size, decal.facing, decal.reach)
     return both

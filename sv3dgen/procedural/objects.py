@@ -44,7 +44,7 @@ FAMILIES: dict[Family, float] = {
 
 
 def procedural_object(seed: int, family: Family | None = None) -> TexturedMesh:
-    """A textured mesh in the unit box (longest side 1, centred), front +Z, +Y up; a few thousand faces, in about 30 ms.
+    """A textured mesh in the unit box (longest side 1, centered), front +Z, +Y up; a few thousand faces, in 30 ms.
 
     The same for the same seed on every machine; seeds are integers from 0. `family` replaces the drawn one.
     """

@@ -134,7 +134,7 @@ def crate(rng: np.random.Generator) -> Assembly:
 
 
 def pencils(rng: np.random.Generator) -> Assembly:
-    """Sticks of all colours in a holder; also brushes, candles on a cake, skittles."""
+    """Sticks of all colors in a holder; also brushes, candles on a cake, skittles."""
     palette, made = random_palette(rng), Assembly()
     wide, deep, tall = rng.uniform(0.3, 0.6), rng.uniform(0.15, 0.3), rng.uniform(0.3, 0.6)
     made.add(moved(box(wide, tall, deep, 0.0, 0.0), (0, tall / 2, 0)), make_pattern(rng, palette, busy=0.4))

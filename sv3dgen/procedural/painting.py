@@ -107,7 +107,7 @@ def _texels(length: float) -> int:
 
 
 def _on_texels(share: Float[np.ndarray, "vertices 2"], tall: int, wide: int) -> Float[np.ndarray, "vertices 2"]:
-    """Texture coordinates from the first texel's centre (0) to the last's (1), so that repeating never shows."""
+    """Texture coordinates from the first texel's center (0) to the last's (1), so that repeating never shows."""
     size = np.array([wide, tall])
     return (0.5 + share * (size - 1)) / size
 
@@ -138,7 +138,7 @@ def _paint(sheets: list[Sheet], patterns: list[Pattern], decals: list[Decal], rn
         colors[chosen] = patterns[members[0]](points[chosen], normals[chosen])
     for decal in decals:
         _stick(decal, points, normals, colors)
-    if rng.random() < 0.5:  # wear: no real surface has one colour
+    if rng.random() < 0.5:  # wear: no real surface has one color
         colors *= 1 - rng.uniform(0.05, 0.25) * value_noise(points, rng.uniform(4, 14), rng, 2)[:, None]
     colors = np.clip(colors, 0.01, 0.99).astype(np.float32)
     return [
@@ -155,8 +155,8 @@ def _cells(knots: Axis, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _stick(decal: Decal, points: Points, normals: Points, colors: Points) -> None:
-    """Lay a picture over the colours, nearest neighbour (pictures are finer than texels)."""
-    offset = points - decal.centre
+    """Lay a picture over the colors, nearest neighbor (pictures are finer than texels)."""
+    offset = points - decal.center
     right = np.cross(decal.up, decal.facing)
     x, y = offset @ right / decal.half_width, offset @ decal.up / decal.half_height
     hit = (np.abs(x) < 0.999) & (np.abs(y) < 0.999) & (normals @ decal.facing > FACING)

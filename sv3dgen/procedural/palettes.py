@@ -1,4 +1,4 @@
-"""Colours that go together, in sRGB in [0, 1]."""
+"""Colors that go together, in sRGB in [0, 1]."""
 
 import colorsys
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ Color = Float[np.ndarray, " 3"]
 
 @dataclass(frozen=True)
 class Palette:
-    """The colours of one object."""
+    """The colors of one object."""
 
     main: Color
     second: Color
@@ -30,7 +30,7 @@ def from_hsv(hue: float | int, saturation: float | int, value: float | int) -> C
 
 
 def random_palette(rng: np.random.Generator, natural: float | int = 0.25) -> Palette:
-    """A palette; with probability `natural` of earthy, furry or leathery colours instead of toy-like ones."""
+    """A palette; with probability `natural` of earthy, furry or leathery colors instead of toy-like ones."""
     hue, jitter = rng.random(), rng.uniform(-0.03, 0.03, 3)
     if rng.random() < natural:
         hue = rng.choice([0.05, 0.08, 0.1, 0.12, 0.25, 0.6]) + jitter[0]
@@ -46,7 +46,7 @@ def random_palette(rng: np.random.Generator, natural: float | int = 0.25) -> Pal
         accent = from_hsv(hue - shift + jitter[2], rng.uniform(0.5, 1.0), rng.uniform(0.6, 1.0))
     light = from_hsv(rng.choice([hue, 0.12]), rng.uniform(0.0, 0.15), rng.uniform(0.85, 1.0))
     dark = from_hsv(rng.choice([hue, 0.6]), rng.uniform(0.0, 0.4), rng.uniform(0.04, 0.25))
-    if rng.random() < 0.2:  # white, black and grey things are common
+    if rng.random() < 0.2:  # white, black and gray things are common
         main = (light, dark, from_hsv(hue, 0.03, rng.uniform(0.4, 0.8)))[rng.integers(3)]
     return Palette(main, second, accent, light, dark)
 

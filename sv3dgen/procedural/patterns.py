@@ -1,6 +1,6 @@
-"""Solid patterns: a colour for every point of a surface, so that they run on across all its grids.
+"""Solid patterns: a color for every point of a surface, so that they run on across all its grids.
 
-A pattern maps points and unit normals to sRGB colours; `make_pattern` draws one, the rest are what it draws from.
+A pattern maps points and unit normals to sRGB colors; `make_pattern` draws one, the rest are what it draws from.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ LATTICE = 16  # cells after which noise repeats
 
 
 def plain(color: Color) -> Pattern:
-    """One colour."""
+    """One color."""
     return lambda points, normals: np.broadcast_to(color, points.shape)
 
 
@@ -61,7 +61,7 @@ def stripes(
 
 
 def bands(heights: list[float], colors: list[Color], axis: int = 1) -> Pattern:
-    """One colour up to each height, and one above all; one more colour than heights."""
+    """One color up to each height, and one above all; one more color than heights."""
 
     def paint(points: Points, normals: Points) -> Points:
         painted = np.broadcast_to(colors[0], points.shape)
@@ -74,7 +74,7 @@ def bands(heights: list[float], colors: list[Color], axis: int = 1) -> Pattern:
 
 
 def checks(period: float | int, first: Color, second: Color, axes: tuple[int, ...] = (0, 1, 2)) -> Pattern:
-    """A chequer of cubes, or of columns where an axis is left out."""
+    """A checker of cubes, or of columns where an axis is left out."""
 
     def paint(points: Points, normals: Points) -> Points:
         parity = np.floor(points[:, axes] / period + 0.5).sum(1) % 2
@@ -101,9 +101,9 @@ def dots(seed: int, period: float | int, size: float | int, ground: Color, dot: 
         cell = np.floor(points / period)
         jitter = np.random.default_rng(seed).uniform(0.35, 0.65, (8, 8, 8, 3))
         index = cell.astype(np.int64) % 8
-        centre = (cell + jitter[index[:, 0], index[:, 1], index[:, 2]]) * period
+        center = (cell + jitter[index[:, 0], index[:, 1], index[:, 2]]) * period
         # Only the part along the surface counts, so that dots are round wherever their ball is cut.
-        offset = points - centre
+        offset = points - center
         along = offset - (offset * normals).sum(1, keepdims=True) * normals
         return blend(step(size * period - np.linalg.norm(along, axis=1), 0.012), ground, dot)
 
@@ -159,7 +159,7 @@ def random_axis(rng: np.random.Generator) -> Float[np.ndarray, " 3"]:
 def make_pattern(
     rng: np.random.Generator, palette: Palette, first: Color | None = None, busy: float | int = 0.6
 ) -> Pattern:
-    """A pattern on `first` (the palette's main colour); plain with probability 1 - busy."""
+    """A pattern on `first` (the palette's main color); plain with probability 1 - busy."""
     first = palette.main if first is None else first
     if rng.random() > busy:
         return plain(first)

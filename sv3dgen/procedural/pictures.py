@@ -60,7 +60,7 @@ def lettering(rng: np.random.Generator, ink: Color, ground: Color | None = None,
 
 
 def label(rng: np.random.Generator, palette: Palette) -> Picture:
-    """A printed front: a ground, blocks or a disc of colour, and lettering."""
+    """A printed front: a ground, blocks or a disc of color, and lettering."""
     ground, ink = (palette.light, palette.dark) if rng.random() < 0.6 else (palette.accent, palette.light)
     image, draw = _canvas(96, 96, ground)
     for _ in range(rng.integers(1, 4)):
@@ -172,5 +172,5 @@ def keys(rng: np.random.Generator, palette: Palette) -> Picture:
 
 
 def from_screen(rng: np.random.Generator) -> Color:
-    """The colour of a display, on or off."""
+    """The color of a display, on or off."""
     return np.array([[0.55, 0.65, 0.35], [0.08, 0.09, 0.12], [0.35, 0.6, 0.85]])[rng.integers(3)]

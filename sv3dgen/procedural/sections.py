@@ -20,7 +20,7 @@ Outline = Float[np.ndarray, "corners 2"]  # counter-clockwise, not repeating its
 
 
 def loft(stations: Knots, rows: int = 18, power: Number = 1.0) -> Surface:
-    """A body along +Z through stations (z, centre height, half width, half height, superellipse exponent).
+    """A body along +Z through stations (z, center height, half width, half height, superellipse exponent).
 
     Exponent 1 is an ellipse, 0.3 a rounded box. Ends are closed flat. `power` above 1 puts more rows near the ends.
     """
@@ -43,7 +43,7 @@ def loft(stations: Knots, rows: int = 18, power: Number = 1.0) -> Surface:
 def extrude(
     outline: Outline, depth: Number, bevel: Number = 0.0, hole: Float[np.ndarray, "_ 2"] | None = None
 ) -> Surface:
-    """An outline in the x-y plane given a thickness along z, centred; `hole` is an outline inside it, around 0 too."""
+    """An outline in the x-y plane given a thickness along z, centered; `hole` is an outline inside it, around 0 too."""
     bevel = min(bevel, 0.45 * depth)
     surface = _walls(outline, depth, bevel)
     inner = np.zeros((2, 2))
@@ -51,11 +51,11 @@ def extrude(
         surface += [grid[:, ::-1] for grid in _walls(hole, depth, -bevel)]
         inner = np.concatenate([hole, hole[:1]])
     rim = _inset(np.concatenate([outline, outline[:1]]), bevel)
-    centre = _along_angles(inner, rim) if hole is not None else np.zeros_like(rim)
+    center = _along_angles(inner, rim) if hole is not None else np.zeros_like(rim)
     if hole is not None:
-        centre = _inset(centre, -bevel)
-    front = np.stack([_at(rim, depth / 2), _at(centre, depth / 2)])
-    back = np.stack([_at(centre, -depth / 2), _at(rim, -depth / 2)])
+        center = _inset(center, -bevel)
+    front = np.stack([_at(rim, depth / 2), _at(center, depth / 2)])
+    back = np.stack([_at(center, -depth / 2), _at(rim, -depth / 2)])
     return [*surface, front, back]
 
 
@@ -105,13 +105,13 @@ def _along_angles(
 
 
 def rounded_rectangle(width: Number, height: Number, radius: Number, corner_points: int = 4) -> Outline:
-    """Counter-clockwise, centred."""
+    """Counter-clockwise, centered."""
     radius = min(radius, 0.499 * width, 0.499 * height)
-    centres = np.array([[1, -1], [1, 1], [-1, 1], [-1, -1]]) * [width / 2 - radius, height / 2 - radius]
+    centers = np.array([[1, -1], [1, 1], [-1, 1], [-1, -1]]) * [width / 2 - radius, height / 2 - radius]
     turn = np.linspace(0, 0.5 * np.pi, corner_points)
     arcs = [
-        centre + radius * np.stack([np.cos(turn + start), np.sin(turn + start)], -1)
-        for centre, start in zip(centres, np.arange(-1, 3) * 0.5 * np.pi, strict=True)
+        center + radius * np.stack([np.cos(turn + start), np.sin(turn + start)], -1)
+        for center, start in zip(centers, np.arange(-1, 3) * 0.5 * np.pi, strict=True)
     ]
     return np.concatenate(arcs)
 

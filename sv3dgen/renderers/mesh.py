@@ -1,4 +1,4 @@
-"""A surface drawn by rasterisation: antialiased silhouettes, and one shading per visible pixel."""
+"""A surface drawn by rasterization: antialiased silhouettes, and one shading per visible pixel."""
 
 from collections.abc import Collection, Mapping
 
@@ -21,7 +21,7 @@ class MeshRasterizer(Renderer):
     """Mesh renderer with gradients to vertices: through the silhouettes, and through where a pixel's ray hits a face.
 
     While training only a random `shade_fraction` of the covered pixels is shaded (`RenderOutput.shaded` says which):
-    opacity needs the whole frame, colour does not. `albedo_jitter` is the step of the albedo smoothness term in world
+    opacity needs the whole frame, color does not. `albedo_jitter` is the step of the albedo smoothness term in world
     units.
     """
 

@@ -1,4 +1,4 @@
-"""Colour for the pixels beside an outline, which a render covers in part and shades nowhere."""
+"""Color for the pixels beside an outline, which a render covers in part and shades nowhere."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -8,9 +8,9 @@ from torch import Tensor
 def spread_to_outline(
     values: Float[Tensor, "images channels height width"], shaded: Bool[Tensor, "images 1 height width"]
 ) -> Float[Tensor, "images channels height width"]:
-    """The values, and beside shaded pixels the mean of those of the 8 neighbours that are shaded; zero elsewhere.
+    """The values, and beside shaded pixels the mean of those of the 8 neighbors that are shaded; zero elsewhere.
 
-    Antialiased opacity reaches one pixel beyond the shaded ones, whose colour is zero: over white that is a dark rim.
+    Antialiased opacity reaches one pixel beyond the shaded ones, whose color is zero: over white that is a dark rim.
     """
     weight = shaded.to(values.dtype)
     total, count = (torch.nn.functional.avg_pool2d(part, 3, stride=1, padding=1) for part in (values * weight, weight))

@@ -14,7 +14,7 @@ from sv3dgen.views.cameras import Cameras
 
 SAMPLES_AT_ONCE = 1 << 23  # 64 MB of faces and depths
 FILLED = 0.92  # share of the half frame that an object may reach
-NO_COLOR_BELOW = 1e-4  # coverage under which a pixel's own colour means nothing
+NO_COLOR_BELOW = 1e-4  # coverage under which a pixel's own color means nothing
 
 
 def render_textured(
@@ -25,7 +25,7 @@ def render_textured(
     irradiance: Float[Tensor, " vertices"] | None = None,
     log_tone_map: bool = False,
 ) -> Float[Tensor, "views 4 height width"]:
-    """Straight sRGB colour and opacity, without light unless `irradiance` (linear, over pi) at the vertices is given.
+    """Straight sRGB color and opacity, without light unless `irradiance` (linear, over pi) at the vertices is given.
 
     Averages over `supersample` squared samples per pixel in linear light, as a renderer of real light would.
     """
@@ -46,7 +46,7 @@ def render_batches(
 
 
 def appearance(mesh: TexturedMesh, irradiance: Float[Tensor, " vertices"] | None = None) -> Appearance:
-    """A mesh's colours in linear light, with grey where it has none."""
+    """A mesh's colors in linear light, with gray where it has none."""
     num_faces, device = len(mesh.faces), mesh.vertices.device
     colors = mesh.vertex_colors
     if colors is None:

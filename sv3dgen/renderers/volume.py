@@ -57,7 +57,7 @@ class Volume(FieldRenderer):
     def start_from(self, hull: Bool[Tensor, "x y z"]) -> None:
         """Fill the occupancy grid with a visual hull of any resolution over the same box."""
         coarse = torch.nn.functional.adaptive_max_pool3d(hull[None, None].float(), self.resolution)[0, 0] > 0
-        # One cell of slack: the hull is sampled at cell centres.
+        # One cell of slack: the hull is sampled at cell centers.
         self.hull = torch.nn.functional.max_pool3d(coarse[None, None].float(), 3, stride=1, padding=1)[0, 0] > 0
         self.occupied = self.hull.clone()
 

@@ -18,7 +18,7 @@ GUIDANCE_IMAGES = 7  # of each row of a guidance's sheet
 
 
 def contact_sheet(render: RenderOutput, batch: ViewBatch) -> Float[Tensor, "3 height width"]:
-    """One row per view: target, render, albedo, normal, mask, target mask. Colours in [0, 1] on white, a black grid.
+    """One row per view: target, render, albedo, normal, mask, target mask. Colors in [0, 1] on white, a black grid.
 
     Normals (world frame) are shown as (n + 1) / 2.
     """
@@ -38,10 +38,10 @@ def contact_sheet(render: RenderOutput, batch: ViewBatch) -> Float[Tensor, "3 he
 
 
 def on_white(
-    colour: Float[Tensor, "images 3 height width"], opacity: Float[Tensor, "images 1 height width"]
+    color: Float[Tensor, "images 3 height width"], opacity: Float[Tensor, "images 1 height width"]
 ) -> Float[Tensor, "images 3 height width"]:
-    """Straight colour over white."""
-    return colour * opacity + (1 - opacity)
+    """Straight color over white."""
+    return color * opacity + (1 - opacity)
 
 
 def tile(pictures: Float[Tensor, "rows columns 3 height width"]) -> Float[Tensor, "3 _ _"]:
@@ -88,11 +88,11 @@ def _log(
     path = stage_folder / "pictures" / f"{stem}.png"
     with atomic_write(path) as temporary:
         Image.fromarray(pixels).save(temporary)
-    hand_over(loggers, f"{stage_folder.name}/{what}", sheet, step)
+    log_sheet(loggers, f"{stage_folder.name}/{what}", sheet, step)
     return path
 
 
-def hand_over(
+def log_sheet(
     loggers: Iterable[Logger], tag: str, sheet: Float[Tensor, "3 height width"], step: int, film: Path | None = None
 ) -> None:
     """Give a sheet, sRGB in [0, 1], to the loggers that show pictures, and a film (mp4) to those that show films."""

@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from sv3dgen.runs.stopping import ENDING, Stopped, end_with, handled, raise_stopped
 
 
-def run_apart(function: str, config: DictConfig, root: Path) -> None:
+def run_in_subprocess(function: str, config: DictConfig, root: Path) -> None:
     """Call `module.name` of the checkout `root` with the config, in a new process that has this one's HydraConfig.
 
     Raises what the function raised, with its causes and its traceback as a note, or RuntimeError where the process was

@@ -36,7 +36,7 @@ def sweep_folder() -> Path:
     return Path(hydra.runtime.output_dir).parents[len(Path(str(hydra.sweep.subdir)).parts) - 1]
 
 
-def take_up(config: DictConfig, folder: Path) -> bool:
+def should_run(config: DictConfig, folder: Path) -> bool:
     """Whether the run in `folder` has anything to do; `config.resume` then says whether it has something to go on with.
 
     In a resumed sweep some runs are finished, some have begun, and some have not. Raises InputError where what is in

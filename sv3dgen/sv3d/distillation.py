@@ -19,7 +19,7 @@ class SV3DPrior(OrbitPrior):
     """Scaled latents and the guided estimate of the clean ones, each part on the model's device while it is in use."""
 
     def __init__(self, model: SV3D, image: Float[Tensor, "3 height width"], *, seed: int) -> None:
-        """`image` is recentred, on white, sRGB in [0, 1]; `seed` is of the noise on it (`cond_aug`)."""
+        """`image` is recentered, on white, sRGB in [0, 1]; `seed` is of the noise on it (`cond_aug`)."""
         self.model, self.abilities = model, model.abilities
         noise, _ = model.draw_noise(seed, 1)
         front = Orbit(torch.zeros(1), torch.zeros(1))  # the picture alone: each orbit brings its own poses

@@ -85,7 +85,7 @@ class LiveBytes(TorchDispatchMode):
 
 
 class NormsInFloat32(TorchFunctionMode):
-    """What CUDA's autocast does and the CPU's doesn't: normalisations take and give float32."""
+    """What CUDA's autocast does and the CPU's doesn't: normalizations take and give float32."""
 
     _NORMS = (nn.functional.group_norm, nn.functional.layer_norm)
 
@@ -107,7 +107,7 @@ def weight_bytes(config: SV3DConfig, part: Part, precision: Precision) -> int:
 def activation_bytes(config: SV3DConfig, work: Work, size_px: int | None = None) -> int:
     """Largest sum of live tensors and workspace during one call, with its result, without its inputs and the weights.
 
-    At the model's own picture size unless told. On CUDA under autocast, normalisations are in float32.
+    At the model's own picture size unless told. On CUDA under autocast, normalizations are in float32.
     """
     with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
         part = placed(getattr(build_parts(config), STAGES[work.stage]), PRECISIONS[work.weights], "cpu", _empty)

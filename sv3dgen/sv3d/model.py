@@ -37,7 +37,7 @@ _EVEN_TOLERANCE_DEG = 1e-3  # of what counts as a static orbit
 
 
 class SV3D(NVSModel):
-    """A model on a device. Pictures are recentred, on white; the last frame of an orbit is the picture's own view.
+    """A model on a device. Pictures are recentered, on white; the last frame of an orbit is the picture's own view.
 
     The steps in between (`condition`, `sample`, `decode`) are public, for parity, training and score distillation.
     """

@@ -1,8 +1,8 @@
 """Frames of a small model as views with a matte: enlarged, cut out of their white background, edges unmixed.
 
 At 64 px many of an object's pixels are mixed with the background, and a small autoencoder does not quite hit white. So
-what is not white is found with two thresholds, a pixel's neighbourhood deciding between them, and the mixed pixels give
-their colour and their share back (`soft_edges.soft_cutout`).
+what is not white is found with two thresholds, a pixel's neighborhood deciding between them, and the mixed pixels give
+their color and their share back (`soft_edges.soft_cutout`).
 """
 
 import numpy as np
@@ -28,8 +28,8 @@ def matted(frame: UInt8[np.ndarray, "height width 3"], size_px: int) -> UInt8[np
     if not solid.any():
         return np.dstack([rgb, np.zeros(rgb.shape[:2])]).astype(np.uint8)
     white = np.full_like(rgb, 255)
-    colours, alpha = soft_cutout(rgb, solid.astype(np.float32), backdrop=white, band_px=_BAND_PX)
-    return (np.dstack([colours, alpha * 255]) + 0.5).clip(0, 255).astype(np.uint8)
+    colors, alpha = soft_cutout(rgb, solid.astype(np.float32), backdrop=white, band_px=_BAND_PX)
+    return (np.dstack([colors, alpha * 255]) + 0.5).clip(0, 255).astype(np.uint8)
 
 
 def _not_white(darkness: Float[np.ndarray, "height width"]) -> Bool[np.ndarray, "height width"]:

@@ -24,7 +24,7 @@ _GEOMETRY: dict[str, dict[str, str]] = {
     "sv3d-2024": {"chamfer_vertices": "CD", "iou_32": "IoU"},
     "surface": {"chamfer": "CD", "iou_64": "IoU"},
 }
-_COLOUR = {"lpips": "LPIPS", "psnr": "PSNR", "ssim": "SSIM", "mse": "MSE", "clip_s": "CLIP-S"}
+_COLOR = {"lpips": "LPIPS", "psnr": "PSNR", "ssim": "SSIM", "mse": "MSE", "clip_s": "CLIP-S"}
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def scores_of_run(run: AblationRun, truth: Truth) -> tuple[dict[str, float], lis
     """Scores by the paper's column, only those that are numbers; and why others are not there."""
     scores: dict[str, float] = {}
     problems = []
-    for score in (_geometry, _colour):
+    for score in (_geometry, _color):
         try:
             found, lacking = score(run, truth)
             scores |= found
@@ -71,11 +71,11 @@ def _geometry(run: AblationRun, truth: Truth) -> tuple[dict[str, float], list[st
         lambda: evaluate(mesh, true_mesh, protocol=truth.protocol, orbit=orbit, **drawing),
         truth,
     )
-    drawn = {f"orbit_{name}": column for name, column in _COLOUR.items()} if orbit else {}
+    drawn = {f"orbit_{name}": column for name, column in _COLOR.items()} if orbit else {}
     return _columns(report, _GEOMETRY[truth.protocol] | drawn), lacking(report, truth)
 
 
-def _colour(run: AblationRun, truth: Truth) -> tuple[dict[str, float], list[str]]:
+def _color(run: AblationRun, truth: Truth) -> tuple[dict[str, float], list[str]]:
     found = true_views(run, truth)
     if found is None:
         return {}, []
@@ -100,11 +100,11 @@ def _colour(run: AblationRun, truth: Truth) -> tuple[dict[str, float], list[str]
         return appearance_scores(read_mesh(mesh), views, learned, split=split, light=light)
 
     report = _kept(run.folder, by, compute, truth)
-    return _columns(report, _COLOUR), lacking(report, truth)
+    return _columns(report, _COLOR), lacking(report, truth)
 
 
 def true_views(run: AblationRun, truth: Truth) -> tuple[Path, Literal["test", "all"]] | None:
-    """The views to compare colour with: those of the truth's folder, their test split where they have one; else the
+    """The views to compare color with: those of the truth's folder, their test split where they have one; else the
     test split of the views that the run was given, where these have one. InputError where they should be there.
     """
     if truth.views is not None:

@@ -1,9 +1,9 @@
 """Pinhole cameras, and the one statement of the project's axes.
 
-World: right-handed, +Y up, the object's front faces +Z (glTF), centred on the origin, longest side about 1.
+World: right-handed, +Y up, the object's front faces +Z (glTF), centered on the origin, longest side about 1.
 Camera: camera-to-world with OpenGL axes (x right, y up, looks along -z). At elevation e, azimuth a and distance d it
 stands at `d (cos e sin a, sin e, cos e cos a)`: azimuth 0 sees the front, and azimuth grows towards +X.
-Pixels: row 0 is the top row, and the centre of pixel (row, col) is at x = col + 0.5, y = row + 0.5, as is `center_px`.
+Pixels: row 0 is the top row, and the center of pixel (row, col) is at x = col + 0.5, y = row + 0.5, as is `center_px`.
 Clip space: OpenGL's, so x right, y up, and depth -1 (near) to 1 (far) after division by w.
 """
 
@@ -50,7 +50,7 @@ class Cameras:
 
     @property
     def positions(self) -> Float[Tensor, "views 3"]:
-        """Camera centres in the world."""
+        """Camera centers in the world."""
         return self.camera_to_world[:, :3, 3]
 
     @property
@@ -61,7 +61,7 @@ class Cameras:
     def rays(
         self, pixels: Int[Tensor, "views height width 2"] | None = None
     ) -> tuple[Float[Tensor, "views height width 3"], Float[Tensor, "views height width 3"]]:
-        """Origins and unit directions of the rays through pixel centres.
+        """Origins and unit directions of the rays through pixel centers.
 
         `pixels` holds (row, col) per ray and view; None means every pixel of the frame.
         """
@@ -100,7 +100,7 @@ def full_frame(cameras: Cameras) -> Int[Tensor, "views height width 2"]:
 def project(
     cameras: Cameras, points: Float[Tensor, "points 3"]
 ) -> tuple[Float[Tensor, "views points 2"], Float[Tensor, "views points"]]:
-    """Image coordinates (x right, y down, px, pixel centres at .5) and depth along the viewing axis of world points."""
+    """Image coordinates (x right, y down, px, pixel centers at .5) and depth along the viewing axis of world points."""
     world_to_camera = _inverse(cameras.camera_to_world)
     local = torch.einsum("vij,pj->vpi", world_to_camera[:, :3, :3], points) + world_to_camera[:, None, :3, 3]
     depth = -local[..., 2]

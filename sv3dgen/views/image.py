@@ -1,6 +1,6 @@
 """Image files as 8-bit RGBA, whatever they are stored as. Standard library and PIL only: bad files are refused early.
 
-Colours are sRGB as stored; an ICC profile is not applied. EXIF orientation turns a photo (`read_photo`), but not a
+Colors are sRGB as stored; an ICC profile is not applied. EXIF orientation turns a photo (`read_photo`), but not a
 posed view (`read_rgba`), whose camera belongs to the pixels as they are stored.
 """
 
@@ -40,7 +40,7 @@ _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1")
 def read_rgba(path: str | Path) -> Image.Image:
     """The image (the first frame of an animation) as 8-bit RGBA with straight alpha; InputError names a bad file.
 
-    16-bit grey is scaled, palettes and their transparency are looked up, CMYK is converted.
+    16-bit gray is scaled, palettes and their transparency are looked up, CMYK is converted.
     """
     path = Path(path)
     with open_image(path) as image:
@@ -80,7 +80,7 @@ def precheck_photo(path: str | Path) -> None:
         return
     present = [_present_levels(channel) for channel in image.convert("RGB").split()]
     if all(levels[-1] - levels[0] < 255 - WHITE_LEVEL for levels in present):
-        raise InputError(f"{path}: one plain colour, there is no object in it")
+        raise InputError(f"{path}: one plain color, there is no object in it")
 
 
 def has_cutout(image: Image.Image, path: str | Path) -> bool:
@@ -149,8 +149,8 @@ class MaskedImage:
 def masked_image(image: Image.Image, path: Path) -> MaskedImage:
     """The RGBA image with an alpha that tells the object from its background; InputError if there is no object.
 
-    An alpha that is opaque everywhere counts as missing. Then a background of one colour that runs along the border is
-    keyed out: on white, a pixel is object if any channel is <= 0.97 (docs/method.md); on another colour, if any channel
+    An alpha that is opaque everywhere counts as missing. Then a background of one color that runs along the border is
+    keyed out: on white, a pixel is object if any channel is <= 0.97 (docs/method.md); on another color, if any channel
     differs by more than 0.03. The image itself is changed.
     """
     present = _present_levels(image.getchannel("A"))
@@ -159,14 +159,14 @@ def masked_image(image: Image.Image, path: Path) -> MaskedImage:
         raise InputError(f"{path}: fully transparent, there is no object in it")
     if lowest < 255:
         return MaskedImage(image, None)
-    background = border_colour(image)
+    background = border_color(image)
     if background is None:
         raise InputError(
             f"{path}: no alpha channel and no plain background; cut the object out (RGBA) or put it on white"
         )
     mask = object_mask(image, background)
     if mask.getbbox() is None:
-        raise InputError(f"{path}: one plain colour, there is no object in it")
+        raise InputError(f"{path}: one plain color, there is no object in it")
     image.putalpha(mask)
     return MaskedImage(image, background)
 
@@ -202,8 +202,8 @@ def read_mask(path: Path, size: tuple[int, int], picture: Path) -> Image.Image:
     return mask.resize(size, Image.Resampling.BOX if mask.width > width else Image.Resampling.BILINEAR)
 
 
-def border_colour(image: Image.Image) -> tuple[int, int, int] | None:
-    """White if most of the image's outermost pixels are, else the colour that nearly all of them have, else None."""
+def border_color(image: Image.Image) -> tuple[int, int, int] | None:
+    """White if most of the image's outermost pixels are, else the color that nearly all of them have, else None."""
     rgb = image.convert("RGB")
     width, height = rgb.size
     strips = [(0, 0, width, 1), (0, height - 1, width, height), (0, 0, 1, height), (width - 1, 0, width, height)]

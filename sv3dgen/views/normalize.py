@@ -14,7 +14,7 @@ _FAR = 100.0  # times the cameras' spread: from there on float32 places them wor
 _EXPLAINED = 0.9  # of the masks' area, by the carved hull, in views that agree
 
 
-def normalise_to_box(masks: Bool[Tensor, "views height width"], cameras: Cameras) -> Float[Tensor, "4 4"] | None:
+def normalize_to_box(masks: Bool[Tensor, "views height width"], cameras: Cameras) -> Float[Tensor, "4 4"] | None:
     """The similarity (uniform scale and translation, float64) that brings the object to the origin with longest side 1.
 
     The object is the box around its visual hull. None where it is close to that already, and where cameras and masks
@@ -77,7 +77,7 @@ def object_box(
 def enclosing_sphere(
     masks: Bool[Tensor, "views height width"], cameras: Cameras
 ) -> tuple[Float[Tensor, "3"], Float[Tensor, ""]] | None:
-    """Centre and radius (float64) of a sphere around the object: where the rays through the masks' centres nearly meet.
+    """Center and radius (float64) of a sphere around the object: where the rays through the masks' centers nearly meet.
 
     None where that is behind the cameras, or where the rays are parallel.
     """

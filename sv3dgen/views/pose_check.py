@@ -55,7 +55,7 @@ def check_matrices(views: PosedViews) -> None:
     good = torch.isfinite(views.cameras.focal_px).all(1) & (views.cameras.focal_px > 0).all(1)
     good &= torch.isfinite(views.cameras.center_px).all(1)
     for name in _named(views, ~good):
-        raise InputError(f"{name}: its focal length or centre is not a finite number of pixels above 0")
+        raise InputError(f"{name}: its focal length or center is not a finite number of pixels above 0")
 
 
 def check_masks(views: PosedViews) -> None:

@@ -26,7 +26,7 @@ _Z_UP_TO_Y_UP = torch.tensor([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0
 def pictures_and_cameras(
     files: ViewFiles, max_size_px: int | None
 ) -> tuple[UInt8[Tensor, "views 4 height width"], Cameras, Float[Tensor, "4 4"]]:
-    """RGBA pictures, their cameras, and the way from the file's world to theirs. Logs what was mended or guessed."""
+    """RGBA pictures, their cameras, and the way from the file's world to theirs. Logs what was fixed or guessed."""
     transforms, frames = files.transforms, files.transforms.frames
     for note in transforms.notes:
         log.info(note)
@@ -73,7 +73,7 @@ def resized(pixels: UInt8[Tensor, "4 height width"], new_width: int, new_height:
         return pixels
     if new_width <= width and new_height <= height:
         return downscale_rgba(pixels, new_height, new_width)
-    image = Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())  # PIL weighs colours by alpha, too
+    image = Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())  # PIL weighs colors by alpha, too
     scaled = np.array(image.resize((new_width, new_height), Image.Resampling.BICUBIC))
     return torch.from_numpy(scaled).permute(2, 0, 1).contiguous()
 

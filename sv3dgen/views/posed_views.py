@@ -22,7 +22,7 @@ from torch import Tensor
 from sv3dgen.atomic import atomic_write
 from sv3dgen.errors import InputError
 from sv3dgen.views.cameras import SV3D_FOV_DEG, Cameras
-from sv3dgen.views.normalize import apply_similarity, normalise_to_box
+from sv3dgen.views.normalize import apply_similarity, normalize_to_box
 from sv3dgen.views.orbit_film import FilmDeclaration, read_film
 from sv3dgen.views.orbits import SV3D_DISTANCE, Orbit, OrbitRecipe, elevations_and_azimuths
 from sv3dgen.views.posed_folder import pictures_and_cameras
@@ -146,7 +146,7 @@ def read_views(
             checked=check_orbit,
         )
         placing = views = _read_film(path, declared, max_size_px)
-    return _normalised(path, views, placing)
+    return _normalized(path, views, placing)
 
 
 def write_views(views: PosedViews, folder: str | Path) -> None:
@@ -216,8 +216,8 @@ def _placing_views(files: ViewFiles, views: PosedViews, split: Split, max_size_p
         return views
 
 
-def _normalised(path: Path, views: PosedViews, placing: PosedViews) -> PosedViews:
-    similarity = normalise_to_box(placing.masks, placing.cameras)
+def _normalized(path: Path, views: PosedViews, placing: PosedViews) -> PosedViews:
+    similarity = normalize_to_box(placing.masks, placing.cameras)
     if similarity is None:
         return views
     scale, shift = float(similarity[0, 0]), ", ".join(f"{value:.3g}" for value in similarity[:3, 3].tolist())

@@ -8,7 +8,7 @@ from torch import Tensor
 def downscale_rgba(
     image: UInt8[Tensor, "4 height width"], new_height: int, new_width: int
 ) -> UInt8[Tensor, "4 new_height new_width"]:
-    """The exact mean over each new pixel's area, colours weighted by alpha; new sizes must not be larger."""
+    """The exact mean over each new pixel's area, colors weighted by alpha; new sizes must not be larger."""
     alpha = image[3:].float()
     means = downscale_planes(torch.cat([image[:3].float() * alpha, alpha]), new_height, new_width)
     straight = torch.cat([means[:3] / means[3:].clamp_min(1e-6), means[3:]])

@@ -49,9 +49,9 @@ class Transforms:
     path: Path
     frames: tuple[Frame, ...]
     up_axis: Literal["y", "z"]
-    source_to_world: Matrix | None  # written by us, where the views were normalised before
+    source_to_world: Matrix | None  # written by us, where the views were normalized before
     training: tuple[Frame, ...] = ()  # of all frames in the same files: they decide where the object is
-    notes: tuple[str, ...] = ()  # what was mended or guessed, a line each
+    notes: tuple[str, ...] = ()  # what was fixed or guessed, a line each
 
 
 def read_transforms(path: str | Path, split: Split = "train") -> Transforms:
@@ -118,21 +118,21 @@ def _load(path: Path) -> dict:
 
 
 class _Reader:
-    """The frames of one file, and what had to be mended or guessed to read them."""
+    """The frames of one file, and what had to be fixed or guessed to read them."""
 
     def __init__(self, path: Path, split: str | None) -> None:
         self.path, self.document, self.files = path, _load(path), FrameFiles(path.parent)
-        self.mended: list[float] = []  # how far off each mended rotation was
+        self.fixed: list[float] = []  # how far off each fixed rotation was
         self.opencv = bool(self.document.get("from_na"))  # NeuS2's files have OpenCV's camera axes
         check_model(path, self.document)
         self.frames = [self._frame(index, entry, split) for index, entry in enumerate(self.document["frames"])]
 
     def notes(self) -> list[str]:
         notes = []
-        if self.mended:
+        if self.fixed:
             notes.append(
-                f"{self.path}: {len(self.mended)} of {len(self.frames)} rotations are rounded or scaled, by up to "
-                f"{max(self.mended):.1%}; the nearest rotations are taken"
+                f"{self.path}: {len(self.fixed)} of {len(self.frames)} rotations are rounded or scaled, by up to "
+                f"{max(self.fixed):.1%}; the nearest rotations are taken"
             )
         if self.files.elsewhere:
             named, found = self.files.elsewhere[0]
@@ -184,7 +184,7 @@ class _Reader:
             if nearest is None or nearest[1] > _LARGEST_MENDED:
                 raise InputError(f"{where}: `transform_matrix` {problem}")
             matrix, off = nearest
-            self.mended.append(off)
+            self.fixed.append(off)
         return tuple((x, -y, -z, w) for x, y, z, w in matrix) if self.opencv else matrix
 
 

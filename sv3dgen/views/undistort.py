@@ -113,7 +113,7 @@ def _sampled(
     source: Float[Tensor, "height width 2"],
     inside: Bool[Tensor, "height width"],
 ) -> UInt8[Tensor, "4 height width"]:
-    """Bicubic, colours weighted by alpha."""
+    """Bicubic, colors weighted by alpha."""
     height, width = image.shape[1:]
     alpha = image[3:].float()
     weighed = torch.cat([image[:3].float() * alpha / 255, alpha])

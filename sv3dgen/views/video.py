@@ -31,11 +31,11 @@ THUMBNAIL_PX = 48
 _MAX_STORED_FRAMES = 4000  # that are looked at, as thumbnails; a re-encoded film repeats each frame many times
 _NEXT_TO_NOTHING_BYTES = 2**16
 _QUIET = ["-hide_banner", "-loglevel", "error", "-nostdin"]
-# Said in the file and done in the conversion, so that players and our own reader agree on the colours.
+# Said in the file and done in the conversion, so that players and our own reader agree on the colors.
 _BT709 = ["-vf", "scale=out_color_matrix=bt709:out_range=tv", "-colorspace", "bt709"]
 _BT709 += ["-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv"]
 # PQ and HLG to sRGB. Diffuse white, 203 cd/m2 (ITU-R BT.2408), becomes white; what is brighter is clipped, so that
-# colours below it stay exact.
+# colors below it stay exact.
 _TO_SRGB = "zscale=t=linear:npl=203,format=gbrpf32le,zscale=p=bt709,tonemap=clip,zscale=t=iec61966-2-1:r=pc,format=gbrp"
 _HDR = re.compile(r"Video:.*(smpte2084|arib-std-b67)")
 _DEEP = re.compile(r"Video:.*(?:p|gray|p0)(?:9|10|12|14|16)(?:le|be)")

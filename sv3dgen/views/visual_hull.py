@@ -24,11 +24,11 @@ def visual_hull(
     miss_votes: int = 0,
     dilate_px: int | None = None,
 ) -> Bool[Tensor, "x y z"]:
-    """Voxels of the box `aabb` (min, max corner; default +-0.62) whose centre lies in all silhouettes but `miss_votes`.
+    """Voxels of the box `aabb` (min, max corner; default +-0.62) whose center lies in all silhouettes but `miss_votes`.
 
     With exact masks 0 misses carve exactly; generated views disagree, and 2 or 3 of 21 keep their parts alive. Masks
     are dilated by `dilate_px`, by default half a voxel's diagonal, so that parts thinner than a voxel survive
-    sampling at its centre. Outside the frame counts as background, except in views whose mask is cut by the border.
+    sampling at its center. Outside the frame counts as background, except in views whose mask is cut by the border.
     """
     box = scene_box() if aabb is None else aabb.double()
     matrices = _world_to_image(cameras)
@@ -170,7 +170,7 @@ def _splat(points, matrices, height, width):
             x, y, z = points[p, 0], points[p, 1], points[p, 2]
             depth = m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3]
             if depth > 0:
-                # The four pixels whose centres surround the point.
+                # The four pixels whose centers surround the point.
                 column = (m[0, 0] * x + m[0, 1] * y + m[0, 2] * z + m[0, 3]) / depth - np.float32(0.5)
                 row = (m[1, 0] * x + m[1, 1] * y + m[1, 2] * z + m[1, 3]) / depth - np.float32(0.5)
                 if column > -1 and row > -1 and column < width and row < height:

@@ -22,9 +22,9 @@ from sv3dgen.sv3d.training.muon import Muon
 from sv3dgen.sv3d.training.norm import fast_norms
 from systems.training.batches import TrainingBatch
 from systems.training.callbacks import check_loss
-from systems.weighing import Weighed, check_steps
+from systems.weighting import Weighted, check_steps
 
-_FIRST_LOG_VARIANCE = -8.0  # almost no noise: with more, brightness is learned and colours are drowned
+_FIRST_LOG_VARIANCE = -8.0  # almost no noise: with more, brightness is learned and colors are drowned
 _SPREAD_MEMORY = 0.95  # of the running mean that becomes the scale factor
 
 
@@ -32,8 +32,8 @@ class Sv3dAutoencoder(lightning.LightningModule):
     """Frames through few latents and back: squared error, that of edges, and a weak pull to a normal distribution.
 
     There is neither a perceptual nor an adversarial term, whose networks would have to be downloaded. Absolute errors
-    are not used: they are smallest for a colour's median, which is grey, and stay there. The pull keeps latents smooth
-    and bounded, as in latent diffusion (Rombach et al. 2022, section 3.1). Colour, a twentieth of the pictures'
+    are not used: they are smallest for a color's median, which is gray, and stay there. The pull keeps latents smooth
+    and bounded, as in latent diffusion (Rombach et al. 2022, section 3.1). Color, a twentieth of the pictures'
     variance, would be learned long after brightness: errors in it weigh more at first. The scale factor that is saved
     makes the latents' deviation 1.
     """
@@ -64,7 +64,7 @@ class Sv3dAutoencoder(lightning.LightningModule):
             _begin_as_identity(self.vae)
             cast(Tensor, self.vae.quant_conv.bias)[self.config.vae.latent_channels :] = _FIRST_LOG_VARIANCE
         self.register_buffer("spread", torch.ones(()))  # running mean of the latents' mean square
-        self.last = Weighed(torch.zeros(()))
+        self.last = Weighted(torch.zeros(()))
         fast_norms(self.vae)
         self.train()
 
@@ -102,7 +102,7 @@ class Sv3dAutoencoder(lightning.LightningModule):
         check_loss(self.trainer, loss, batch.orbits.names)
         self.spread.lerp_(mean.detach().square().mean(), 1 - _SPREAD_MEMORY)
         detached = {"loss": loss.detach(), **{name: value.detach() for name, value in losses.items()}}
-        self.last = Weighed(loss.detach(), detached)
+        self.last = Weighted(loss.detach(), detached)
         return loss
 
     def _pictures(self, batch: TrainingBatch, generator: torch.Generator) -> Float[Tensor, "images 3 height width"]:
@@ -130,10 +130,10 @@ def _begin_as_identity(vae: ImageVAE) -> None:
 
 
 def in_color(error: Float[Tensor, "images 3 height width"], weight: float) -> Float[Tensor, "images 3 height width"]:
-    """An error in RGB with its part that is no grey `weight` times as large."""
+    """An error in RGB with its part that is no gray `weight` times as large."""
     return error + (weight - 1) * (error - error.mean(dim=1, keepdim=True))
 
 
 def edges(error: Float[Tensor, "images 3 height width"]) -> Float[Tensor, ""]:
-    """Mean squared difference between neighbouring pixels' errors."""
+    """Mean squared difference between neighboring pixels' errors."""
     return error.diff(dim=-1).square().mean() + error.diff(dim=-2).square().mean()

@@ -162,10 +162,10 @@ class Throughput(lightning.Callback):
             return ""
         workers, cores = self._loader.num_workers, usable_cores()
         if workers < cores:
-            mend = f"batches.workers={min(cores, 2 * max(workers, 1))} reads with more processes than the {workers} now"
+            fix = f"batches.workers={min(cores, 2 * max(workers, 1))} reads with more processes than the {workers} now"
         else:
-            mend = f"with batches.workers={workers} on {cores} cores, a faster disk under the data set"
-        return f"{share:.0%} of the training time went by waiting for data; {mend}"
+            fix = f"with batches.workers={workers} on {cores} cores, a faster disk under the data set"
+        return f"{share:.0%} of the training time went by waiting for data; {fix}"
 
     def __str__(self) -> str:
         """`8.4 samples/s, 41 % of the bf16 peak of 910 GFLOP/s, 0 % waiting for data`."""

@@ -1,4 +1,4 @@
-"""Training of a decoder on what the model itself samples: its colours come out right where the views are blurred."""
+"""Training of a decoder on what the model itself samples: its colors come out right where the views are blurred."""
 
 import copy
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from sv3dgen.sv3d.training.start_weights import starting_parts
 from sv3dgen.views.orbits import Orbit
 from systems.training.batches import TrainingBatch
 from systems.training.callbacks import check_loss
-from systems.weighing import Weighed, check_steps
+from systems.weighting import Weighted, check_steps
 
 LUMA = (0.299, 0.587, 0.114)  # of sRGB (ITU-R BT.601)
 
@@ -31,7 +31,7 @@ class Sv3dDecoder(lightning.LightningModule):
     """The decoder alone, on latents that the whole model samples for the training orbits.
 
     A small model's views are means of what may be there, and a mean of latents is no latent of a mean picture: to it a
-    decoder that has seen true latents only gives another hue. The loss takes colour from the true frames, brightness
+    decoder that has seen true latents only gives another hue. The loss takes color from the true frames, brightness
     from the decoder as it was: told the true brightness too, it draws blurred outlines. True latents are decoded beside
     them, so that the conditioning view stays sharp. The encoder stays, and with it all that was trained on its latents.
     """
@@ -66,7 +66,7 @@ class Sv3dDecoder(lightning.LightningModule):
         self.vae.decoder.requires_grad_(True)
         self.steps, self.seed, self.sampler_steps, self.frames_per_clip = steps, seed, sampler_steps, frames_per_clip
         self.learning_rate, self.warmup_steps = learning_rate, warmup_steps
-        self.last = Weighed(torch.zeros(()))
+        self.last = Weighted(torch.zeros(()))
         self.strict_loading = False  # frozen weights are not in a run's checkpoints
         fast_norms(self.vae)
         self.train()
@@ -101,7 +101,7 @@ class Sv3dDecoder(lightning.LightningModule):
         }
         loss = torch.stack(list(losses.values())).sum()
         check_loss(self.trainer, loss, batch.orbits.names)
-        self.last = Weighed(loss.detach(), {name: value.detach() for name, value in losses.items()})
+        self.last = Weighted(loss.detach(), {name: value.detach() for name, value in losses.items()})
         return loss
 
     def sampled(
@@ -125,6 +125,6 @@ class Sv3dDecoder(lightning.LightningModule):
         checkpoint["state_dict"] = {name: value for name, value in checkpoint["state_dict"].items() if name in trained}
 
 
-def luma(colour: Float[Tensor, "images 3 height width"]) -> Float[Tensor, "images 1 height width"]:
+def luma(color: Float[Tensor, "images 3 height width"]) -> Float[Tensor, "images 1 height width"]:
     """The brightness of sRGB, or of a difference of such."""
-    return torch.einsum("ichw,c->ihw", colour, colour.new_tensor(LUMA))[:, None]
+    return torch.einsum("ichw,c->ihw", color, color.new_tensor(LUMA))[:, None]

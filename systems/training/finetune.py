@@ -34,7 +34,7 @@ from sv3dgen.sv3d.training.start_weights import load_vae, starting_parts
 from sv3dgen.views.orbits import Orbit
 from systems.training.batches import TrainingBatch
 from systems.training.callbacks import check_loss
-from systems.weighing import Weighed, check_steps
+from systems.weighting import Weighted, check_steps
 
 Trained = Literal["unet", "image_encoder"]
 
@@ -108,7 +108,7 @@ class Sv3dFinetune(lightning.LightningModule):
                     layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
         self._choose_trained(trains, lora_rank, lora_scale, generator)
         self.ema = Ema(self.trained_parameters(), ema_decay)
-        self.last = Weighed(torch.zeros(()))
+        self.last = Weighted(torch.zeros(()))
         self._sharded = False
         self.strict_loading = False  # frozen weights are not in a run's checkpoints
         self.train()  # though nothing in it tells training from using it; Lightning warns where it is not
@@ -200,7 +200,7 @@ class Sv3dFinetune(lightning.LightningModule):
             "front": per_frame.detach()[from_front.abs() < 60].mean(),
             "back": per_frame.detach()[from_front.abs() > 120].mean(),
         }
-        self.last = Weighed(loss.detach(), losses)
+        self.last = Weighted(loss.detach(), losses)
         return loss
 
     def frame_losses(self, batch: TrainingBatch) -> Float[Tensor, "clips frames"]:

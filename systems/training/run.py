@@ -23,7 +23,7 @@ from sv3dgen.runs.progress import ProgressLine
 from sv3dgen.runs.run_folder import RunCard
 from sv3dgen.runs.stopping import Stopped
 from systems.fitting import Interrupt, WrittenInPlace, read_checkpoint
-from systems.reporting import Losses, told_of_the_run
+from systems.reporting import Losses, notified_loggers
 from systems.training.batches import TimedLoader, TrainingBatch, TrainingBatches
 from systems.training.callbacks import Throughput, TrainingCheckpoint, Weights
 from systems.training.finetune import Sv3dFinetune
@@ -35,9 +35,9 @@ STAGE = "train"
 
 
 def train(config: DictConfig) -> None:
-    """Train `config.train` on `config.batches`. Raises InputError for what only the user can mend."""
+    """Train `config.train` on `config.batches`. Raises InputError for what only the user can fix."""
     started = TrainingRun(config, Path(HydraConfig.get().runtime.output_dir))
-    with told_of_the_run(started.trainer.loggers if rank_zero_only.rank == 0 else [], config):
+    with notified_loggers(started.trainer.loggers if rank_zero_only.rank == 0 else [], config):
         started.execute()
 
 

@@ -25,7 +25,7 @@ from sv3dgen.nvs.evaluation import (
     report,
 )
 from sv3dgen.nvs.orbit_pictures import write_orbits
-from sv3dgen.runs.picture_log import hand_over
+from sv3dgen.runs.picture_log import log_sheet
 from systems.training.batches import TrainingBatch, TrainingBatches
 from systems.training.callbacks import at_step
 
@@ -129,4 +129,4 @@ class OrbitValidation(lightning.Callback):
                 scores["psnr_of_shuffled"] = numbers[kind][SHUFFLED]["psnr"]
             for logger in trainer.loggers:
                 logger.log_metrics({f"validation/{kind}/{name}": value for name, value in scores.items()}, step)
-            hand_over(trainer.loggers, f"validation/{kind}", sheet, step, film=stem.with_name(f"{stem.name}.mp4"))
+            log_sheet(trainer.loggers, f"validation/{kind}", sheet, step, film=stem.with_name(f"{stem.name}.mp4"))

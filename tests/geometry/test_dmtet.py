@@ -46,8 +46,8 @@ def test_whatever_the_optimizer_does_the_surface_stays_closed_and_in_its_band(su
     assert (mesh.vertices.norm(dim=-1) - 0.4).abs().max() < reach
 
 
-def test_gradients_reach_neighbours_and_keep_their_sum(surface):
-    """Averaging spreads a gradient over a vertex and its neighbours; in the middle of the band it loses nothing."""
+def test_gradients_reach_neighbors_and_keep_their_sum(surface):
+    """Averaging spreads a gradient over a vertex and its neighbors; in the middle of the band it loses nothing."""
     vertex = (surface.seed_sdf.abs() < 0.5).nonzero()[0, 0]
     surface.sdf[vertex].backward()
     gradient = surface.sdf.grad

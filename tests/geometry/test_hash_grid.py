@@ -13,8 +13,8 @@ def test_a_fresh_field_is_its_prior():
     field = HashGrid(**SMALL, density_prior="constant", initial_density=3.0, activation="exp")
     torch.testing.assert_close(field(points(50)).density, torch.full((50,), 3.0), rtol=1e-2, atol=0)
     blob = HashGrid(**SMALL)
-    centre, rim = blob(torch.tensor([[0.0, 0.0, 0.0], [0.5, 0.0, 0.0]])).density
-    torch.testing.assert_close(centre, torch.tensor(10.0), atol=1e-2, rtol=0)  # softplus(10)
+    center, rim = blob(torch.tensor([[0.0, 0.0, 0.0], [0.5, 0.0, 0.0]])).density
+    torch.testing.assert_close(center, torch.tensor(10.0), atol=1e-2, rtol=0)  # softplus(10)
     torch.testing.assert_close(rim, torch.tensor(2.0).log(), atol=1e-2, rtol=0)  # softplus(0)
 
 

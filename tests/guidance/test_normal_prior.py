@@ -72,7 +72,7 @@ def test_the_truth_costs_nothing_however_the_batch_is_drawn(layout):
     guidance, batch = prior(maps_in_camera(VIEWS.cameras)), batch_of(layout)
     loss = guidance(render_of(batch), batch, 0).losses["normal"].item()
     assert 0 <= loss + 1e-6 < 1e-3, loss
-    # And by far less than anything else: normals of the neighbouring view would.
+    # And by far less than anything else: normals of the neighboring view would.
     shifted = dataclasses.replace(batch, view_index=(batch.view_index + 1) % 6)
     assert guidance(render_of(batch), shifted, 0).losses["normal"].item() > 0.2
 

@@ -46,7 +46,7 @@ def target_of(guidance: ReferenceViews, render: RenderOutput, batch: ViewBatch, 
 
 def test_unknown_term_is_refused():
     with pytest.raises(InputError, match="rgb, mask, lpips"):
-        ReferenceViews(weights={"colour": 1.0})
+        ReferenceViews(weights={"color": 1.0})
 
 
 def test_terms_without_weight_are_not_computed():
@@ -72,7 +72,7 @@ def test_composite_on_white_over_shaded_pixels():
     torch.testing.assert_close(target_of(ReferenceViews(weights={"rgb": 1.0}), render, batch), target)
 
 
-def test_inside_compares_straight_colours_of_solid_pixels():
+def test_inside_compares_straight_colors_of_solid_pixels():
     render, batch = scene()
     batch = dataclasses.replace(batch, alpha=0.9 * batch.alpha.clone())
     batch.alpha[0] /= 0.9
@@ -91,7 +91,7 @@ def test_inside_leaves_opacity_alone():
 
 
 def backgrounds(seed: int, steps: int) -> torch.Tensor:
-    """The colour each step puts behind an image of nothing."""
+    """The color each step puts behind an image of nothing."""
     render, batch = scene(2, 2)
     batch = dataclasses.replace(batch, alpha=torch.zeros_like(batch.alpha))
     guidance = ReferenceViews(weights={"rgb": 1.0}, background="random", seed=seed)
@@ -102,9 +102,9 @@ def test_random_background_is_white_half_the_time_and_follows_seed_and_step():
     first = backgrounds(0, 300)
     white = (first == 1).all(1).float().mean().item()
     assert 0.4 < white < 0.6
-    colours = first[~(first == 1).all(1)]
-    assert len(colours.unique(dim=0)) == len(colours)
-    assert colours.mean().item() == pytest.approx(0.5, abs=0.06)
+    colors = first[~(first == 1).all(1)]
+    assert len(colors.unique(dim=0)) == len(colors)
+    assert colors.mean().item() == pytest.approx(0.5, abs=0.06)
     assert torch.equal(first[:20], backgrounds(0, 20))
     assert not torch.equal(first[:20], backgrounds(1, 20))
 

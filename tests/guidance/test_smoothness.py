@@ -11,7 +11,7 @@ from sv3dgen.views.cameras import look_at_origin
 
 
 def ball(size: int = 16, seed: int = 0) -> tuple[RenderOutput, ViewBatch]:
-    """An orthographic sphere, with noise on its depth and normals, before a target with noise for colour."""
+    """An orthographic sphere, with noise on its depth and normals, before a target with noise for color."""
     generator = torch.Generator().manual_seed(seed)
     line = (torch.arange(size) + 0.5) / size * 2 - 1
     y, x = torch.meshgrid(-line, line, indexing="ij")
@@ -20,19 +20,19 @@ def ball(size: int = 16, seed: int = 0) -> tuple[RenderOutput, ViewBatch]:
     z = height_squared.clamp_min(0).sqrt()
     normal = torch.stack([x, y, z])[None] + 0.1 * torch.randn(1, 3, size, size, generator=generator)
     depth = 2 - z[None, None] + 0.05 * torch.rand(1, 1, size, size, generator=generator)
-    colours = torch.rand(3, 1, 3, size, size, generator=generator)
+    colors = torch.rand(3, 1, 3, size, size, generator=generator)
     render = RenderOutput(
-        rgb=colours[0] * inside,
-        albedo=colours[1] * inside,
+        rgb=colors[0] * inside,
+        albedo=colors[1] * inside,
         irradiance=inside.float(),
         opacity=inside.float(),
         depth=depth * inside,
         normal=torch.nn.functional.normalize(normal, dim=1) * inside,
         shaded=inside,
-        albedo_nearby=(colours[1] + 0.1) * inside,
+        albedo_nearby=(colors[1] + 0.1) * inside,
     )
     cameras = look_at_origin(torch.zeros(1), torch.zeros(1), distance=2.0, size_px=size)
-    return render, ViewBatch(cameras, None, colours[2], inside.float())
+    return render, ViewBatch(cameras, None, colors[2], inside.float())
 
 
 ALL = dict.fromkeys(Smoothness.terms, 1.0)

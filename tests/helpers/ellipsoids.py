@@ -6,7 +6,7 @@ from sv3dgen.views.cameras import Cameras
 from sv3dgen.views.orbits import Orbit, elevations_and_azimuths, orbit_by_name
 from sv3dgen.views.posed_views import PosedViews
 
-# Centre and semi-axes. No symmetry plane, so that mirrored or reordered views can be told apart.
+# Center and semi-axes. No symmetry plane, so that mirrored or reordered views can be told apart.
 FIGURE = (
     ((0.0, -0.1, 0.0), (0.25, 0.3, 0.45)),
     ((0.22, 0.2, 0.25), (0.12, 0.25, 0.1)),
@@ -31,13 +31,13 @@ def silhouettes(cameras: Cameras, parts=FIGURE):
 
 
 def posed_views(cameras: Cameras, parts=FIGURE, seen_by: Cameras | None = None) -> PosedViews:
-    """Grey pictures of the ellipsoids. `seen_by` are the cameras that took them, if they are not the declared ones."""
+    """Gray pictures of the ellipsoids. `seen_by` are the cameras that took them, if they are not the declared ones."""
     alpha = silhouettes(seen_by or cameras, parts)[:, None].to(torch.uint8) * 255
-    grey = torch.full_like(alpha, 128).expand(-1, 3, -1, -1)
+    gray = torch.full_like(alpha, 128).expand(-1, 3, -1, -1)
     elevation, azimuth = elevations_and_azimuths(cameras)
     names = tuple(f"{index:03d}.png" for index in range(len(cameras)))
     splits = ("train",) * len(cameras)
-    return PosedViews(torch.cat([grey, alpha], 1), cameras, names, splits, elevation, azimuth, torch.eye(4).double())
+    return PosedViews(torch.cat([gray, alpha], 1), cameras, names, splits, elevation, azimuth, torch.eye(4).double())
 
 
 def sine_orbit() -> Orbit:

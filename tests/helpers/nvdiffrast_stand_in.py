@@ -1,7 +1,7 @@
 """A slow nvdiffrast: `rasterize`, `interpolate` and `antialias`, after its documentation and paper (Laine et al. 2020).
 
 Row 0 of a picture is at the bottom. `rasterize` gives u and v, which belong to the first two corners, z / w, and the
-face's number from 1 on. Vertices are snapped to 1/16 px to find what covers a centre; u, v and z / w are those of the
+face's number from 1 on. Vertices are snapped to 1/16 px to find what covers a center; u, v and z / w are those of the
 true face there. Triangles that reach through the near or far plane are clipped.
 """
 
@@ -91,7 +91,7 @@ def interpolate(attr: Tensor, rast: Tensor, tri: Tensor) -> tuple[Tensor, Tensor
 
 
 def antialias(color: Tensor, rast: Tensor, pos: Tensor, tri: Tensor) -> Tensor:
-    """Pictures [views, height, width, channels] whose neighbours of different faces are mixed at silhouette edges."""
+    """Pictures [views, height, width, channels] whose neighbors of different faces are mixed at silhouette edges."""
     assert color.dtype == rast.dtype == pos.dtype == torch.float32 and tri.dtype == torch.int32
     assert all(tensor.is_contiguous() for tensor in (color, rast, pos, tri))
     opposite = _opposite_vertices(tri.tolist())
@@ -106,8 +106,8 @@ def antialias(color: Tensor, rast: Tensor, pos: Tensor, tri: Tensor) -> Tensor:
             z0, z1 = rast[near][2], rast[far][2]
             face0, face1 = int(rast[near][3]) - 1, int(rast[far][3]) - 1
             of_near = face1 < 0 or (face0 >= 0 and bool(z0 < z1))
-            face, centre = (face0, near) if of_near else (face1, far)
-            middle = torch.tensor([centre[2] + 0.5, centre[1] + 0.5]) - half
+            face, center = (face0, near) if of_near else (face1, far)
+            middle = torch.tensor([center[2] + 0.5, center[1] + 0.5]) - half
             crossing = _crossing(
                 pos[view], tri[face].tolist(), opposite[face], half, middle, down, 1 if of_near else -1
             )
@@ -137,7 +137,7 @@ def _opposite_vertices(tri: list[list[int]]) -> list[list[int | None]]:
 def _crossing(
     pos: Tensor, face: list[int], opposite: list[int | None], half: Tensor, middle: Tensor, down: int, sign: int
 ) -> Tensor | None:
-    """How far from the face's pixel, towards the neighbour, its silhouette is met; None where no edge is one."""
+    """How far from the face's pixel, towards the neighbor, its silhouette is met; None where no edge is one."""
 
     def project(vertex: int) -> Tensor:
         return pos[vertex, :2] / pos[vertex, 3] * half - middle

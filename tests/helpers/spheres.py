@@ -13,15 +13,15 @@ AZIMUTH_DEG = (0.0, 40.0, 130.0, 215.0, 300.0, 180.0)
 
 
 def sphere_views(size_px: int = 64) -> PosedViews:
-    """Grey pictures of the sphere from all around."""
+    """Gray pictures of the sphere from all around."""
     elevation, azimuth = torch.tensor(ELEVATION_DEG), torch.tensor(AZIMUTH_DEG)
     cameras = look_at_origin(elevation, azimuth, distance=2.0, size_px=size_px)
     hit, _ = seen_normals(cameras, None)
     alpha = hit[:, None].to(torch.uint8) * 255
     names = tuple(f"r_{index}.png" for index in range(len(cameras)))
-    grey = torch.full_like(alpha, 128).expand(-1, 3, -1, -1)
+    gray = torch.full_like(alpha, 128).expand(-1, 3, -1, -1)
     splits = ("train",) * len(cameras)
-    return PosedViews(torch.cat([grey, alpha], 1), cameras, names, splits, elevation, azimuth, torch.eye(4).double())
+    return PosedViews(torch.cat([gray, alpha], 1), cameras, names, splits, elevation, azimuth, torch.eye(4).double())
 
 
 def seen_normals(cameras: Cameras, pixels: Tensor | None) -> tuple[Tensor, Tensor]:

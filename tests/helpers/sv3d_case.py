@@ -24,7 +24,7 @@ def read_case(shared: Path) -> SV3DCase:
     return SV3DCase(load_parts(folder / "model.safetensors"), load_file(folder / "io.safetensors"))
 
 
-def randomise(module: nn.Module, seed: int) -> None:
+def randomize(module: nn.Module, seed: int) -> None:
     """Give a module weights of a size that keeps activations near 1, norms and mixing factors random too."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():

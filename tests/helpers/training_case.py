@@ -39,7 +39,7 @@ MICRO: dict[str, Any] = {
 
 
 class Discs(OrbitDataset):
-    """Discs of one colour each that go round the middle; in memory."""
+    """Discs of one color each that go round the middle; in memory."""
 
     cache = None
 
@@ -58,15 +58,15 @@ class Discs(OrbitDataset):
         elevation_deg = torch.full((FRAMES,), 10.0, dtype=torch.float64)
         if self.kind == "dynamic":
             elevation_deg += 20 * torch.sin(torch.deg2rad(azimuth_deg))
-        colour = torch.rand(3, 1, 1, generator=generator)
-        frames = torch.stack([_disc(azimuth, colour) for azimuth in azimuth_deg.tolist()])
+        color = torch.rand(3, 1, 1, generator=generator)
+        frames = torch.stack([_disc(azimuth, color) for azimuth in azimuth_deg.tolist()])
         return sample_of((frames * 255).byte(), elevation_deg, azimuth_deg, f"disc_{index}")
 
 
-def _disc(azimuth_deg: float, colour: torch.Tensor) -> torch.Tensor:
+def _disc(azimuth_deg: float, color: torch.Tensor) -> torch.Tensor:
     axis = (torch.arange(SIZE_PX) + 0.5) / SIZE_PX - 0.5
     inside = axis[:, None] ** 2 + (axis[None] - 0.2 * sin(radians(azimuth_deg))) ** 2 < 0.04
-    return torch.where(inside, colour * (0.6 + 0.4 * cos(radians(azimuth_deg))), torch.ones(3, SIZE_PX, SIZE_PX))
+    return torch.where(inside, color * (0.6 + 0.4 * cos(radians(azimuth_deg))), torch.ones(3, SIZE_PX, SIZE_PX))
 
 
 def sample_of(frames, elevation_deg, azimuth_deg, name, latents=None):

@@ -18,7 +18,7 @@ def some_mask(height: int = 5, width: int = 6) -> torch.Tensor:
     return images(1, height, width, seed=9) > 0.4
 
 
-def neighbour_pairs(values: torch.Tensor, mask: torch.Tensor) -> tuple[list, list]:
+def neighbor_pairs(values: torch.Tensor, mask: torch.Tensor) -> tuple[list, list]:
     """((image, row, col), difference) across and down where both pixels are selected, by a plain loop."""
     across, down = [], []
     for n in range(values.shape[0]):
@@ -50,7 +50,7 @@ def test_smoothness_against_a_loop(channels):
     values, mask = images(channels), some_mask()
     expected = sum(
         torch.stack([difference.square().sum() for _, difference in pairs]).mean()
-        for pairs in neighbour_pairs(values, mask)
+        for pairs in neighbor_pairs(values, mask)
     )
     torch.testing.assert_close(losses.smoothness(values, mask), expected)
 
@@ -68,7 +68,7 @@ def test_bilateral_against_a_loop():
         torch.stack(
             [torch.exp(-3 * edges[n, 0, r, c]) * (torch.sqrt(1 + diff.norm()) - 1) for (n, r, c), diff in pairs]
         ).mean()
-        for pairs in neighbour_pairs(values, mask)
+        for pairs in neighbor_pairs(values, mask)
     )
     torch.testing.assert_close(losses.bilateral_smoothness(values, edges, mask), expected, rtol=1e-5, atol=0)
 
@@ -138,14 +138,14 @@ def test_small_images_and_empty_masks_give_finite_losses(height, width, selected
     target = torch.rand(2, 3, height, width)
     mask = torch.full((2, 1, height, width), selected)
     edges = losses.sobel_edges(target) + losses.difference_edges(target)
-    neighbours = [losses.smoothness(values, mask), losses.bilateral_smoothness(values, edges, mask)]
+    neighbors = [losses.smoothness(values, mask), losses.bilateral_smoothness(values, edges, mask)]
     pixels = [
         losses.mse(values, target, mask),
         losses.outside_range(values, 0.15, 0.95, mask),
         losses.illumination_squared(values[:, :1], target, mask),
         losses.illumination_absolute(values[:, :1], target, mask),
     ]
-    total = torch.stack(neighbours + pixels + [losses.binary_entropy(values[:, :1])])
+    total = torch.stack(neighbors + pixels + [losses.binary_entropy(values[:, :1])])
     total.sum().backward()
     assert total.isfinite().all() and values.grad.isfinite().all()
     if not selected:

@@ -56,8 +56,8 @@ def test_bad_schedules_are_named(schedule, told):
 
 
 def test_unknown_term_names_the_known_ones():
-    with pytest.raises(InputError, match=r"weights\.colour: .* rgb, mask"):
-        checked_weights({"colour": 1.0}, ("rgb", "mask"))
+    with pytest.raises(InputError, match=r"weights\.color: .* rgb, mask"):
+        checked_weights({"color": 1.0}, ("rgb", "mask"))
 
 
 def test_active_terms_leaves_out_zeros():

@@ -13,7 +13,7 @@ import trimesh
 from checkout import ROOT
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
-from sphere_on_box import BOX_CENTRE, BOX_HALF, SPHERE_CENTRE, hit_of_box, hit_of_sphere
+from sphere_on_box import BOX_CENTER, BOX_HALF, SPHERE_CENTER, hit_of_box, hit_of_sphere
 
 from sv3dgen.cli.command_line import register_resolvers
 from sv3dgen.errors import InputError
@@ -80,7 +80,7 @@ def test_a_run_leaves_what_the_readme_promises(finished):
     assert list(card["stages"]) == ["views", "coarse", "fine", "export"]
     assert card["metrics"]["watertight"] is True
     assert card["finished"] >= card["started"]
-    assert card["metrics"]["psnr_train"] > 12  # 60 steps of a toy: better than a grey blob, no more
+    assert card["metrics"]["psnr_train"] > 12  # 60 steps of a toy: better than a gray blob, no more
 
 
 def test_the_mesh_is_where_the_object_is(finished):
@@ -198,8 +198,8 @@ def true_normals(cameras: Cameras) -> torch.Tensor:
     hit_sphere, sphere = hit_of_sphere(origins, directions)
     hit_box, box = hit_of_box(origins, directions)
     nearer = hit_sphere & (~hit_box | (sphere < box))
-    on_sphere = origins + directions * sphere[..., None] - torch.tensor(SPHERE_CENTRE)
-    within = (origins + directions * box[..., None] - torch.tensor(BOX_CENTRE)) / torch.tensor(BOX_HALF)
+    on_sphere = origins + directions * sphere[..., None] - torch.tensor(SPHERE_CENTER)
+    within = (origins + directions * box[..., None] - torch.tensor(BOX_CENTER)) / torch.tensor(BOX_HALF)
     side = torch.nn.functional.one_hot(within.abs().argmax(-1), 3) * within.sign()
     world = torch.where(nearer[..., None], torch.nn.functional.normalize(on_sphere, dim=-1), side)
     world = torch.where((hit_sphere | hit_box)[..., None], world, 0.0)

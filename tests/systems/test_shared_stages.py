@@ -22,11 +22,11 @@ from sv3dgen.views.posed_views import read_views
 from systems.run import Run
 from systems.shared_stages import (
     SharedStages,
-    coarse_follows_from,
+    coarse_key,
     digest,
     digest_of_views,
     obtain_views,
-    views_follow_from,
+    views_key,
 )
 from systems.sv3d_nerf import Sv3dNerf
 from tests.systems.test_run import small
@@ -44,7 +44,7 @@ def read_card(folder: Path) -> dict:
     return json.loads((folder / "run.json").read_text())
 
 
-def obtain(shared: SharedStages, made: list[str], say: str, follows_from: dict) -> str:
+def obtain(shared: SharedStages, made: list[str], say: str, cache_key: dict) -> str:
     """A stage whose result is a word."""
     found = []
 
@@ -57,7 +57,7 @@ def obtain(shared: SharedStages, made: list[str], say: str, follows_from: dict) 
 
     shared.obtain(
         "word",
-        lambda: follows_from,
+        lambda: cache_key,
         make=make,
         save=save,
         load=lambda folder: found.append((folder / "word").read_text()),
@@ -169,7 +169,7 @@ def test_a_run_that_takes_the_coarse_stage_ends_in_the_same_bits(views_folder, t
 def test_the_fine_stages_settings_do_not_part_coarse_stages_and_others_do(views_folder, posed_views):
     def key(*overrides: str) -> str:
         config = small(views_folder, *overrides)
-        return digest(coarse_follows_from(config, posed_views, None, {}))
+        return digest(coarse_key(config, posed_views, None, {}))
 
     own = key()
     assert own == key("fine.steps=3", "name=other", "export.faces=10", "logger=csv")
@@ -206,7 +206,7 @@ def test_a_photos_views_follow_from_its_content(tmp_path, views_folder):
     def key(photo: Path, **changed) -> str:
         config = small(views_folder, "nvs=sv3d_tiny")
         config = OmegaConf.merge(config, {"image": str(photo), "views": None, **changed})
-        return digest(views_follow_from(config, Sv3dNvs(weights=embedded.NAME)))  # type: ignore[arg-type]
+        return digest(views_key(config, Sv3dNvs(weights=embedded.NAME)))  # type: ignore[arg-type]
 
     copy = tmp_path / "other.png"
     copy.write_bytes(PHOTO.read_bytes())
@@ -224,7 +224,7 @@ def test_views_of_a_known_mesh_follow_from_its_file(tmp_path, views_folder):
     def key(size_px: int = 64) -> str:
         config = small(views_folder, "nvs=mesh", f"nvs.mesh={file}", f"nvs.size_px={size_px}")
         config = OmegaConf.merge(config, {"image": str(PHOTO), "views": None})
-        return digest(views_follow_from(config, MeshNvs(mesh=str(file))))  # type: ignore[arg-type]
+        return digest(views_key(config, MeshNvs(mesh=str(file))))  # type: ignore[arg-type]
 
     trimesh.creation.icosphere(1).export(file)
     own = key()

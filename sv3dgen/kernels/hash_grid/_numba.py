@@ -39,7 +39,7 @@ def scatter(points: Tensor, direction: Tensor | None, grad: Tensor, spec: HashGr
     table = torch.empty(copies, spec.entries, spec.features_per_level)
     table[:, (spec.offsets + (spec.entries,))[active] :] = 0
     layout = _layout(spec)[:active]
-    # Threads take runs of neighbours: deal the levels out so that each gets coarse (cached) and fine ones.
+    # Threads take runs of neighbors: deal the levels out so that each gets coarse (cached) and fine ones.
     layout = np.concatenate([layout[first::threads] for first in range(threads)])
     _scatter_kernel(_rows(points), _rows(direction), _plain(grad), layout, table.numpy())
     return table[0] if copies == 1 else table.sum(dim=0)
@@ -59,7 +59,7 @@ def _plain(tensor: Tensor) -> np.ndarray:
 
 
 def _rows(vectors: Tensor | None) -> np.ndarray:
-    """Coordinates as three rows, so that neighbouring points fill a vector register; no columns stands for None."""
+    """Coordinates as three rows, so that neighboring points fill a vector register; no columns stands for None."""
     return np.empty((3, 0), np.float32) if vectors is None else _plain(vectors.t())
 
 

@@ -59,7 +59,7 @@ def _over(kernel, count: int, *arguments: Tensor | int) -> None:
 @triton.jit
 @no_type_check
 def _screen_kernel(clip, screen, count, height, width, ITEMS: tl.constexpr):
-    """Image positions with pixel centres at whole numbers; NaN in front of the near plane."""
+    """Image positions with pixel centers at whole numbers; NaN in front of the near plane."""
     i = tl.program_id(0).to(tl.int64) * ITEMS + tl.arange(0, ITEMS)
     here = i < count
     x = tl.load(clip + 4 * i, mask=here, other=0.0).to(tl.float64)

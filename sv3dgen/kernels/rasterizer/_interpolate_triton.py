@@ -141,7 +141,7 @@ def _barycentrics_backward_kernel(
     total = b0 + b1 + b2
     counts = here & (tl.abs(total) >= SMALLEST_SUM)
     total = tl.where(counts, total, 1.0)
-    # Gradient of the unnormalised coordinates: that of the normalised ones less their weighted mean.
+    # Gradient of the unnormalized coordinates: that of the normalized ones less their weighted mean.
     g0 = tl.load(gradient + 3 * i, mask=here, other=0.0).to(tl.float64) / total
     g1 = tl.load(gradient + 3 * i + 1, mask=here, other=0.0).to(tl.float64) / total
     g2 = tl.load(gradient + 3 * i + 2, mask=here, other=0.0).to(tl.float64) / total

@@ -1,7 +1,7 @@
-"""Rasterisation by nvdiffrast (Nvidia Source Code License: non-commercial use only), behind the call of `rasterize`.
+"""Rasterization by nvdiffrast (Nvidia Source Code License: non-commercial use only), behind the call of `rasterize`.
 
 Its first row is the bottom one, ours the top one: clip coordinates are handed over with y negated. Its face numbers
-start from 1, and its depth is 0 where nothing is seen. It snaps vertices to 1/16 px, where we take 1/4096, so a centre
+start from 1, and its depth is 0 where nothing is seen. It snaps vertices to 1/16 px, where we take 1/4096, so a center
 within that of an edge may fall to the other side: 2 or 3 in 100 pixels of an outline then stay without antialiasing. It
 clips faces at the near plane, which we drop.
 """

@@ -1,4 +1,4 @@
-"""The Triton version of rasterisation: an atomic minimum over (depth, face) at every pixel, in one 64-bit number.
+"""The Triton version of rasterization: an atomic minimum over (depth, face) at every pixel, in one 64-bit number.
 
 One program draws one face of one view. The arithmetic is the reference's, without fused multiply-adds, and of faces at
 equal depth the lower index is the lesser number: the picture is the reference's bit by bit, in whatever order the

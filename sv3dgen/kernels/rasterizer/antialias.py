@@ -1,10 +1,10 @@
 """Coverage of pixels by a mesh, with a gradient from the pixels beside the outline to the vertices on it.
 
 A silhouette edge is one whose two faces look opposite ways on the screen, or a border. Each one is followed over the
-pairs of neighbouring pixel centres that it passes between: side by side where the edge is steep, one above the other
-where it is flat. Where one centre of a pair is covered and the other is empty, let t in [0, 1] be the crossing, as seen
-from the covered centre: beyond the middle, the empty pixel gains t - 1/2; before it, the covered one loses 1/2 - t. So
-the sum over the pixels follows the area inside the outline, without jumps when a centre changes sides. Of several edges
+pairs of neighboring pixel centers that it passes between: side by side where the edge is steep, one above the other
+where it is flat. Where one center of a pair is covered and the other is empty, let t in [0, 1] be the crossing, as seen
+from the covered center: beyond the middle, the empty pixel gains t - 1/2; before it, the covered one loses 1/2 - t. So
+the sum over the pixels follows the area inside the outline, without jumps when a center changes sides. Of several edges
 that cross one pair the outermost counts, which makes triangles smaller than a pixel harmless. The meaning of t is
 nvdiffrast's (Laine et al. 2020, section 3.6); but its `antialias` looks only at the edges of the face that the covered
 pixel shows, and so misses most of an outline of faces of a pixel or less: it is not offered here. Outlines of one part
@@ -59,7 +59,7 @@ def _coverage_reference(covered: Tensor, clip: Tensor, faces: Tensor, edges: Edg
     views, height, width = covered.shape
     usable = in_front(clip)
     ndc = clip[..., :2] / torch.where(usable, clip[..., 3], 1.0)[..., None]
-    # In px, with pixel centres at whole numbers.
+    # In px, with pixel centers at whole numbers.
     screen = torch.stack([(ndc[..., 0] * 0.5 + 0.5) * width - 0.5, (0.5 - ndc[..., 1] * 0.5) * height - 0.5], dim=-1)
     a, b, c = screen.detach()[:, faces].unbind(2)
     facing = (b - a)[..., 0] * (c - a)[..., 1] - (b - a)[..., 1] * (c - a)[..., 0] > 0
@@ -68,7 +68,7 @@ def _coverage_reference(covered: Tensor, clip: Tensor, faces: Tensor, edges: Edg
     view, edge = silhouette.nonzero().unbind(-1)
     a, b = screen[view[:, None], edges.vertices[edge]].unbind(1)
 
-    # Along the edge's dominant axis it meets whole numbers n; across it, it passes between two centres there.
+    # Along the edge's dominant axis it meets whole numbers n; across it, it passes between two centers there.
     steep = (b - a)[:, 1].abs() >= (b - a)[:, 0].abs()
     along, across = torch.where(steep, 1, 0)[:, None], torch.where(steep, 0, 1)[:, None]
     a_along, b_along = a.gather(1, along)[:, 0], b.gather(1, along)[:, 0]
@@ -132,7 +132,7 @@ class _Coverage(torch.autograd.Function):
 @njit(cache=True, parallel=True)
 @no_type_check
 def _screen_numba(clip, height, width):
-    """Image positions with pixel centres at whole numbers; NaN in front of the near plane."""
+    """Image positions with pixel centers at whole numbers; NaN in front of the near plane."""
     views, vertices = clip.shape[:2]
     screen = np.empty((views, vertices, 2), np.float64)
     for flat in prange(views * vertices):

@@ -29,7 +29,7 @@ def edge_adjacency(faces: Int[Tensor, "faces 3"], *, backend: Backend = "auto") 
 
 
 def _edge_adjacency_reference(faces: Tensor) -> Edges:
-    """The definition: sort the sides of all faces by their vertices, pair equal neighbours."""
+    """The definition: sort the sides of all faces by their vertices, pair equal neighbors."""
     ends = torch.stack([faces, faces.roll(-1, dims=1)], dim=-1).reshape(-1, 2).sort(dim=-1).values
     face = torch.arange(len(faces), device=faces.device).repeat_interleave(3)
     order = (ends[:, 0] * (ends.max() + 1 if len(ends) else 1) + ends[:, 1]).argsort(stable=True)

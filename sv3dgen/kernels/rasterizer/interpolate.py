@@ -1,7 +1,7 @@
 """Perspective-correct barycentric coordinates of pixels in their faces, and attributes interpolated with them.
 
 Both work on flat lists of pixels, since only a part of the pixels is shaded. Differentiable: when a vertex moves, the
-point `interpolate(vertices)` moves along the pixel's ray, for the coordinates make it project to the pixel centre.
+point `interpolate(vertices)` moves along the pixel's ray, for the coordinates make it project to the pixel center.
 """
 
 from functools import cache
@@ -33,7 +33,7 @@ def barycentrics(
     *,
     backend: Backend = "auto",
 ) -> Float[Tensor, "pixels 3"]:
-    """Barycentric coordinates in face `face_index` of the point that the centre of pixel (row, col) of `view` sees.
+    """Barycentric coordinates in face `face_index` of the point that the center of pixel (row, col) of `view` sees.
 
     They sum to one, and may leave [0, 1] a little on an edge. Differentiable in `clip`; a triangle seen at a grazing
     angle has large gradients. Two-dimensional homogeneous coordinates (Olano and Greer 1997): with (x, y, w) the
@@ -178,7 +178,7 @@ def _barycentrics_backward_numba(clip, faces, pixels, height, width, gradient):
         rows[p, 0], rows[p, 1], rows[p, 2] = r0, r1, r2
         if abs(total) < SMALLEST_SUM:
             continue
-        # Gradient of the unnormalised coordinates: that of the normalised ones less their weighted mean.
+        # Gradient of the unnormalized coordinates: that of the normalized ones less their weighted mean.
         g0, g1, g2 = gradient[p, 0] / total, gradient[p, 1] / total, gradient[p, 2] / total
         mean = (g0 * b0 + g1 * b1 + g2 * b2) / total
         g0, g1, g2 = g0 - mean, g1 - mean, g2 - mean

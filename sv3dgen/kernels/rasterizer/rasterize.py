@@ -1,7 +1,7 @@
-"""Z-buffer rasterisation: which triangle each pixel centre sees.
+"""Z-buffer rasterization: which triangle each pixel center sees.
 
 Vertices are snapped to 1/4096 px and inside tests are done in integers, so two triangles that share an edge leave no
-hole between them and no pixel belongs to both: a centre that lies exactly on an edge belongs to the triangle which has
+hole between them and no pixel belongs to both: a center that lies exactly on an edge belongs to the triangle which has
 it at its top or left, as in OpenGL and Direct3D. Both sides of a triangle are drawn. The reference and the compiled
 versions do the same arithmetic in the same order, so they agree bit by bit. Not differentiable: gradients come from
 `interpolate` (inside) and `antialias` (outline). nvdiffrast's picture is another one beside edges: see its file.
@@ -34,7 +34,7 @@ STRIP_BITS = (
 
 @dataclass(frozen=True)
 class Fragments:
-    """What each pixel centre sees first."""
+    """What each pixel center sees first."""
 
     face_index: Int[Tensor, "views height width"]  # int32; -1 where empty
     depth: Float[Tensor, "views height width"]  # z / w in [-1, 1]; 1 (the far plane) where empty
@@ -54,7 +54,7 @@ def rasterize(
     *,
     backend: Backend = "auto",
 ) -> Fragments:
-    """The nearest face at every pixel centre; of faces at equal depth, the one with the lower index.
+    """The nearest face at every pixel center; of faces at equal depth, the one with the lower index.
 
     `clip` is as from `clip_positions`: y points up there, row 0 is the top row here. Computed from float32 positions.
     """
@@ -95,7 +95,7 @@ def in_front(clip: Float[Tensor, "*batch 4"]) -> Tensor:
 
 
 def _rasterize_reference(clip: Tensor, faces: Tensor, height: int, width: int) -> Fragments:
-    """The definition: every face is tested at every pixel centre of its bounding box."""
+    """The definition: every face is tested at every pixel center of its bounding box."""
     projected = _project(clip, height, width)
     frames = [_rasterize_view_reference(*view, faces.long(), height, width) for view in zip(*projected, strict=True)]
     return Fragments(*map(torch.stack, zip(*frames, strict=True)))
@@ -181,7 +181,7 @@ def _project_numba(clip, height, width):
 
 @njit(cache=True, inline="always")
 @no_type_check
-def _first_centre(coordinate):
+def _first_center(coordinate):
     return max((coordinate - HALF_PX + ONE_PX - 1) >> SUBPIXEL_BITS, 0)
 
 
@@ -216,13 +216,13 @@ def _draw_triangle(xy, z, faces, f, strip, strips, face_index, depth):
     height, width = face_index.shape
     a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
     ay, by, cy = np.int64(xy[a, 1]), np.int64(xy[b, 1]), np.int64(xy[c, 1])
-    row0 = _first_centre(min(ay, by, cy))
+    row0 = _first_center(min(ay, by, cy))
     row1 = min((max(ay, by, cy) - HALF_PX) >> SUBPIXEL_BITS, height - 1)
     if row0 > row1 or (row0 >> STRIP_BITS == row1 >> STRIP_BITS and (row0 >> STRIP_BITS) & (strips - 1) != strip):
         return
     ax, bx, cx = np.int64(xy[a, 0]), np.int64(xy[b, 0]), np.int64(xy[c, 0])
     leftmost = min(ax, bx, cx)
-    col0 = _first_centre(leftmost)
+    col0 = _first_center(leftmost)
     col1 = min((max(ax, bx, cx) - HALF_PX) >> SUBPIXEL_BITS, width - 1)
     area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
     if col0 > col1 or area == 0 or leftmost == INVALID:

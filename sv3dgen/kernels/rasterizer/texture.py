@@ -1,9 +1,9 @@
-"""Look up textures at the pixels of a rasterised mesh, filtered so that they neither alias nor blur.
+"""Look up textures at the pixels of a rasterized mesh, filtered so that they neither alias nor blur.
 
 Every face gets one mip level per frame, from the ratio of its areas in the texture and on the screen; between levels
-and between texels the lookup is linear (trilinear filtering), and texture coordinates repeat. All colours are linear
-light. Several samples per pixel are averaged here, premultiplied, so the large frame is never held in colour.
-Not differentiable: for training, colours come from the field.
+and between texels the lookup is linear (trilinear filtering), and texture coordinates repeat. All colors are linear
+light. Several samples per pixel are averaged here, premultiplied, so the large frame is never held in color.
+Not differentiable: for training, colors come from the field.
 """
 
 from dataclasses import dataclass
@@ -56,11 +56,11 @@ def build_pyramid(textures: tuple[Float[Tensor, "3 _ _"], ...], device: torch.de
 
 @dataclass(frozen=True)
 class Appearance:
-    """The colours of a mesh in linear light, in the form the lookup needs."""
+    """The colors of a mesh in linear light, in the form the lookup needs."""
 
     uv: Float[Tensor, "uvs 2"]
     uv_faces: Int[Tensor, "faces 3"]
-    face_texture: Int[Tensor, " faces"]  # -1: the vertex colours
+    face_texture: Int[Tensor, " faces"]  # -1: the vertex colors
     pyramid: MipPyramid
     vertex_colors: Float[Tensor, "vertices 3"]
     vertex_light: Float[Tensor, " vertices"]  # irradiance, multiplied onto either
@@ -76,7 +76,7 @@ def shade(
     *,
     backend: Backend = "auto",
 ) -> Float[Tensor, "views height width 4"]:
-    """Premultiplied linear colour and coverage of pixels of `supersample` x `supersample` samples each."""
+    """Premultiplied linear color and coverage of pixels of `supersample` x `supersample` samples each."""
     a, (tall, wide) = appearance, face_index.shape[1:]
     levels = torch.stack([face_levels(view, faces, appearance, tall, wide) for view in clip])
     if resolve("rasterizer", backend, clip.device) != "numba":
@@ -244,7 +244,7 @@ def _perspective_weights(clip, a, b, c, x, y):
 @njit(cache=True, fastmath=True, inline="always")
 @no_type_check
 def _add_bilinear(pixel, lit, weight, u, v, texels, shape):
-    """Add a weighted bilinear lookup at (u, v), v downwards, under coloured light, to a pixel."""
+    """Add a weighted bilinear lookup at (u, v), v downwards, under colored light, to a pixel."""
     first, height, width = shape[0], shape[1], shape[2]
     x, y = (u - np.floor(u)) * width - np.float32(0.5), (v - np.floor(v)) * height - np.float32(0.5)
     left, top = int(np.floor(x)), int(np.floor(y))

@@ -1,7 +1,7 @@
 """The Triton version of marching and compositing: a program takes a ray, its samples side by side.
 
 Nothing is added atomically, so results do not depend on timing. Marching looks at every place a sample may stand at
-rather than skip empty cells: they are independent of one another, and neighbouring lanes read neighbouring cells.
+rather than skip empty cells: they are independent of one another, and neighboring lanes read neighboring cells.
 """
 
 from typing import no_type_check  # a run-time type checker's wrapper around a kernel cannot be compiled

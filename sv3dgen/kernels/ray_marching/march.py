@@ -1,7 +1,7 @@
 """Marching rays through an occupancy grid, and compositing what lies on them.
 
 Samples are packed: those of ray r are offsets[r] : offsets[r + 1] of every per-sample tensor, front to back. The volume
-rendering integral is discretised as usual (Max 1995): alpha_i = 1 - exp(-density_i delta_i), transmittance T_i is the
+rendering integral is discretized as usual (Max 1995): alpha_i = 1 - exp(-density_i delta_i), transmittance T_i is the
 product of 1 - alpha_j over the samples before i, and the weight of a sample is T_i alpha_i.
 """
 
@@ -68,7 +68,7 @@ def render_weights(
     *,
     backend: Backend = "auto",
 ) -> Float[Tensor, " samples"]:
-    """Share of each sample in its ray's colour, T_i (1 - exp(-density_i delta_i)); differentiable in the density."""
+    """Share of each sample in its ray's color, T_i (1 - exp(-density_i delta_i)); differentiable in the density."""
     chosen = resolve("ray_marching", backend, density.device)
     if chosen == "torch":
         if not has_float64(density.device):

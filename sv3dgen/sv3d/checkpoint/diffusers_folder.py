@@ -1,7 +1,7 @@
 """An SV3D model as a diffusers folder: unet/, vae/ and image_encoder/, each a config.json and safetensors.
 
 Names are those of our own parameters. The unet is diffusers' UNetSpatioTemporalConditionModel; the vae an AutoencoderKL
-without post-quantisation, since SV3D's decoder has none: Stable Diffusion's own, and Stable Video Diffusion's temporal
+without post-quantization, since SV3D's decoder has none: Stable Diffusion's own, and Stable Video Diffusion's temporal
 decoder, give other pictures and are refused; the image encoder is transformers' CLIPVisionModelWithProjection.
 Schedulers and feature extractors are not read: SV3D's are fixed.
 """

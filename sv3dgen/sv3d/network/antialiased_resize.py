@@ -13,7 +13,7 @@ from torch import Tensor, nn
 def antialiased_resize(
     images: Float[Tensor, "images channels height width"], size: tuple[int, int]
 ) -> Float[Tensor, "images channels out_height out_width"]:
-    """Pictures of `size` (height, width) pixels; the corner pixels' centres stay at the corners.
+    """Pictures of `size` (height, width) pixels; the corner pixels' centers stay at the corners.
 
     Each axis that shrinks is blurred first. Values may overshoot the range of the input, as bicubic ones do.
     """

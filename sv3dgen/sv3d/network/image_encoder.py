@@ -34,7 +34,7 @@ class ImageEncoder(nn.Module):
         embeddings.register_buffer("position_ids", positions, persistent=False)
 
     def forward(self, images: Float[Tensor, "images 3 height width"]) -> Float[Tensor, "images embed"]:
-        """Embeddings, not normalised, of pictures in [-1, 1], in the dtype of `images`."""
+        """Embeddings, not normalized, of pictures in [-1, 1], in the dtype of `images`."""
         pixels = self.preprocess(images).to(self.visual_projection.weight.dtype)
         class_token = self.vision_model(pixel_values=pixels).pooler_output
         return self.visual_projection(class_token).to(images.dtype)

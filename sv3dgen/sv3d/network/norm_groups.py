@@ -1,4 +1,4 @@
-"""The number of groups of a network's group normalisations, of which diffusers' blocks make 32 each."""
+"""The number of groups of a network's group normalizations, of which diffusers' blocks make 32 each."""
 
 from collections.abc import Iterable
 
@@ -15,10 +15,10 @@ def check_norm_groups(groups: int, widths: Iterable[int]) -> None:
 
 
 def set_norm_groups(network: nn.Module, groups: int) -> None:
-    """Let every group normalisation of a network have so many groups; none has parameters that depend on it.
+    """Let every group normalization of a network have so many groups; none has parameters that depend on it.
 
-    With as many groups as channels each channel is normalised by itself, over one picture: what the whole of it says, a
-    picture's colour for one, is lost.
+    With as many groups as channels each channel is normalized by itself, over one picture: what the whole of it says, a
+    picture's color for one, is lost.
     """
     for layer in network.modules():
         if isinstance(layer, nn.GroupNorm):

@@ -13,7 +13,7 @@ class SingleKeyAttention(AttnProcessor2_0):
 
     The softmax over a single key is 1 whatever the query, so the answer is the token's value: the same numbers as by
     the usual way, in 7 to 8 % less time for a whole transformer. Where gradients are wanted the usual way is taken, so
-    that the queries' and the keys' weights get theirs, which are zero, as optimisers and parallel training expect.
+    that the queries' and the keys' weights get theirs, which are zero, as optimizers and parallel training expect.
     """
 
     def __call__(

@@ -1,7 +1,7 @@
 """The three kinds of level of SV3D's UNet: down, middle and up, out of diffusers' spatio-temporal blocks.
 
 diffusers has such levels too (`CrossAttnDownBlockSpatioTemporal` and the like) and these carry its parameter names, but
-its own normalise with other epsilons than SV3D was trained with and can't leave out the transformers of any one level.
+its own normalize with other epsilons than SV3D was trained with and can't leave out the transformers of any one level.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """The picture autoencoder of SV3D: Stable Diffusion's, with frames decoded one by one.
 
-Parameters have the names of diffusers' `AutoencoderKL` without its post-quantisation, which SV3D's decoder does not
+Parameters have the names of diffusers' `AutoencoderKL` without its post-quantization, which SV3D's decoder does not
 have. The encoder is the one that SV3D keeps among its conditioners.
 """
 

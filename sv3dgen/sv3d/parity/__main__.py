@@ -70,7 +70,7 @@ class Row:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0, 1 where a tensor is off, or 2 for something the user has to mend."""
+    """Exit status: 0, 1 where a tensor is off, or 2 for something the user has to fix."""
     parser = OneLineParser(prog="python -m sv3dgen.sv3d.parity", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("folder", type=Path, help="holds config.json, model.safetensors and io.safetensors")
 

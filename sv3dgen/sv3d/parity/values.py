@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from sv3dgen.photo.recenter import recentred
+from sv3dgen.photo.recenter import recentered
 from sv3dgen.sv3d.conditioning import Condition, frame_vector, joined, polars_and_azimuths
 from sv3dgen.sv3d.config import SV3DConfig
 from sv3dgen.sv3d.denoiser import denoise_guided, denoise_halves, predict_v, scalings
@@ -240,12 +240,12 @@ def losses(case: Case) -> Values:
 
 
 def preprocessing(case: Case) -> Values:
-    """Transparent pictures, recentred on white; one name for each of the case's pictures."""
+    """Transparent pictures, recentered on white; one name for each of the case's pictures."""
     for entry in preprocessing_cases(case.folder):
         with Image.open(case.folder / "preprocess" / entry["output"]) as expected:
             size_px = expected.width
         with Image.open(case.folder / "preprocess" / entry["input"]) as image:
-            made = recentred(image, foreground_ratio=entry["image_frame_ratio"], size_px=size_px)
+            made = recentered(image, foreground_ratio=entry["image_frame_ratio"], size_px=size_px)
         yield f"preprocess/{entry['output']}", torch.from_numpy(np.array(made))
 
 

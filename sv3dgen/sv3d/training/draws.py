@@ -68,7 +68,7 @@ def draw(
 ) -> Draws:
     """The draws of clips whose latents have `shape` [frames, channels, height, width]; on the CPU, float32.
 
-    `even_noise` spreads the noise levels of neighbouring clips evenly over their distribution, which takes their chance
+    `even_noise` spreads the noise levels of neighboring clips evenly over their distribution, which takes their chance
     out of a small batch's gradient (as Kingma et al. 2021 do; here by an additive recurrence of positions).
     """
     numbers, noises, picture_noises = [], [], []

@@ -28,13 +28,13 @@ def fresh_parts(config: SV3DConfig, generator: torch.Generator) -> Parts:
     for part in parts:
         for name, parameter in list(part.named_parameters()):
             fill(part, name, torch.empty_like(parameter, device="cpu"))
-        initialise(part, generator)
+        initialize(part, generator)
         part.eval()
     return parts
 
 
 @torch.no_grad()
-def initialise(module: nn.Module, generator: torch.Generator) -> None:
+def initialize(module: nn.Module, generator: torch.Generator) -> None:
     """Give every parameter of a part of a model, or of a piece of one, the value that training starts from.
 
     Draws from `generator` alone. Raises TypeError for a parameter of a layer that isn't known.
@@ -43,7 +43,7 @@ def initialise(module: nn.Module, generator: torch.Generator) -> None:
     for layer in module.modules():
         own = list(layer.parameters(recurse=False))
         if own:
-            _initialise_layer(layer, generator)
+            _initialize_layer(layer, generator)
             done.update(map(id, own))
     missing = [name for name, parameter in module.named_parameters() if id(parameter) not in done]
     assert not missing, missing
@@ -52,7 +52,7 @@ def initialise(module: nn.Module, generator: torch.Generator) -> None:
             parameter.zero_()
 
 
-def _initialise_layer(layer: nn.Module, generator: torch.Generator) -> None:
+def _initialize_layer(layer: nn.Module, generator: torch.Generator) -> None:
     """The layer's own parameters, without those of layers inside it."""
     match layer:
         case nn.Linear() | nn.Conv2d() | nn.Conv3d():

@@ -1,4 +1,4 @@
-"""Group normalisation whose gradient is fast on a CPU in half precision."""
+"""Group normalization whose gradient is fast on a CPU in half precision."""
 
 from types import MethodType
 from typing import Any
@@ -12,8 +12,8 @@ class _GroupNorm(torch.autograd.Function):
     """torch's own forward pass; the gradient in few passes over memory, with sums in float32.
 
     torch's gradient of pictures laid out channels last takes longer than all convolutions of the autoencoder together.
-    With s = sum of the gradient dy over a group, weighted, t the same of dy times the normalised input, n the group's
-    elements: dx = rstd (weight dy - s / n - normalised t / n), which is linear in dy and x with few coefficients.
+    With s = sum of the gradient dy over a group, weighted, t the same of dy times the normalized input, n the group's
+    elements: dx = rstd (weight dy - s / n - normalized t / n), which is linear in dy and x with few coefficients.
     """
 
     @staticmethod
@@ -33,16 +33,16 @@ class _GroupNorm(torch.autograd.Function):
         total = dy.sum(space, dtype=torch.float32).view(images, groups, -1)
         with_x = (dy * x).sum(space, dtype=torch.float32).view(images, groups, -1)
         mean, rstd, scale = mean.float()[..., None], rstd.float()[..., None], weight.float().view(1, groups, -1)
-        normalised = (with_x - mean * total) * rstd  # sum of dy times the normalised input, of each channel
+        normalized = (with_x - mean * total) * rstd  # sum of dy times the normalized input, of each channel
         elements = scale.shape[-1] * x[0, 0].numel()
         s = (scale * total).sum(-1, keepdim=True) / elements
-        t = (scale * normalised).sum(-1, keepdim=True) / elements
+        t = (scale * normalized).sum(-1, keepdim=True) / elements
         of_dy, of_x, constant = (
             value.expand(images, groups, channels // groups).reshape(images, channels, *[1] * len(space)).to(x.dtype)
             for value in (scale * rstd, -rstd.square() * t, rstd * (rstd * mean * t - s))
         )
         dx = torch.addcmul(constant, dy, of_dy).addcmul_(x, of_x)
-        return dx, normalised.sum(0).flatten().to(weight.dtype), total.sum(0).flatten().to(weight.dtype), None, None
+        return dx, normalized.sum(0).flatten().to(weight.dtype), total.sum(0).flatten().to(weight.dtype), None, None
 
 
 def _layout(x: Tensor) -> torch.memory_format:
@@ -51,13 +51,13 @@ def _layout(x: Tensor) -> torch.memory_format:
 
 
 def fast_norms(module: nn.Module) -> None:
-    """Let every group normalisation of a module use it; values and names of parameters stay what they are."""
+    """Let every group normalization of a module use it; values and names of parameters stay what they are."""
     for layer in module.modules():
         if isinstance(layer, nn.GroupNorm):
-            layer.forward = MethodType(_normalised, layer)  # type: ignore[method-assign]
+            layer.forward = MethodType(_normalized, layer)  # type: ignore[method-assign]
 
 
-def _normalised(
+def _normalized(
     self: nn.GroupNorm, x: Float[Tensor, "images channels *space"]
 ) -> Float[Tensor, "images channels *space"]:
     if not torch.is_grad_enabled():

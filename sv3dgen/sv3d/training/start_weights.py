@@ -22,7 +22,7 @@ from sv3dgen.sv3d.checkpoint.safetensors_header import StoredTensor, read_header
 from sv3dgen.sv3d.checkpoint.weights import find_weights
 from sv3dgen.sv3d.config import SV3DConfig
 from sv3dgen.sv3d.network.vae import ImageVAE
-from sv3dgen.sv3d.training.initialize import fresh_parts, initialise
+from sv3dgen.sv3d.training.initialize import fresh_parts, initialize
 
 CameraBranch = Literal["kept", "widened", "new"]
 
@@ -123,7 +123,7 @@ def _fit_camera_branch(
     branch.linear_1.in_features = after
     branch.linear_1.weight = nn.Parameter(old.new_zeros(len(old), after), requires_grad=False)
     if before == _SVD_VECTOR:
-        initialise(branch, generator)
+        initialize(branch, generator)
         return "new"
     if before != wanted.unet.vector_dims[0]:
         raise InputError(

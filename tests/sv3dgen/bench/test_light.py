@@ -10,13 +10,13 @@ from sv3dgen.color import linear_to_srgb, srgb_to_linear
 from sv3dgen.meshes.textured_mesh import TexturedMesh
 
 
-def ball(colours) -> TexturedMesh:
+def ball(colors) -> TexturedMesh:
     sphere = trimesh.creation.icosphere(3, 0.5)
     vertices = torch.from_numpy(sphere.vertices).float()
-    return TexturedMesh(vertices, torch.from_numpy(sphere.faces).long(), vertex_colors=colours(vertices))
+    return TexturedMesh(vertices, torch.from_numpy(sphere.faces).long(), vertex_colors=colors(vertices))
 
 
-def chequer(vertices: torch.Tensor) -> torch.Tensor:
+def checker(vertices: torch.Tensor) -> torch.Tensor:
     return 0.3 + 0.4 * ((vertices / 0.2).floor().sum(1, keepdim=True) % 2).expand(-1, 3)
 
 
@@ -24,21 +24,21 @@ def test_a_brighter_light_is_the_same_light():
     brighter = copy.deepcopy(LIGHT)
     for lobe in brighter["lobes"]:
         lobe["amplitude"] *= 1.7
-    assert irradiance_error(brighter, ball(chequer)) < 1e-5
+    assert irradiance_error(brighter, ball(checker)) < 1e-5
 
 
 def test_an_even_light_is_off_by_how_uneven_the_true_one_is():
     even = {"type": "constant"}
-    off = irradiance_error(even, ball(chequer))
+    off = irradiance_error(even, ball(checker))
     assert 0.15 < off < 0.6
     turned = copy.deepcopy(LIGHT)
     turned["lobes"][0]["axis"] = [-0.6, -0.64, -0.48]
-    assert irradiance_error(turned, ball(chequer)) > off
+    assert irradiance_error(turned, ball(checker)) > off
 
 
 def test_albedo_is_compared_after_one_factor():
-    truth = ball(chequer)
-    darker = ball(lambda vertices: linear_to_srgb(0.5 * srgb_to_linear(chequer(vertices))))
+    truth = ball(checker)
+    darker = ball(lambda vertices: linear_to_srgb(0.5 * srgb_to_linear(checker(vertices))))
     assert albedo_psnr(darker, truth) > 45
     flat = ball(lambda vertices: torch.full_like(vertices, 0.5))
     assert albedo_psnr(flat, truth) < 25

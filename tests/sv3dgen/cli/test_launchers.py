@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 from sv3dgen.cli import launchers
 from sv3dgen.cli.command_line import register_resolvers
 from sv3dgen.errors import InputError
-from sv3dgen.runs.sweep_cell import how_it_ended, run_apart
+from sv3dgen.runs.sweep_cell import how_it_ended, run_in_subprocess
 
 PHOTO = ROOT / "examples" / "photos" / "truck.png"
 TWO_AT_A_TIME = {
@@ -159,10 +159,10 @@ def test_what_a_cell_raised_comes_back_with_its_causes(tmp_path: Path, monkeypat
     hydra = {"hydra": {"job_logging": None, "verbose": False}}
     monkeypatch.setattr(HydraConfig.instance(), "cfg", OmegaConf.create(hydra))
     config = OmegaConf.create({"answer": 42})
-    run_apart("cell_tasks.fine", config, tmp_path)
-    # An exception that no pickle brings back is told by another; what it came from is what the user can mend.
+    run_in_subprocess("cell_tasks.fine", config, tmp_path)
+    # An exception that no pickle brings back is told by another; what it came from is what the user can fix.
     with pytest.raises(RuntimeError, match="Odd: while") as caught:
-        run_apart("cell_tasks.refused", config, tmp_path)
+        run_in_subprocess("cell_tasks.refused", config, tmp_path)
     assert isinstance(caught.value.__cause__, InputError) and "transparent" in str(caught.value.__cause__)
     assert "cell_tasks.py" in caught.value.__notes__[0]
     assert how_it_ended(-9).startswith("was killed by SIGKILL") and "status 3" in how_it_ended(3)

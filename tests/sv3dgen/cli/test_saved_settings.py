@@ -138,7 +138,7 @@ def test_links_stay_in_their_folder(tmp_path: Path) -> None:
     [
         "os.system",
         "sv3dgen.atomic.os.replace",  # what a file of ours imports
-        "sv3dgen.runs.sweep_cell.run_apart",  # a function of ours, which calls what its arguments name
+        "sv3dgen.runs.sweep_cell.run_in_subprocess",  # a function of ours, which calls what its arguments name
         "sv3dgen.kernels.backend",
         "lightning.pytorch.callbacks.LambdaCallback",
         "evil.Part",

@@ -88,11 +88,11 @@ def test_the_authors_grid_covers_twice_the_unit_box():
     assert sv3d_2024_protocol(half, mesh)["iou_32"] == pytest.approx(0.25, abs=0.01)
 
 
-def test_colour_is_compared_with_the_views(wedge, tmp_path, monkeypatch):
+def test_color_is_compared_with_the_views(wedge, tmp_path, monkeypatch):
     from sv3dgen.views.posed_views import PosedViews, write_views
 
-    # The wedge is no centred object of unit size: reading its views would move them, but not the wedge.
-    monkeypatch.setattr("sv3dgen.views.posed_views.normalise_to_box", lambda masks, cameras: None)
+    # The wedge is no centered object of unit size: reading its views would move them, but not the wedge.
+    monkeypatch.setattr("sv3dgen.views.posed_views.normalize_to_box", lambda masks, cameras: None)
     cameras = front_cameras()
     rgb, alpha, _ = draw(read_mesh(wedge), cameras, None)
     names = ("000.png", "001.png")
@@ -106,7 +106,7 @@ def test_colour_is_compared_with_the_views(wedge, tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def painted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A textured box that is neither centred nor of unit size."""
+    """A textured box that is neither centered nor of unit size."""
     box = trimesh.creation.box((1.0, 0.6, 0.4))
     box.apply_translation([0.05, 0.0, 0.02])
     rows, columns = np.indices((32, 32)) // 4

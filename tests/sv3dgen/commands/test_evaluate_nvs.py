@@ -36,7 +36,7 @@ def model():
 
 
 def orbits_of(*offsets):
-    """Grey orbits of 4 frames that are off by so much in each frame but the last."""
+    """Gray orbits of 4 frames that are off by so much in each frame but the last."""
     truth = torch.full((1, len(offsets) + 1, 3, 16, 16), 0.5)
     drawn = truth.clone()
     drawn[0, :-1] += torch.tensor(offsets)[:, None, None, None]

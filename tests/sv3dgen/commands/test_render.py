@@ -53,14 +53,14 @@ def test_given_distance_and_seed_are_taken(box, tmp_path):
     assert np.linalg.norm(position) == pytest.approx(2.5, abs=1e-5)
 
 
-def test_a_mesh_past_the_unit_box_is_said_so_and_normalised_on_wish(tmp_path, capsys):
+def test_a_mesh_past_the_unit_box_is_said_so_and_normalized_on_wish(tmp_path, capsys):
     path = tmp_path / "large.ply"
     trimesh.creation.box((3.0, 3.0, 3.0)).export(path)
     common = (path, "--orbit", "static", "--size", 32, "--frames", 2)
     assert run(*common, "--out", tmp_path / "a") == 0
-    assert "--normalise" in capsys.readouterr().out
-    assert run(*common, "--out", tmp_path / "b", "--normalise") == 0
-    assert "--normalise" not in capsys.readouterr().out
+    assert "--normalize" in capsys.readouterr().out
+    assert run(*common, "--out", tmp_path / "b", "--normalize") == 0
+    assert "--normalize" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -37,8 +37,8 @@ def meshes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("meshes")
     colored_box(folder / "brick.ply")
     colored_box(folder / "more" / "pole.ply", (0.5, 3.0, 0.5))
-    trimesh.creation.box((1, 1, 1)).export(folder / "grey.stl")
-    trimesh.creation.box((1, 1, 1)).export(folder / "grey.obj")
+    trimesh.creation.box((1, 1, 1)).export(folder / "gray.stl")
+    trimesh.creation.box((1, 1, 1)).export(folder / "gray.obj")
     (folder / "torn.glb").write_bytes(b"glTF and no more")
     (folder / "none.ply").write_bytes(b"")
     return folder
@@ -88,7 +88,7 @@ def test_goes_on_where_it_stopped(rendered, meshes, tmp_path, capsys):
     common = ("--meshes", meshes, "--orbits", "static=1", *QUICK)
     assert run(*common, "--out", tmp_path) == 0
     first = capsys.readouterr().out
-    assert "left out: " in first and "torn.glb" in first and "none.ply" in first and "grey.obj: no texture" in first
+    assert "left out: " in first and "torn.glb" in first and "none.ply" in first and "gray.obj: no texture" in first
     old = (tmp_path / "brick" / "static_0.npy").read_bytes()
     assert old == (rendered / "brick" / "static_0.npy").read_bytes()  # whatever else was rendered
     (tmp_path / "brick" / "static_0.npy").write_bytes(b"half")

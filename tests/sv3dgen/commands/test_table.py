@@ -189,7 +189,7 @@ def test_a_metric_whose_weights_are_missing_is_told_and_tried_again(sweep, truth
         assert f"- {sweep / '0'}: no clip_s: " in told.out and "nobody/no-such-model is not in" in told.out
 
 
-def test_colour_is_compared_with_held_back_views_of_the_run_or_of_a_folder(tmp_path, views_folder):
+def test_color_is_compared_with_held_back_views_of_the_run_or_of_a_folder(tmp_path, views_folder):
     shutil.copytree(views_folder, tmp_path / "truth" / "toy")
     run = write_run(tmp_path / "run", {}, views=tmp_path / "truth" / "toy", size=0.6)
     (own,) = find_runs([run])

@@ -32,7 +32,7 @@ def record(name="cup", kind="static", number=0, split="train"):
 
 
 def loop():
-    """View k is of the grey k, opaque on the left half and half transparent on the right."""
+    """View k is of the gray k, opaque on the left half and half transparent on the right."""
     pictures = np.empty((SAMPLES, SIZE, SIZE, 4), np.uint8)
     pictures[..., :3] = np.arange(SAMPLES)[:, None, None, None]
     pictures[..., : SIZE // 2, 3], pictures[..., SIZE // 2 :, 3] = 255, 128
@@ -51,7 +51,7 @@ def folder(tmp_path):
 
 
 def shown(sample):
-    """The views by their grey."""
+    """The views by their gray."""
     return sample.frames[:, 0, 0, 0].tolist()
 
 

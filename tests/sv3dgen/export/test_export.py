@@ -57,7 +57,7 @@ def spring() -> Mesh:
 
 
 def pattern(points, normals):
-    """A smooth colour that differs everywhere."""
+    """A smooth color that differs everywhere."""
     return 0.5 + 0.4 * torch.stack([(5 * points[:, 0]).sin(), (4 * points[:, 1]).cos(), normals[:, 2]], dim=1)
 
 
@@ -139,7 +139,7 @@ def test_texels_lie_on_the_faces_they_show():
     texels = locate_texels(mesh, layout, SIZE_PX)
     assert float((texels.points.norm(dim=1) - 0.4).abs().max()) < 0.002
     assert float((texels.normals - texels.points / 0.4).abs().max()) < 0.02
-    # The centre of a texel, put through its face's coordinates, is the point.
+    # The center of a texel, put through its face's coordinates, is the point.
     covered = len(texels.points) / SIZE_PX**2
     assert 0.3 < covered < 1.0
 

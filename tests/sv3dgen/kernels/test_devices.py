@@ -19,7 +19,7 @@ from sv3dgen.kernels.rasterizer.interpolate import barycentrics, interpolate
 from sv3dgen.kernels.rasterizer.rasterize import clip_positions, rasterize
 from sv3dgen.kernels.rasterizer.texture import Appearance, build_pyramid, shade
 from sv3dgen.kernels.ray_marching.march import accumulate, march, prune, render_weights
-from sv3dgen.meshes.tet_grid import bcc_grid, neighbour_mean, vertex_neighbours
+from sv3dgen.meshes.tet_grid import bcc_grid, neighbor_mean, vertex_neighbors
 from sv3dgen.views.cameras import look_at_origin
 
 CPU = torch.device("cpu")
@@ -81,7 +81,7 @@ def surface(device: torch.device, backend: Backend) -> list[Tensor]:
     others: Backend = "torch" if backend == "triton" else backend  # which have no Triton version
     pairs = edge_adjacency(mesh.faces, backend=backend).faces
     rough = normal_consistency(mesh.vertices, mesh.faces, pairs, backend=others)
-    mean = neighbour_mean(grid.vertices, vertex_neighbours(grid), backend=backend)
+    mean = neighbor_mean(grid.vertices, vertex_neighbors(grid), backend=backend)
     return [mean, *gradients(rough + mesh.vertices.sum(), sdf)]
 
 

@@ -34,7 +34,7 @@ def test_scale_does_not_matter(backend):
 
 @BACKENDS
 def test_slivers_and_empty_faces_do_not_count(backend):
-    """A cube whose corner 0 is pulled into its neighbour: faces with next to no area, and one with none."""
+    """A cube whose corner 0 is pulled into its neighbor: faces with next to no area, and one with none."""
     vertices = VERTICES.clone()
     vertices[0] = vertices[1] - torch.tensor([0.0, 0.0, 1e-7])
     vertices[2] = vertices[6]

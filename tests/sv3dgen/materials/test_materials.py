@@ -71,7 +71,7 @@ def test_a_learned_light_comes_from_where_it_is():
 
 @pytest.mark.parametrize("form", ["product", "hill"])
 def test_parameters_may_wander(form):
-    """Unnormalised axes, negative amplitude and sharpness are read as unit, positive and at least 1e-4."""
+    """Unnormalized axes, negative amplitude and sharpness are read as unit, positive and at least 1e-4."""
     material = Sg(form=form, lobe_count=4)
     with torch.no_grad():
         material.axes.mul_(5)

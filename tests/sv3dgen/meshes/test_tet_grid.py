@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from sv3dgen.kernels.marching_tetrahedra.march import EDGE_ENDS
-from sv3dgen.meshes.tet_grid import bcc_band, bcc_grid, neighbour_mean, vertex_neighbours
+from sv3dgen.meshes.tet_grid import bcc_band, bcc_grid, neighbor_mean, vertex_neighbors
 
 LOWER, UPPER, CELL = (-0.5, -0.4, 0.1), (0.5, 0.2, 0.73), 0.125
 
@@ -56,7 +56,7 @@ def test_a_band_is_the_part_of_the_grid_that_touches_kept_vertices():
 def test_an_empty_band_is_empty():
     grid = bcc_band(LOWER, UPPER, CELL, lambda points: torch.zeros(len(points), dtype=torch.bool))
     assert [len(t) for t in (grid.vertices, grid.tets, grid.edges, grid.tet_edges)] == [0, 0, 0, 0]
-    assert vertex_neighbours(grid).shape == (0, 14)
+    assert vertex_neighbors(grid).shape == (0, 14)
 
 
 def test_a_narrow_band_of_a_large_box_is_small():
@@ -66,29 +66,27 @@ def test_a_narrow_band_of_a_large_box_is_small():
     assert (volumes(band) > 0).all()
 
 
-def test_neighbours_are_the_other_ends_of_the_edges():
+def test_neighbors_are_the_other_ends_of_the_edges():
     grid = bcc_grid(LOWER, UPPER, CELL)
-    neighbours = vertex_neighbours(grid)
+    neighbors = vertex_neighbors(grid)
     pairs = {(int(a), int(b)) for a, b in grid.edges} | {(int(b), int(a)) for a, b in grid.edges}
-    listed = [(v, int(n)) for v, row in enumerate(neighbours) for n in row if n >= 0]
+    listed = [(v, int(n)) for v, row in enumerate(neighbors) for n in row if n >= 0]
     assert len(listed) == len(pairs) and set(listed) == pairs
-    assert (neighbours >= 0).sum(1).max() == 14  # eight nearest and six next in the bulk of the lattice
+    assert (neighbors >= 0).sum(1).max() == 14  # eight nearest and six next in the bulk of the lattice
 
 
-def test_the_mean_over_neighbours():
+def test_the_mean_over_neighbors():
     grid = bcc_grid(LOWER, UPPER, CELL)
-    neighbours = vertex_neighbours(grid)
+    neighbors = vertex_neighbors(grid)
     values = torch.rand(len(grid.vertices), 3, generator=torch.Generator().manual_seed(0))
-    expected, actual = (neighbour_mean(values, neighbours, backend=b) for b in ("torch", "numba"))
+    expected, actual = (neighbor_mean(values, neighbors, backend=b) for b in ("torch", "numba"))
     torch.testing.assert_close(actual, expected)
     vertex = 7
-    around = [vertex, *(int(n) for n in neighbours[vertex] if n >= 0)]
+    around = [vertex, *(int(n) for n in neighbors[vertex] if n >= 0)]
     torch.testing.assert_close(actual[vertex], values[around].mean(0))
-    # A linear function is its own mean where all fourteen neighbours are there.
-    whole = (neighbours >= 0).all(1)
-    torch.testing.assert_close(
-        neighbour_mean(grid.vertices, neighbours)[whole], grid.vertices[whole], rtol=0, atol=1e-6
-    )
+    # A linear function is its own mean where all fourteen neighbors are there.
+    whole = (neighbors >= 0).all(1)
+    torch.testing.assert_close(neighbor_mean(grid.vertices, neighbors)[whole], grid.vertices[whole], rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(("lower", "upper", "cell"), [((0, 0, 0), (1, 1, 0), 0.1), ((0, 0, 0), (1, 1, 1), 0.0)])

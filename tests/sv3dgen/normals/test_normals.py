@@ -43,7 +43,7 @@ def given(tmp_path: Path) -> Path:
 
 
 def test_a_file_says_what_the_docs_say(tmp_path):
-    """(128, 128, 255) faces the camera, red is right, green is up; black, grey, white and clear are unknown."""
+    """(128, 128, 255) faces the camera, red is right, green is up; black, gray, white and clear are unknown."""
     pixels = np.zeros((16, 16, 4), np.uint8)
     pixels[0, :4] = [[128, 128, 255, 255], [255, 128, 128, 255], [128, 255, 128, 255], [0, 0, 0, 255]]
     pixels[1, :4] = [[128, 128, 128, 255], [255, 255, 255, 255], [128, 128, 255, 0], [128, 0, 128, 255]]
@@ -80,7 +80,7 @@ def test_files_beside_given_views_come_along(given, tmp_path):
     [
         ("missing", "r_2.png: no such file"),
         ("size", "r_2.png: 32x32 pixels, expected 64x64"),
-        ("grey", "r_2.png: a picture of mode L, expected RGB"),
+        ("gray", "r_2.png: a picture of mode L, expected RGB"),
         ("black", "r_2.png: no unit vectors"),
         ("away", "r_2.png: normals that face away"),
         ("text", "r_2.png: not an image"),
@@ -95,7 +95,7 @@ def test_files_that_are_wrong_are_named(given, tmp_path, what, told):
         file.unlink()
     elif what == "size":
         image.resize((32, 32)).save(file)
-    elif what == "grey":
+    elif what == "gray":
         image.convert("L").save(file)
     elif what == "black":
         Image.new("RGB", image.size).save(file)

@@ -105,7 +105,7 @@ def test_errors_are_summed_up_beside_those_of_the_fixed_elevation():
         {"degradation": "none", "elevation_deg": 20.0, "estimate_deg": 18.0, "sure": True, "seconds": 1.0},
         {"degradation": "none", "elevation_deg": 11.0, "estimate_deg": 15.0, "sure": False, "seconds": 3.0},
     ]
-    (summary,) = bench.summarise(rows)
+    (summary,) = bench.summarize(rows)
     assert summary["mean_error_deg"] == 3 and summary["fixed_mean_error_deg"] == 5.5
     assert summary["closer"] == 0.5 and summary["unsure"] == 1
     assert "| none | 2 | 3.00 |" in bench.markdown({"objects": 2, "machine": "here", "summary": [summary]})

@@ -16,10 +16,10 @@ from sv3dgen.views.orbits import DistillationOrbit, StaticOrbit
 from systems.view_sources import recipe_or_reference
 
 
-def sphere(colour: float = 0.5) -> TexturedMesh:
+def sphere(color: float = 0.5) -> TexturedMesh:
     ball = trimesh.creation.icosphere(4, 0.5)
     vertices = torch.from_numpy(ball.vertices).float()
-    return TexturedMesh(vertices, torch.from_numpy(ball.faces).long(), vertex_colors=torch.full_like(vertices, colour))
+    return TexturedMesh(vertices, torch.from_numpy(ball.faces).long(), vertex_colors=torch.full_like(vertices, color))
 
 
 @pytest.fixture(scope="module")
@@ -79,9 +79,9 @@ def test_regions_are_scored_apart():
     references = StaticOrbit()(0.0, 21, torch.Generator()).cameras(size_px=64)
     truth = sphere(0.5)
     caps = truth.vertices[:, 1].abs() > 0.46  # seen at cosines under .25 or so
-    colours = torch.full_like(truth.vertices, 0.5)
-    colours[caps] = 0.6
-    spoilt = dataclasses.replace(truth, vertex_colors=colours)
+    colors = torch.full_like(truth.vertices, 0.5)
+    colors[caps] = 0.6
+    spoilt = dataclasses.replace(truth, vertex_colors=colors)
     scores = region_scores(spoilt, truth, references, size_px=96)
     assert scores.psnr_seen > 40 and 19 < scores.psnr_unseen < 30
     assert 0.5 < scores.share_seen < 0.95 and 0.01 < scores.share_unseen < 0.3

@@ -46,7 +46,7 @@ def spokes(size=SIZE):
 
 BACKGROUNDS = {
     "white": lambda x, y: np.full((*x.shape, 3), 255.0),
-    "grey": lambda x, y: np.full((*x.shape, 3), 128.0),
+    "gray": lambda x, y: np.full((*x.shape, 3), 128.0),
     "black": lambda x, y: np.zeros((*x.shape, 3)),
     "gradient": lambda x, y: (190 + 40 * y + 15 * x)[..., None] * np.array([0.93, 0.97, 1.0]),
     "vignette": lambda x, y: (205 - 45 * (x**2 + y**2))[..., None] * np.array([1.0, 0.97, 0.92]),
@@ -55,10 +55,10 @@ BACKGROUNDS = {
 }
 
 
-def photo(alpha, name, colour=(60, 110, 200)):
+def photo(alpha, name, color=(60, 110, 200)):
     """An object with some shading before a background."""
     x, y = np.moveaxis(positions(*alpha.shape[:2]), -1, 0)
-    shaded = np.array(colour) * (1 + 0.25 * x[..., None])
+    shaded = np.array(color) * (1 + 0.25 * x[..., None])
     return as_image(alpha * shaded + (1 - alpha) * BACKGROUNDS[name](x, y))
 
 
@@ -119,7 +119,7 @@ def test_jpeg_blocks_are_not_object(tmp_path):
 
 def test_a_small_object_in_a_large_photo_is_looked_at_closely():
     large = Image.new("RGB", (3000, 2400), (128, 128, 128))
-    large.paste(photo(ring(300, 110, 60), "grey").convert("RGB"), (1800, 600))
+    large.paste(photo(ring(300, 110, 60), "gray").convert("RGB"), (1800, 600))
     cutout = cut_out(large.convert("RGBA"), "a", method="classical")
     columns = np.flatnonzero(np.asarray(cutout.image)[..., 3].max(0))
     assert cutout.image.width / large.width > 0.9 and np.ptp(columns) > 200
@@ -230,16 +230,16 @@ def test_the_background_is_found_under_outliers():
     background = fit_background(rgb)
     assert len(background.sheets) == 2 and 0.75 < background.explained < 0.9
     points = positions(120, 90)
-    upper = background.sheets[0].colour(points[40, 50])
+    upper = background.sheets[0].color(points[40, 50])
     assert np.abs(upper - wall[40, 50]).max() < 2
-    assert np.abs(background.sheets[1].colour(points[110, 50]) - (90, 70, 50)).max() < 2
+    assert np.abs(background.sheets[1].color(points[110, 50]) - (90, 70, 50)).max() < 2
 
 
 def test_polynomial_terms():
     assert polynomial_terms(np.array([2.0, 3.0]), 6).tolist() == [1, 2, 3, 4, 6, 9]
 
 
-def test_random_walker_minimises_its_energy():
+def test_random_walker_minimizes_its_energy():
     """Against a dense solve of the same energy, written edge by edge."""
     generator = np.random.default_rng(0)
     rgb = generator.uniform(0, 255, (7, 9, 3))
@@ -282,12 +282,12 @@ def test_open_ground_does_not_leak_through_cracks():
 
 
 def test_soft_cutout_undoes_a_known_mix():
-    """Colours that are constant on both sides: alpha is where a pixel lies between them, its colour the object's."""
+    """Colors that are constant on both sides: alpha is where a pixel lies between them, its color the object's."""
     alpha = np.clip((np.arange(40) - 18.2) / 2.5, 0, 1)[None, :, None].repeat(30, 0)
     mixed = (alpha * (200, 40, 90) + (1 - alpha) * (20, 160, 220)).astype(np.float32)
-    colours, found = soft_cutout(mixed, alpha[..., 0].astype(np.float32))
+    colors, found = soft_cutout(mixed, alpha[..., 0].astype(np.float32))
     assert np.abs(found - alpha[..., 0]).max() < 0.06
-    assert np.abs(colours[found > 0.1] - (200, 40, 90)).max() < 25
+    assert np.abs(colors[found > 0.1] - (200, 40, 90)).max() < 25
 
 
 @pytest.mark.parametrize("name", ORBITS)
@@ -296,7 +296,7 @@ def test_true_masks_of_rendered_objects(shared, name):
     with Image.open(shared / "orbits" / name / "train_020.png") as image:
         rgba = np.asarray(image.convert("RGBA")).astype(float)
     alpha = rgba[..., 3:] / 255
-    for background in ("grey", "gradient") if name == "cc0_spot" else ("white", "grey", "gradient"):
+    for background in ("gray", "gradient") if name == "cc0_spot" else ("white", "gray", "gradient"):
         x, y = np.moveaxis(positions(*alpha.shape[:2]), -1, 0)
         composite = as_image(rgba[..., :3] * alpha + BACKGROUNDS[background](x, y) * (1 - alpha))
         cutout = cut_out(composite, "a", method="classical")

@@ -19,9 +19,9 @@ if BAD.exists():
     ]
 
 
-def disc(size=(200, 160), box=(60, 30, 150, 120), background="white", colour=(190, 50, 40)):
+def disc(size=(200, 160), box=(60, 30, 150, 120), background="white", color=(190, 50, 40)):
     image = Image.new("RGB", size, background)
-    ImageDraw.Draw(image).ellipse(box, fill=colour)
+    ImageDraw.Draw(image).ellipse(box, fill=color)
     return image
 
 

@@ -1,4 +1,4 @@
-"""Centring an object: the official script's pixels, and the cases in which that script fails."""
+"""Centering an object: the official script's pixels, and the cases in which that script fails."""
 
 import json
 
@@ -7,20 +7,20 @@ import pytest
 from PIL import Image
 
 from sv3dgen.errors import InputError
-from sv3dgen.photo.recenter import canvas_side, object_box, object_notes, on_white, recentred, recentred_rgba
+from sv3dgen.photo.recenter import canvas_side, object_box, object_notes, on_white, recentered, recentered_rgba
 
 
-def ellipse(size, box, colour=(200, 60, 30)):
+def ellipse(size, box, color=(200, 60, 30)):
     """An RGBA ellipse with soft edges that fills `box`."""
     x0, y0, x1, y1 = box
     y, x = np.mgrid[: size[1], : size[0]] + 0.5
     inside = 1 - np.hypot((x - (x0 + x1) / 2) / ((x1 - x0) / 2), (y - (y0 + y1) / 2) / ((y1 - y0) / 2))
     alpha = np.clip(0.5 + inside * min(x1 - x0, y1 - y0) / 2, 0, 1)
-    pixels = np.concatenate([np.broadcast_to(colour, (*alpha.shape, 3)), 255 * alpha[..., None]], axis=-1)
+    pixels = np.concatenate([np.broadcast_to(color, (*alpha.shape, 3)), 255 * alpha[..., None]], axis=-1)
     return Image.fromarray(pixels.round().astype(np.uint8))
 
 
-def slow_recentred(image, ratio, size_px):
+def slow_recentered(image, ratio, size_px):
     """The same, spelled out: paste into an array, PIL's Lanczos, then each pixel over white, truncated."""
     pixels = np.asarray(image)
     rows, columns = np.nonzero(pixels[..., 3])
@@ -44,7 +44,7 @@ def slow_recentred(image, ratio, size_px):
 def test_equals_the_definition(ratio, box):
     image = ellipse((80, 77), box)
     assert np.array_equal(
-        np.asarray(recentred(image, foreground_ratio=ratio, size_px=48)), slow_recentred(image, ratio, 48)
+        np.asarray(recentered(image, foreground_ratio=ratio, size_px=48)), slow_recentered(image, ratio, 48)
     )
 
 
@@ -54,7 +54,7 @@ def test_equals_the_official_outputs(shared):
     for folder in folders:
         for case in json.loads((folder / "cases.json").read_text()):
             with Image.open(folder / case["input"]) as image, Image.open(folder / case["output"]) as expected:
-                result = recentred(image, foreground_ratio=case["image_frame_ratio"])
+                result = recentered(image, foreground_ratio=case["image_frame_ratio"])
                 difference = np.asarray(result).astype(int) - np.asarray(expected.convert("RGB")).astype(int)
             assert np.abs(difference).max() <= 1, case
 
@@ -62,7 +62,7 @@ def test_equals_the_official_outputs(shared):
 @pytest.mark.parametrize("ratio", [0.4, 0.9, 1.0])
 def test_the_longer_side_takes_its_share_and_the_middle_is_the_middle(ratio):
     image = ellipse((400, 300), (20, 100, 270, 180))
-    left, top, right, bottom = opaque_box(recentred_rgba(image, foreground_ratio=ratio))
+    left, top, right, bottom = opaque_box(recentered_rgba(image, foreground_ratio=ratio))
     assert (right - left) / 576 == pytest.approx(ratio, abs=0.02)
     assert (left + right) / 2 == pytest.approx(288, abs=2) and (top + bottom) / 2 == pytest.approx(288, abs=2)
 
@@ -75,16 +75,16 @@ def opaque_box(image):
 
 def test_an_object_wider_than_the_picture_is_high_fits():
     image = ellipse((300, 100), (10, 30, 290, 80))
-    left, _, right, _ = opaque_box(recentred_rgba(image, foreground_ratio=None))
+    left, _, right, _ = opaque_box(recentered_rgba(image, foreground_ratio=None))
     assert 560 <= right - left <= 576 and canvas_side((280, 50), 100, None) == 280
 
 
-def test_hidden_colours_do_not_leak():
+def test_hidden_colors_do_not_leak():
     image = ellipse((64, 64), (10, 10, 50, 50))
     pixels = np.array(image)
     pixels[pixels[..., 3] == 0] = (0, 255, 0, 0)
-    loud = recentred(Image.fromarray(pixels), foreground_ratio=0.9, size_px=96)
-    assert np.array_equal(np.asarray(loud), np.asarray(recentred(image, foreground_ratio=0.9, size_px=96)))
+    loud = recentered(Image.fromarray(pixels), foreground_ratio=0.9, size_px=96)
+    assert np.array_equal(np.asarray(loud), np.asarray(recentered(image, foreground_ratio=0.9, size_px=96)))
 
 
 def test_a_faint_speck_does_not_shrink_the_object():
@@ -100,28 +100,28 @@ def test_a_faint_speck_does_not_shrink_the_object():
 def test_a_single_pixel_is_an_object():
     image = Image.new("RGBA", (512, 512))
     image.putpixel((100, 400), (255, 0, 0, 255))
-    result = np.asarray(recentred(image, foreground_ratio=None))
+    result = np.asarray(recentered(image, foreground_ratio=None))
     assert result.shape == (576, 576, 3) and (result < 250).any()
-    assert np.asarray(recentred(image, foreground_ratio=1.0))[288, 288].tolist() == [255, 0, 0]
+    assert np.asarray(recentered(image, foreground_ratio=1.0))[288, 288].tolist() == [255, 0, 0]
 
 
 @pytest.mark.parametrize("alpha", [0, 2])
 def test_nothing_visible_is_refused(alpha):
     with pytest.raises(InputError, match="no object"):
-        recentred(Image.new("RGBA", (64, 64), (10, 20, 30, alpha)), foreground_ratio=None)
+        recentered(Image.new("RGBA", (64, 64), (10, 20, 30, alpha)), foreground_ratio=None)
 
 
 @pytest.mark.parametrize("ratio", [0, -1, 1.2, 0.001, float("nan")])
 def test_a_ratio_out_of_range_is_refused(ratio):
     with pytest.raises(InputError, match="foreground_ratio"):
-        recentred(ellipse((64, 64), (10, 10, 50, 50)), foreground_ratio=ratio)
+        recentered(ellipse((64, 64), (10, 10, 50, 50)), foreground_ratio=ratio)
 
 
 def test_a_long_object_makes_no_giant_canvas(monkeypatch):
     sides = []
     new = Image.new
     monkeypatch.setattr(Image, "new", lambda mode, size, *rest: sides.append(max(size)) or new(mode, size, *rest))
-    image = recentred(new("RGBA", (20000, 16), (200, 0, 0, 255)), foreground_ratio=0.5)
+    image = recentered(new("RGBA", (20000, 16), (200, 0, 0, 255)), foreground_ratio=0.5)
     assert max(sides) <= 8192 and image.size == (576, 576)
     assert np.asarray(image)[288, 288, 1] < 240 and np.asarray(image)[100].min() == 255
 

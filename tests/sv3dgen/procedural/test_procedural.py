@@ -109,7 +109,7 @@ def test_solid_patterns_follow_positions():
     mesh = painted(box(1.0, 1.0, 1.0), checks(0.5, RED, WHITE))
     cameras = orbit_by_name("static", elevation_deg=0.0, frames=4).cameras(3.0, size_px=32)
     image = render_textured(mesh, cameras, 2)[-1]
-    # Cells of 0.5 centred on the origin: the middle of the front is another colour than its corners' cells.
+    # Cells of 0.5 centered on the origin: the middle of the front is another color than its corners' cells.
     assert abs(float(image[1, 16, 16] - image[1, 16, 9])) > 0.5
     values = value_noise(np.random.default_rng(0).random((2000, 3)), 5.0, np.random.default_rng(1), 3)
     assert 0 <= values.min() < 0.3 and 0.7 < values.max() <= 1

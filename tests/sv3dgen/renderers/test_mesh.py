@@ -10,7 +10,7 @@ from sv3dgen.views.cameras import look_at_origin
 
 
 class Ball(Surface):
-    """A sphere whose radius learns, coloured by position."""
+    """A sphere whose radius learns, colored by position."""
 
     def __init__(self, radius: float):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Colour beside an outline: means of shaded neighbours, and pictures over white without a dark rim."""
+"""Color beside an outline: means of shaded neighbors, and pictures over white without a dark rim."""
 
 import torch
 import trimesh
@@ -50,7 +50,7 @@ class Bright(Material):
         raise AssertionError("nobody reads it back")
 
 
-def test_neighbours_of_shaded_pixels_take_their_mean():
+def test_neighbors_of_shaded_pixels_take_their_mean():
     shaded = torch.zeros(1, 1, 5, 5, dtype=torch.bool)
     shaded[0, 0, 2, 2] = shaded[0, 0, 0, 2] = True
     values = torch.full((1, 1, 5, 5), 7.0)  # what is not shaded means nothing

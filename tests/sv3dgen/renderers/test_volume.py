@@ -7,7 +7,7 @@ from sv3dgen.views.cameras import look_at_origin
 
 
 class Ball(Field):
-    """A ball of constant density around the origin, coloured by direction."""
+    """A ball of constant density around the origin, colored by direction."""
 
     def __init__(self, radius: float, density: float):
         super().__init__()
@@ -47,8 +47,8 @@ def one_camera(size_px: int = 33):
 def test_opacity_of_a_ball_is_beer_lambert():
     renderer = Volume(step_size=0.002).eval()
     render = renderer(Ball(0.3, 4.0), Plain(False), one_camera())
-    centre = render.opacity[0, 0, 16, 16]
-    torch.testing.assert_close(centre, 1 - torch.exp(torch.tensor(-4.0 * 0.6)), atol=5e-3, rtol=0)
+    center = render.opacity[0, 0, 16, 16]
+    torch.testing.assert_close(center, 1 - torch.exp(torch.tensor(-4.0 * 0.6)), atol=5e-3, rtol=0)
     assert render.opacity[0, 0, 0, 0] == 0
 
 
@@ -83,8 +83,8 @@ def test_occupancy_keeps_what_is_there_and_never_leaves_the_hull():
     torch.manual_seed(0)
     for step in range(3):
         renderer.on_step(Ball(0.3, 50.0), step)
-    centres = (torch.arange(32) + 0.5) / 32 * 1.24 - 0.62
-    distance = torch.stack(torch.meshgrid(centres, centres, centres, indexing="ij"), dim=-1).norm(dim=-1)
+    centers = (torch.arange(32) + 0.5) / 32 * 1.24 - 0.62
+    distance = torch.stack(torch.meshgrid(centers, centers, centers, indexing="ij"), dim=-1).norm(dim=-1)
     assert renderer.occupied[:16][distance[:16] < 0.25].all()
     assert not renderer.occupied[distance > 0.36].any()
     assert not renderer.occupied[18:].any()

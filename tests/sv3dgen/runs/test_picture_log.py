@@ -22,11 +22,11 @@ def pictures() -> tuple[RenderOutput, ViewBatch]:
     left = torch.zeros(2, 1, SIZE, SIZE)
     left[..., : SIZE // 2] = 1
     right = 1 - left
-    colour = torch.ones(2, 3, SIZE, SIZE)
+    color = torch.ones(2, 3, SIZE, SIZE)
     up = torch.tensor([0.0, 1.0, 0.0]).view(1, 3, 1, 1)
     render = RenderOutput(
-        rgb=0.5 * colour * right,
-        albedo=0.25 * colour * right,
+        rgb=0.5 * color * right,
+        albedo=0.25 * color * right,
         irradiance=right,
         opacity=right.clone().requires_grad_(),
         depth=right,
@@ -34,7 +34,7 @@ def pictures() -> tuple[RenderOutput, ViewBatch]:
         shaded=right.bool(),
     )
     cameras = look_at_origin(torch.zeros(2), torch.zeros(2), distance=2.0, size_px=SIZE)
-    return render, ViewBatch(cameras, None, 0.75 * colour, left)
+    return render, ViewBatch(cameras, None, 0.75 * color, left)
 
 
 def test_columns(pictures: tuple[RenderOutput, ViewBatch]) -> None:
@@ -50,7 +50,7 @@ def test_columns(pictures: tuple[RenderOutput, ViewBatch]) -> None:
 
 
 def test_an_outline_has_no_dark_rim(pictures: tuple[RenderOutput, ViewBatch]) -> None:
-    """Antialiased opacity covers half of the pixels beside the shaded ones, whose colour is zero."""
+    """Antialiased opacity covers half of the pixels beside the shaded ones, whose color is zero."""
     render, batch = pictures
     opacity = render.opacity.detach().clone()
     opacity[..., SIZE // 2 - 1] = 0.5

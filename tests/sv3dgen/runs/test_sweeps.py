@@ -27,7 +27,7 @@ def run(config):
     with open("told.txt", "a") as told:
         resumed = "" if config.resume is None else f" resumes {Path(config.resume).name}"
         told.write(f"{folder.name} {config.mishap} {config.seed}{resumed}\\n")
-    if Path("mended").exists():
+    if Path("fixed").exists():
         pass
     elif config.mishap == "input":
         raise InputError("toy: all views\\nare transparent")
@@ -102,7 +102,7 @@ def test_a_failed_run_leaves_its_reason_and_the_others_run(project: Path, here: 
     assert "Traceback" in (folder / "2" / "error.txt").read_text()  # a bug is told with where it is
     assert "Traceback" not in (folder / "0" / "error.txt").read_text()
 
-    (here / "mended").touch()
+    (here / "fixed").touch()
     again = launch(project, here, "resume=my sweep")
     assert again.returncode == 0, again.stderr
     assert told(here) == ["0 input 0", "2 bug 0"]
@@ -125,7 +125,7 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(project: Path, here: Path
     assert result.returncode == 130
     assert told(here) == ["0 none 0", "1 none 1", "2 stop 0"]
     assert last_line(result) == f"sv3dgen: stopped; to go on: python launch.py -m resume={here / 's'}"
-    (here / "mended").touch()
+    (here / "fixed").touch()
     assert launch(project, here, "resume=s").returncode == 0
     assert told(here) == ["2 stop 0 resumes 2", "3 stop 1"]  # on from the checkpoint, and from nothing
 

@@ -16,10 +16,10 @@ from omegaconf import OmegaConf
 from wandb_store import Kept
 
 from sv3dgen.errors import InputError
-from sv3dgen.runs.picture_log import hand_over
+from sv3dgen.runs.picture_log import log_sheet
 from sv3dgen.runs.wandb_log import WandbLog
 from sv3dgen.views.video import write_video
-from systems.reporting import told_of_the_run
+from systems.reporting import notified_loggers
 
 KEY = "0f1e2d3c4b5a69788796a5b4c3d2e1f00112233a"
 TINY = (
@@ -129,7 +129,7 @@ def test_a_sheet_and_its_film_are_there_as_files(tmp_path):
     logger = WandbLog(folder=str(tmp_path), project="p", name="n", offline=True)
     logger.begin({})
     write_video(tmp_path / "film.mp4", torch.randint(0, 255, (4, 3, 32, 32), dtype=torch.uint8))
-    hand_over([logger], "validation/static", torch.rand(3, 8, 12), 7, film=tmp_path / "film.mp4")
+    log_sheet([logger], "validation/static", torch.rand(3, 8, 12), 7, film=tmp_path / "film.mp4")
     logger.end()
     wandb.teardown()  # waits for the process that writes the files
     (kept,) = (tmp_path / "wandb").glob("offline-run-*")
@@ -189,10 +189,10 @@ def test_only_loggers_that_want_it_are_told_and_of_failures_too(caplog):
             told.append(failed)
 
     config = OmegaConf.create({"a": 1, "b": "${a}"})
-    with told_of_the_run([logging.getLogger(), Listening()], config):
+    with notified_loggers([logging.getLogger(), Listening()], config):
         pass
-    with pytest.raises(InputError), told_of_the_run(Listening(), config):
+    with pytest.raises(InputError), notified_loggers(Listening(), config):
         raise InputError("no surface")
     assert told == [{"a": 1, "b": 1}, False, {"a": 1, "b": 1}, True]
-    with told_of_the_run(True, OmegaConf.create({"a": "${nowhere}"})):  # nobody listens: nothing need be resolved
+    with notified_loggers(True, OmegaConf.create({"a": "${nowhere}"})):  # nobody listens: nothing need be resolved
         pass

@@ -1,4 +1,4 @@
-"""The whole model with a tiny, randomly initialised network: the same results however it is run, and clear refusals."""
+"""The whole model with a tiny, randomly initialized network: the same results however it is run, and clear refusals."""
 
 import logging
 
@@ -184,7 +184,7 @@ def test_pil_pictures_are_taken(model):
 
 
 @pytest.mark.parametrize("as_file", [False, True])
-def test_transparent_pictures_and_files_are_recentred(model, tmp_path, as_file):
+def test_transparent_pictures_and_files_are_recentered(model, tmp_path, as_file):
     levels = np.zeros((60, 60, 4), dtype=np.uint8)
     levels[5:25, 5:25] = (200, 40, 10, 255)
     picture = Image.fromarray(levels)
@@ -215,8 +215,8 @@ def test_transparency_of_any_mode_counts(model, mode):
 
 
 def test_sixteen_bit_pictures_are_scaled(model):
-    grey = Image.fromarray(np.full((SIZE_PX, SIZE_PX), 257 * 100, dtype=np.uint16))
-    assert model(grey, orbit(), steps=1).images[-1, :3].unique().tolist() == [100]
+    gray = Image.fromarray(np.full((SIZE_PX, SIZE_PX), 257 * 100, dtype=np.uint16))
+    assert model(gray, orbit(), steps=1).images[-1, :3].unique().tolist() == [100]
 
 
 @pytest.mark.parametrize("value", [255.0, -1.0, float("nan")])

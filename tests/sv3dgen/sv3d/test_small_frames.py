@@ -9,7 +9,7 @@ from sv3dgen.sv3d.small_frames import matted
 from sv3dgen.views.orbits import StaticOrbit
 
 SIZE, RADIUS, ENLARGED_PX = 64, 20.3, 256
-COLOUR = np.array([200, 60, 40])
+COLOR = np.array([200, 60, 40])
 
 
 def disc(noise: float = 0.0) -> np.ndarray:
@@ -17,18 +17,18 @@ def disc(noise: float = 0.0) -> np.ndarray:
     fine = (np.arange(SIZE * 8) + 0.5) / 8 - SIZE / 2
     inside = (fine[:, None] ** 2 + fine[None] ** 2 < RADIUS**2).astype(float)
     alpha = inside.reshape(SIZE, 8, SIZE, 8).mean((1, 3))[..., None]
-    rgb = COLOUR * alpha + 255 * (1 - alpha)
+    rgb = COLOR * alpha + 255 * (1 - alpha)
     return (rgb + noise * np.random.default_rng(0).normal(size=rgb.shape)).clip(0, 255).astype(np.uint8)
 
 
 @pytest.mark.parametrize("noise", [0.0, 3.0])
-def test_a_disc_keeps_its_area_and_its_colour(noise: float) -> None:
+def test_a_disc_keeps_its_area_and_its_color(noise: float) -> None:
     rgba = matted(disc(noise), ENLARGED_PX).astype(float)
     assert rgba.shape == (ENLARGED_PX, ENLARGED_PX, 4)
     area = rgba[..., 3].sum() / 255 * (SIZE / ENLARGED_PX) ** 2
     assert area == pytest.approx(np.pi * RADIUS**2, rel=0.03)
     seen = rgba[..., 3] > 40
-    assert np.abs(rgba[seen][:, :3] - COLOUR).mean() < 6 + 2 * noise  # no white rim
+    assert np.abs(rgba[seen][:, :3] - COLOR).mean() < 6 + 2 * noise  # no white rim
     corner = rgba[:60, :60, 3]
     assert corner.max() == 0
 

@@ -84,7 +84,7 @@ def test_every_mode_is_read(tmp_path, mode):
 
 
 @pytest.mark.parametrize("suffix, tolerance", [("webp", 12), ("bmp", 0), ("jpg", 40)])
-def test_other_formats_keep_the_colours(tmp_path, suffix, tolerance):
+def test_other_formats_keep_the_colors(tmp_path, suffix, tolerance):
     image = on_white(picture())
     image.save(tmp_path / f"a.{suffix}")
     read = np.asarray(read_photo(tmp_path / f"a.{suffix}").convert("RGB")).astype(int)
@@ -102,7 +102,7 @@ def test_webp_keeps_alpha(tmp_path):
     assert has_cutout(read_photo(tmp_path / "a.webp"), "a.webp")
 
 
-def test_sixteen_bit_grey_is_scaled(tmp_path):
+def test_sixteen_bit_gray_is_scaled(tmp_path):
     ramp = np.linspace(0, 65535, 1024).astype(np.uint16).reshape(32, 32)
     Image.fromarray(ramp).save(tmp_path / "a.png")
     assert np.abs(np.asarray(read_photo(tmp_path / "a.png"))[..., 0] - ramp / 257.0).max() <= 1
@@ -124,7 +124,7 @@ def test_48_bit_rgb(tmp_path):
 
 
 def test_the_first_picture_of_an_animation_is_taken_and_said(tmp_path, caplog):
-    frames = [Image.new("RGB", (32, 32), colour) for colour in ("red", "green", "blue")]
+    frames = [Image.new("RGB", (32, 32), color) for color in ("red", "green", "blue")]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     with caplog.at_level(logging.INFO):
         assert read_photo(tmp_path / "a.gif").getpixel((5, 5)) == (255, 0, 0, 255)

@@ -138,7 +138,7 @@ def test_a_wrong_direction_is_refused_by_its_key(frames, tmp_path, clockwise):
 @pytest.mark.parametrize(
     "codec, pixels", [("libx265", "yuv420p10le"), ("prores_ks", "yuv422p10le"), ("ffv1", "gray10le")]
 )
-def test_more_than_eight_bits_and_grey(frames, tmp_path, codec, pixels):
+def test_more_than_eight_bits_and_gray(frames, tmp_path, codec, pixels):
     path = tmp_path / "b.mov" if codec == "prores_ks" else tmp_path / "b.mkv"
     ffmpeg("-i", film(tmp_path / "a.mp4", frames), "-c:v", codec, "-pix_fmt", pixels, path)
     read = list(read_video(path))

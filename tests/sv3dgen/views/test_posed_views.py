@@ -134,7 +134,7 @@ def test_the_up_axis_is_a_key_or_seen_from_the_cameras(views, tmp_path, up_axis)
 
 
 def test_an_object_elsewhere_is_brought_to_the_origin_and_the_way_back_is_kept(views, tmp_path, caplog):
-    """A capture in metres, say: three times the size, beside the origin."""
+    """A capture in meters, say: three times the size, beside the origin."""
     to_source = torch.diag(torch.tensor([3.0, 3, 3, 1])).double()
     to_source[:3, 3] = torch.tensor([5.0, -2, 1])
     cameras = apply_similarity(to_source, ORBIT.cameras(size_px=160))
@@ -214,7 +214,7 @@ def test_downscaling_by_a_broken_ratio_shares_pixels():
     assert downscale_rgba(image, 2, 2)[0].tolist() == [[180, 20]] * 2
 
 
-def test_hidden_colours_do_not_bleed():
+def test_hidden_colors_do_not_bleed():
     image = torch.zeros(4, 2, 2, dtype=torch.uint8)
     image[:, 0, 0] = torch.tensor([200, 100, 50, 255])
     image[0, 1, 1] = 255  # red, but transparent
@@ -283,14 +283,14 @@ def test_a_video_needs_an_orbit_of_its_length(views, tmp_path):
 
 
 @pytest.mark.parametrize("height, width", [(64, 64), (63, 65)])
-def test_videos_keep_colours_and_size(tmp_path, height, width):
-    colours = torch.tensor([[200, 30, 60], [20, 180, 90], [128, 128, 128], [255, 255, 255], [0, 0, 0]])
-    frames = colours.byte()[:, :, None, None].expand(-1, 3, height, width)
+def test_videos_keep_colors_and_size(tmp_path, height, width):
+    colors = torch.tensor([[200, 30, 60], [20, 180, 90], [128, 128, 128], [255, 255, 255], [0, 0, 0]])
+    frames = colors.byte()[:, :, None, None].expand(-1, 3, height, width)
     write_video(tmp_path / "v.mp4", frames, fps=5)
     read = list(read_video(tmp_path / "v.mp4"))
     assert len(read) == 5 and read[0].size == (width + width % 2, height + height % 2)
     means = torch.tensor(np.array([np.array(frame)[..., :3].mean((0, 1)) for frame in read]))
-    assert (means - colours).abs().max() < 4
+    assert (means - colors).abs().max() < 4
     assert [file.name for file in tmp_path.iterdir()] == ["v.mp4"]
 
 

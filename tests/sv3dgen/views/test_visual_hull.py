@@ -7,7 +7,7 @@ import torch
 from ellipsoids import FIGURE, inside, silhouettes, sine_orbit
 
 from sv3dgen.views.cameras import project
-from sv3dgen.views.normalize import enclosing_sphere, nearest_point, normalise_to_box, object_box
+from sv3dgen.views.normalize import enclosing_sphere, nearest_point, normalize_to_box, object_box
 from sv3dgen.views.orbits import orbit_by_name
 from sv3dgen.views.visual_hull import dilated, drawn, explained, hull_bounds, scene_box, visual_hull, voxel_centers
 
@@ -126,7 +126,7 @@ def test_lines_meet_in_their_point_whatever_one_stray_does():
 
 def test_an_object_in_place_is_left_alone_and_another_is_brought_there():
     cameras = sine_orbit().cameras(size_px=160)
-    assert normalise_to_box(silhouettes(cameras), cameras) is None
+    assert normalize_to_box(silhouettes(cameras), cameras) is None
     far = tuple((tuple(5 * x + 3 for x in center), tuple(5 * a for a in axes)) for center, axes in FIGURE)
     moved = cameras.camera_to_world.clone()
     moved[:, :3, 3] = 5 * moved[:, :3, 3] + 3
@@ -134,7 +134,7 @@ def test_an_object_in_place_is_left_alone_and_another_is_brought_there():
     masks = silhouettes(cameras, far)
     sphere = enclosing_sphere(masks, cameras)
     assert sphere is not None and (sphere[0] - 3).norm() < 1.0 and 2 < sphere[1] < 8
-    similarity = normalise_to_box(masks, cameras)
+    similarity = normalize_to_box(masks, cameras)
     assert similarity is not None
     assert similarity[0, 0].item() == pytest.approx(1 / (5 * 0.9), rel=0.06)  # z from -0.45 to 0.45
     box = object_box(masks, cameras)

@@ -63,10 +63,10 @@ def test_edges_of_a_step():
     assert float(edges(torch.full_like(step, 0.3))) == 0
 
 
-def test_errors_in_colour_weigh_more_at_first():
-    grey, red = torch.full((1, 3, 2, 2), 0.2), torch.zeros(1, 3, 2, 2)
+def test_errors_in_color_weigh_more_at_first():
+    gray, red = torch.full((1, 3, 2, 2), 0.2), torch.zeros(1, 3, 2, 2)
     red[:, 0] = 0.3
-    torch.testing.assert_close(in_color(grey, 6.0), grey)
+    torch.testing.assert_close(in_color(gray, 6.0), gray)
     expected = torch.tensor([0.1 + 6 * 0.2, 0.1 - 6 * 0.1, 0.1 - 6 * 0.1])
     torch.testing.assert_close(in_color(red, 6.0)[0, :, 0, 0], expected)
     torch.testing.assert_close(in_color(red, 1.0), red)

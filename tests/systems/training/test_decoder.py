@@ -1,4 +1,4 @@
-"""The decoder's training: it takes colour from the truth, brightness from what it was, and leaves all else alone."""
+"""The decoder's training: it takes color from the truth, brightness from what it was, and leaves all else alone."""
 
 import pytest
 import torch
@@ -24,8 +24,8 @@ def decoder(weights, **settings) -> Sv3dDecoder:
 
 
 def test_brightness_is_that_of_bt_601():
-    colours = torch.eye(3)[:, :, None, None]
-    assert luma(colours).flatten().tolist() == pytest.approx(LUMA) and sum(LUMA) == pytest.approx(1)
+    colors = torch.eye(3)[:, :, None, None]
+    assert luma(colors).flatten().tolist() == pytest.approx(LUMA) and sum(LUMA) == pytest.approx(1)
 
 
 def test_it_learns_and_changes_the_decoder_alone(weights, tmp_path):
@@ -43,7 +43,7 @@ def test_it_learns_and_changes_the_decoder_alone(weights, tmp_path):
 
 
 def test_hue_is_drawn_from_the_truth_and_brightness_kept(weights):
-    """One orbit again and again: the colour error falls, the brightness stays nearer to the old decoder's."""
+    """One orbit again and again: the color error falls, the brightness stays nearer to the old decoder's."""
     learning, batch = decoder(weights, steps=30, learning_rate=3e-3), batch_of(0)
     latents = learning.sampled(batch, batch.orbits.frames.float() / 127.5 - 1)[0]
     truth = batch.orbits.frames[0].float() / 127.5 - 1

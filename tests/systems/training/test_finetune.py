@@ -19,7 +19,7 @@ from lightning.pytorch.loggers import CSVLogger
 from sv3d_case import read_case
 from training_case import FRAMES, MICRO, DiscBatches, Discs, batch_of, batches, fit, module
 
-from launch import users_part
+from launch import user_message
 from sv3dgen.cli.command_line import register_resolvers
 from sv3dgen.cli.config_check import check_components
 from sv3dgen.data.orbit_dataset import OrbitBatch
@@ -306,7 +306,7 @@ def test_adapters_alone_are_trained_and_merged_when_written(tmp_path):
         ({"steps": 0}, "steps=0"),
         ({"lora_rank": 0, "trains": ["unet"]}, "lora_rank"),
         ({"weights": "no/such.safetensors"}, "no/such.safetensors"),
-        ({"model": MICRO | {"colour": 3}}, "model: colour: no such key"),
+        ({"model": MICRO | {"color": 3}}, "model: color: no such key"),
     ],
 )
 def test_numbers_that_cannot_be_are_refused(settings, told):
@@ -366,7 +366,7 @@ def test_a_trainer_or_a_validation_that_cannot_be_is_refused(tmp_path, setting, 
         pytest.skip("there is a GPU here, which trains")
     with pytest.raises((InputError, InstantiationException)) as raised:
         TrainingRun(run_config(setting), tmp_path)
-    assert re.search(told, users_part(raised.value) or "")
+    assert re.search(told, user_message(raised.value) or "")
 
 
 def test_training_is_where_the_device_says(monkeypatch):

@@ -55,7 +55,7 @@ def test_hits_are_where_rays_meet_triangles(backend):
     distance, face = torch.where(hit, distance, torch.inf).min(-1)
     face = torch.where(distance.isinf(), -1, face)
     wrong = face != fragments.face_index.reshape(-1)
-    assert wrong.float().mean() < 0.002  # centres within a snapping distance of an edge
+    assert wrong.float().mean() < 0.002  # centers within a snapping distance of an edge
 
     point = origins[:, 0] + distance[:, None] * directions[:, 0]
     clip = torch.cat([clip_positions(views, p.float())[i] for i, p in enumerate(point.chunk(2))])
@@ -67,11 +67,11 @@ def test_hits_are_where_rays_meet_triangles(backend):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_triangles_that_share_edges_cover_every_centre_once(backend):
+def test_triangles_that_share_edges_cover_every_center_once(backend):
     size = 16
     generator = torch.Generator().manual_seed(0)
     grid = torch.cartesian_prod(torch.arange(-1.0, 19, 2), torch.arange(-1.0, 19, 2))
-    # Vertices on pixel centres, so that many centres lie exactly on edges and corners.
+    # Vertices on pixel centers, so that many centers lie exactly on edges and corners.
     grid = grid + 0.5 + torch.randint(-1, 2, grid.shape, generator=generator) * 0.5
     i = torch.cartesian_prod(torch.arange(9), torch.arange(9)) @ torch.tensor([10, 1])
     faces = torch.cat([torch.stack([i, i + 10, i + 1], -1), torch.stack([i + 1, i + 10, i + 11], -1)])
@@ -91,7 +91,7 @@ def test_row_zero_is_on_top_and_the_nearer_face_wins(backend):
     faces = torch.arange(9).reshape(3, 3)
     fragments = rasterize(clip, faces, 8, 8, backend=backend)
     rows, cols = torch.meshgrid(torch.arange(8) + 0.5, torch.arange(8) + 0.5, indexing="ij")
-    covered = cols / 6 + rows / 3 < 1  # the slanted edge is a right edge: centres on it are out
+    covered = cols / 6 + rows / 3 < 1  # the slanted edge is a right edge: centers on it are out
     assert torch.equal(fragments.face_index[0], torch.where(covered, 1, -1).int())
     assert torch.equal(fragments.depth[0], torch.where(covered, -0.25, 1.0))
     equal_depth = rasterize(clip, faces[[0, 2]], 8, 8, backend=backend)

@@ -28,13 +28,13 @@ def both(clip, faces, height, width, device):
 
 
 def from_an_edge_px(clip, faces, fragments, view, row, col):
-    """Distance in px of a pixel's centre from the nearest edge of the face that it shows, as a line."""
+    """Distance in px of a pixel's center from the nearest edge of the face that it shows, as a line."""
     height, width = fragments.face_index.shape[1:]
     corners = clip[view, faces[fragments.face_index[view, row, col].long()]]
     screen = (corners[:, :2] / corners[:, 3:] * torch.tensor([0.5, -0.5]) + 0.5) * torch.tensor([width, height])
     sides = screen.roll(-1, 0) - screen
-    to_centre = torch.tensor([col + 0.5, row + 0.5]) - screen
-    return ((sides[:, 0] * to_centre[:, 1] - sides[:, 1] * to_centre[:, 0]) / sides.norm(dim=1)).abs().min()
+    to_center = torch.tensor([col + 0.5, row + 0.5]) - screen
+    return ((sides[:, 0] * to_center[:, 1] - sides[:, 1] * to_center[:, 0]) / sides.norm(dim=1)).abs().min()
 
 
 def test_the_same_picture_but_beside_edges(device):

@@ -1,4 +1,4 @@
-"""The Triton rasteriser: the reference's picture, bit by bit."""
+"""The Triton rasterizer: the reference's picture, bit by bit."""
 
 import pytest
 import torch
@@ -27,7 +27,7 @@ def test_random_triangles_of_all_sizes_that_hide_one_another(triton_device):
     generator = torch.Generator().manual_seed(0)
     corners = torch.rand(60, 3, 2, generator=generator) * 50 - 10  # px; partly outside of the frame
     corners[:30] = corners[:30, :1] + (corners[:30] - corners[:30, :1]) * 0.1
-    corners = (corners * 2).round() / 2  # many centres exactly on edges and corners
+    corners = (corners * 2).round() / 2  # many centers exactly on edges and corners
     clip = flat(corners.reshape(-1, 2), 33, torch.randn(180, generator=generator) * 0.7)
     faces = torch.arange(180).reshape(60, 3)
     faces[::2] = faces[::2].flip(1)

@@ -1,4 +1,4 @@
-"""Texture lookup at rasterised pixels: the compiled kernel against the reference, and both against closed forms."""
+"""Texture lookup at rasterized pixels: the compiled kernel against the reference, and both against closed forms."""
 
 import pytest
 import torch
@@ -48,7 +48,7 @@ def test_compiled_equals_reference_for_vertex_colors_and_mixed_meshes():
     assert torch.allclose(shaded(mixed, "numba"), shaded(mixed, "torch"), atol=2e-5)
 
 
-def test_a_colour_ramp_is_seen_in_perspective():
+def test_a_color_ramp_is_seen_in_perspective():
     """A texture linear in u and v shows u and v of the point that each pixel's ray hits."""
     size = 64
     ramp = (torch.arange(size) + 0.5) / size
@@ -62,9 +62,9 @@ def test_a_colour_ramp_is_seen_in_perspective():
     assert float((rgba[:2] - expected).abs()[:, inside].max()) < 0.01
 
 
-def test_a_fine_chequer_seen_from_afar_is_its_mean_in_linear_light():
-    chequer = (torch.arange(512)[:, None] + torch.arange(512)).remainder(2).float().expand(3, 512, 512)
-    rgba = render_textured(square(chequer, repeat=4.0), CAMERA)[0]
+def test_a_fine_checker_seen_from_afar_is_its_mean_in_linear_light():
+    checker = (torch.arange(512)[:, None] + torch.arange(512)).remainder(2).float().expand(3, 512, 512)
+    rgba = render_textured(square(checker, repeat=4.0), CAMERA)[0]
     inner = rgba[:3, 20:28, 20:28]
     assert float((inner - linear_to_srgb(torch.tensor(0.5))).abs().max()) < 0.01
 

@@ -157,9 +157,9 @@ def test_numba_composites_like_the_reference():
     for backend, dtype in (("torch", torch.float64), ("numba", torch.float32)):
         inputs = density.to(dtype).requires_grad_(), values.to(dtype).requires_grad_()
         weights = render_weights(inputs[0], delta.to(dtype), offsets, backend=backend)
-        colour = accumulate(weights, inputs[1], offsets, backend=backend)
-        loss = (colour - 0.3).square().sum() + (weights * torch.arange(len(weights)) / len(weights)).sum()
-        results.append([weights.detach(), colour.detach(), *torch.autograd.grad(loss, inputs)])
+        color = accumulate(weights, inputs[1], offsets, backend=backend)
+        loss = (color - 0.3).square().sum() + (weights * torch.arange(len(weights)) / len(weights)).sum()
+        results.append([weights.detach(), color.detach(), *torch.autograd.grad(loss, inputs)])
     for expected, ours in zip(*results, strict=True):
         torch.testing.assert_close(ours.double(), expected, atol=2e-6, rtol=2e-5)
 

@@ -79,10 +79,10 @@ def test_composites_like_the_reference(channels, device):
     for backend, where, dtype in rivals(device, "nerfacc"):
         inputs = density.to(where, dtype).requires_grad_(), values.to(where, dtype).requires_grad_()
         weights = render_weights(inputs[0], delta.to(where, dtype), offsets.to(where), backend=backend)
-        colour = accumulate(weights, inputs[1], offsets.to(where), backend=backend)
+        color = accumulate(weights, inputs[1], offsets.to(where), backend=backend)
         rising = torch.arange(len(weights), device=where) / len(weights)
-        loss = (colour - 0.3).square().sum() + (weights * rising).sum()
-        found = [weights, colour, *torch.autograd.grad(loss, inputs)]
+        loss = (color - 0.3).square().sum() + (weights * rising).sum()
+        found = [weights, color, *torch.autograd.grad(loss, inputs)]
         results.append([tensor.detach().cpu().double() for tensor in found])
     for expected, actual in zip(*results, strict=True):
         torch.testing.assert_close(actual, expected, atol=3e-6, rtol=2e-5)
@@ -113,8 +113,8 @@ def test_half_precision_is_computed_with_in_float32(device):
     density, delta, values, offsets = (tensor.to(device) for tensor in make_packed())
     density, delta, values = density.half().requires_grad_(), delta.half(), values.half()
     weights = render_weights(density, delta, offsets, backend="nerfacc")
-    colour = accumulate(weights, values, offsets, backend="nerfacc")
-    colour.sum().backward()
-    assert weights.dtype == colour.dtype == torch.float16 and density.grad is not None
+    color = accumulate(weights, values, offsets, backend="nerfacc")
+    color.sum().backward()
+    assert weights.dtype == color.dtype == torch.float16 and density.grad is not None
     wide = render_weights(density.detach().cpu().double(), delta.cpu().double(), offsets.cpu(), backend="torch")
     torch.testing.assert_close(weights.detach().cpu().double(), wide, atol=1e-3, rtol=1e-3)

@@ -45,11 +45,11 @@ def test_triton_composites_like_the_reference(channels, triton_device):
         inputs = density.to(device, dtype).requires_grad_(), values.to(device, dtype).requires_grad_()
         ends = offsets.to(device)
         weights = render_weights(inputs[0], delta.to(device, dtype), ends, backend=backend)
-        colour = accumulate(weights, inputs[1], ends, backend=backend)
+        color = accumulate(weights, inputs[1], ends, backend=backend)
         rising = torch.arange(len(weights), device=device) / len(weights)
-        loss = (colour - 0.3).square().sum() + (weights * rising).sum()
+        loss = (color - 0.3).square().sum() + (weights * rising).sum()
         pulled = torch.autograd.grad(loss, inputs)
-        results.append([tensor.detach().cpu().double() for tensor in (weights, colour, *pulled)])
+        results.append([tensor.detach().cpu().double() for tensor in (weights, color, *pulled)])
     for expected, actual in zip(*results, strict=True):
         torch.testing.assert_close(actual, expected, atol=2e-6, rtol=2e-5)
 
@@ -68,9 +68,9 @@ def test_half_precision_is_computed_with_in_float32(dtype, triton_device):
     halves = [tensor.to(dtype) for tensor in (density, delta, values)]
     inputs = [tensor.to(triton_device) for tensor in (*halves, offsets)]
     weights = render_weights(inputs[0].requires_grad_(), inputs[1], inputs[3], backend="triton")
-    colour = accumulate(weights, inputs[2], inputs[3], backend="triton")
-    colour.sum().backward()
-    assert weights.dtype == colour.dtype == dtype and inputs[0].grad is not None and inputs[0].grad.dtype == dtype
+    color = accumulate(weights, inputs[2], inputs[3], backend="triton")
+    color.sum().backward()
+    assert weights.dtype == color.dtype == dtype and inputs[0].grad is not None and inputs[0].grad.dtype == dtype
     wide = [tensor.detach().double() for tensor in halves]
     expected = accumulate(
         render_weights(wide[0].requires_grad_(), wide[1], offsets, backend="torch"), wide[2], offsets, backend="torch"
@@ -78,7 +78,7 @@ def test_half_precision_is_computed_with_in_float32(dtype, triton_device):
     expected.sum().backward()
     assert wide[0].grad is not None
     step = torch.finfo(dtype).eps
-    torch.testing.assert_close(colour.detach().cpu().double(), expected.detach(), atol=4 * step, rtol=4 * step)
+    torch.testing.assert_close(color.detach().cpu().double(), expected.detach(), atol=4 * step, rtol=4 * step)
     torch.testing.assert_close(inputs[0].grad.cpu().double(), wide[0].grad, atol=4 * step, rtol=4 * step)
 
 

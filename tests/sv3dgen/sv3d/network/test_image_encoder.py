@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from sv3d_case import SV3DCase, randomise, read_case
+from sv3d_case import SV3DCase, randomize, read_case
 from torch import nn
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
@@ -19,7 +19,7 @@ TINY = ImageEncoderConfig(width=24, layers=2, head_width=8, mlp_ratio=2.5, patch
 
 def tiny_encoder() -> ImageEncoder:
     encoder = ImageEncoder(TINY)
-    randomise(encoder, seed=0)
+    randomize(encoder, seed=0)
     return encoder
 
 
@@ -113,10 +113,10 @@ def test_equals_transformers() -> None:
 
 
 @torch.no_grad()
-def test_preprocessing_normalises_by_channel() -> None:
-    colour = torch.tensor([-1.0, 0.0, 0.5])
-    pixels = tiny_encoder().preprocess(colour[None, :, None, None].expand(1, 3, 50, 70))
-    expected = ((colour + 1) / 2 - torch.tensor(TINY.mean)) / torch.tensor(TINY.std)
+def test_preprocessing_normalizes_by_channel() -> None:
+    color = torch.tensor([-1.0, 0.0, 0.5])
+    pixels = tiny_encoder().preprocess(color[None, :, None, None].expand(1, 3, 50, 70))
+    expected = ((color + 1) / 2 - torch.tensor(TINY.mean)) / torch.tensor(TINY.std)
     torch.testing.assert_close(pixels, expected[None, :, None, None].expand(1, 3, 32, 32), rtol=0, atol=1e-5)
 
 
@@ -168,8 +168,8 @@ def slow_resize(old: int, new: int) -> np.ndarray:
     for pixel in range(new):
         position = pixel * (old - 1) / (new - 1)  # the corners stay where they are
         first = int(np.floor(position)) - 1
-        for neighbour in range(first, first + 4):
-            cubic[pixel, min(max(neighbour, 0), old - 1)] += keys_kernel(abs(position - neighbour))
+        for neighbor in range(first, first + 4):
+            cubic[pixel, min(max(neighbor, 0), old - 1)] += keys_kernel(abs(position - neighbor))
     return cubic @ blur
 
 

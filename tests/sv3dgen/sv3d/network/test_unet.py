@@ -10,7 +10,7 @@ import torch
 from diffusers.models.transformers.transformer_temporal import TransformerSpatioTemporalModel
 from diffusers.models.unets.unet_spatio_temporal_condition import UNetSpatioTemporalConditionModel
 from safetensors.torch import load_file
-from sv3d_case import SV3DCase, randomise, read_case
+from sv3d_case import SV3DCase, randomize, read_case
 from torch import Tensor, nn
 
 from sv3dgen.errors import InputError
@@ -36,7 +36,7 @@ def unet() -> VideoUNet:
 
 def tiny_unet(config: UNetConfig) -> VideoUNet:
     unet = VideoUNet(config)
-    randomise(unet, seed=0)
+    randomize(unet, seed=0)
     return unet
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-from sv3d_case import SV3DCase, randomise, read_case
+from sv3d_case import SV3DCase, randomize, read_case
 from torch import nn
 
 from sv3dgen.sv3d.config import VAEConfig
@@ -18,7 +18,7 @@ TINY = VAEConfig(channels=32, channel_mult=(1, 2, 1), res_blocks=1)
 
 def tiny_vae(config: VAEConfig) -> ImageVAE:
     vae = ImageVAE(config)
-    randomise(vae, seed=0)
+    randomize(vae, seed=0)
     return vae
 
 
@@ -69,8 +69,8 @@ def test_full_size_has_the_official_number_of_parameters_under_diffusers_names()
         vae = ImageVAE(VAEConfig())
         theirs = diffusers_vae(VAEConfig())
     assert sum(parameter.numel() for parameter in vae.decoder.parameters()) == 49_490_179
-    without_post_quantisation = 83_653_863 - 20  # the conditioner's whole autoencoder has one
-    assert sum(parameter.numel() for parameter in vae.parameters()) == without_post_quantisation
+    without_post_quantization = 83_653_863 - 20  # the conditioner's whole autoencoder has one
+    assert sum(parameter.numel() for parameter in vae.parameters()) == without_post_quantization
     assert shapes(vae) == shapes(theirs)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from sv3d_case import randomise
+from sv3d_case import randomize
 from tiny_checkpoint import TINY
 
 from sv3dgen.sv3d.network.unet import VideoUNet
@@ -14,7 +14,7 @@ WITHOUT_EFFECT = ("attn2.to_q", "attn2.to_k", "norm2")
 def unet(*, prepared: bool) -> VideoUNet:
     with torch.random.fork_rng():
         module = VideoUNet(TINY.unet)
-    randomise(module, 0)
+    randomize(module, 0)
     if prepared:
         prepare_for_training(module)
     return module

@@ -10,7 +10,7 @@ from torch import nn
 from sv3dgen.errors import InputError
 from sv3dgen.sv3d.checkpoint.keys import ENCODER_PREFIX, LABEL_EMBEDDING
 from sv3dgen.sv3d.checkpoint.load import load_parts
-from sv3dgen.sv3d.training.initialize import fresh_parts, initialise
+from sv3dgen.sv3d.training.initialize import fresh_parts, initialize
 from sv3dgen.sv3d.training.start_weights import load_vae, starting_parts
 
 FRAMES = 3
@@ -70,13 +70,13 @@ def test_seed_decides_and_global_randomness_does_not():
 
 def test_linear_layers_begin_as_torchs():
     layer = nn.Linear(400, 300)
-    initialise(layer, seeded())
+    initialize(layer, seeded())
     assert layer.weight.abs().max() <= 1 / 20 and layer.weight.std().item() == pytest.approx(1 / 20 / 3**0.5, rel=0.02)
 
 
 def test_an_unknown_layer_is_told():
     with pytest.raises(TypeError, match="PReLU"):
-        initialise(nn.Sequential(nn.PReLU()), seeded())
+        initialize(nn.Sequential(nn.PReLU()), seeded())
 
 
 def test_weights_of_the_same_kind_are_taken_as_they_are(tmp_path):

@@ -1,4 +1,4 @@
-"""Group normalisation with a gradient of its own against torch's."""
+"""Group normalization with a gradient of its own against torch's."""
 
 import pytest
 import torch

@@ -27,7 +27,7 @@ class Draw(Protocol):
 
 
 @dataclass(frozen=True)
-class Weighed:
+class Weighted:
     """What a step's guidances say together. Names are `guidance/term`."""
 
     loss: Tensor
@@ -91,7 +91,7 @@ def _check_weights(guidance: nn.ModuleDict) -> None:
 
 
 def buffers_needed(guidance: nn.ModuleDict) -> tuple[str, ...]:
-    """What the renderer has to draw beside colour and opacity, for guidances with a weight."""
+    """What the renderer has to draw beside color and opacity, for guidances with a weight."""
     needed: set[str] = set()
     for part in guidance.values():
         assert isinstance(part, Guidance)
@@ -100,7 +100,7 @@ def buffers_needed(guidance: nn.ModuleDict) -> tuple[str, ...]:
     return tuple(sorted(needed))
 
 
-def weighed_losses(guidance: nn.ModuleDict, draw: Draw, batch: ViewBatch, step: int) -> Weighed:
+def weighted_losses(guidance: nn.ModuleDict, draw: Draw, batch: ViewBatch, step: int) -> Weighted:
     """What all guidances say of the batch's render, or of a render by cameras of their own, and the weighted sum."""
     render = draw(batch.cameras, batch.pixels)
     device = render.opacity.device
@@ -116,4 +116,4 @@ def weighed_losses(guidance: nn.ModuleDict, draw: Draw, batch: ViewBatch, step: 
         pictures |= {f"{name}/{what}": picture for what, picture in said.pictures.items()}
         schedules = {term: weight for term, weight in part.weights.items() if changes(weight)}
         weights |= {f"{name}/{term}": value_at(schedule, step) for term, schedule in schedules.items()}
-    return Weighed(total, losses, pictures, weights)
+    return Weighted(total, losses, pictures, weights)
