@@ -12,6 +12,7 @@ from checkout import ROOT
 ROOMS = (
     "errors",
     "atomic devices matrix_speed schedules color losses seeding",
+    "cutout",
     "views",
     "kernels",
     "meshes",

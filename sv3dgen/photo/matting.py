@@ -14,12 +14,12 @@ from jaxtyping import Bool, Float
 from PIL import Image
 from scipy import ndimage
 
+from sv3dgen.cutout.background import Background, border_band, border_mask, fit_background, positions
+from sv3dgen.cutout.color_segmentation import segment_by_colors
+from sv3dgen.cutout.masks import grown, nearest_outside, part_sizes, parts, shrunk
+from sv3dgen.cutout.segmentation import segment_plain, sharp_edges
+from sv3dgen.cutout.soft_edges import soft_cutout
 from sv3dgen.errors import InputError
-from sv3dgen.photo.background import Background, border_band, border_mask, fit_background, positions
-from sv3dgen.photo.color_segmentation import segment_by_colors
-from sv3dgen.photo.masks import grown, nearest_outside, part_sizes, parts, shrunk
-from sv3dgen.photo.segmentation import segment_plain, sharp_edges
-from sv3dgen.photo.soft_edges import soft_cutout
 from sv3dgen.views.image import has_cutout
 
 log = logging.getLogger(__name__)

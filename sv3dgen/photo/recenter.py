@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Bool
 from PIL import Image
 
+from sv3dgen.cutout.masks import grown, part_sizes, parts
 from sv3dgen.errors import InputError
-from sv3dgen.photo.masks import grown, part_sizes, parts
 from sv3dgen.views.image import OBJECT_ALPHA
 
 SV3D_SIZE_PX = 576

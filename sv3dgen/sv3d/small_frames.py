@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 from scipy import ndimage
 
-from sv3dgen.photo.masks import part_sizes, parts
-from sv3dgen.photo.soft_edges import soft_cutout
+from sv3dgen.cutout.masks import part_sizes, parts
+from sv3dgen.cutout.soft_edges import soft_cutout
 
 _SURELY, _PERHAPS = 0.12, 0.045  # of the way from white to black, in the darkest channel
 _LEAST_PART = 0.03  # of the largest part's pixels: what is smaller is noise

@@ -12,13 +12,13 @@ from scipy import sparse
 from scipy.sparse.linalg import spsolve
 
 from sv3dgen.cli import command_line
+from sv3dgen.cutout.background import fit_background, polynomial_terms, positions
+from sv3dgen.cutout.random_walker import random_walker
+from sv3dgen.cutout.segmentation import open_ground, sharp_edges
+from sv3dgen.cutout.soft_edges import soft_cutout
 from sv3dgen.errors import InputError
 from sv3dgen.photo import matting
-from sv3dgen.photo.background import fit_background, polynomial_terms, positions
 from sv3dgen.photo.matting import REMBG_LICENCE, REMBG_MODEL, cut_out
-from sv3dgen.photo.random_walker import random_walker
-from sv3dgen.photo.segmentation import open_ground, sharp_edges
-from sv3dgen.photo.soft_edges import soft_cutout
 
 SIZE = 160
 ORBITS = (

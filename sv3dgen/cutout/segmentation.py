@@ -7,9 +7,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import ndimage
 
-from sv3dgen.photo.background import LEVEL_NOISE, Background, border_mask, mahalanobis, positions
-from sv3dgen.photo.masks import distance_inside, grown, part_boxes, parts, shrunk, touching_border
-from sv3dgen.photo.random_walker import random_walker
+from sv3dgen.cutout.background import LEVEL_NOISE, Background, border_mask, mahalanobis, positions
+from sv3dgen.cutout.masks import distance_inside, grown, part_boxes, parts, shrunk, touching_border
+from sv3dgen.cutout.random_walker import random_walker
 
 _OBJECT_DISTANCE = 4.5  # standard deviations from the background at which a pixel is as likely object
 _PINHOLE_DISTANCE = 1.5  # standard deviations from the background; beyond, a small patch is a print of that color

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import ndimage
 
-from sv3dgen.photo.masks import grown, shrunk
+from sv3dgen.cutout.masks import grown, shrunk
 
 _NOISE_LEVELS = 5.0  # a pixel that differs from the background by less shows nothing of the object
 

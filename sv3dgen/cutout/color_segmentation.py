@@ -7,9 +7,9 @@ random walker in place of the cut. Colors are sRGB levels, 0 to 255.
 import numpy as np
 from jaxtyping import Float
 
-from sv3dgen.photo.background import border_mask, mahalanobis, positions
-from sv3dgen.photo.masks import with_holes_filled
-from sv3dgen.photo.random_walker import random_walker
+from sv3dgen.cutout.background import border_mask, mahalanobis, positions
+from sv3dgen.cutout.masks import with_holes_filled
+from sv3dgen.cutout.random_walker import random_walker
 
 
 class ColorMixture:
