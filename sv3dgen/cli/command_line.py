@@ -42,7 +42,7 @@ from sv3dgen.views.precheck import precheck_left_normals, precheck_views
 from sv3dgen.views.view_files import ViewFiles
 
 ROOT = Path(__file__).resolve().parents[2]
-MATTING = ("auto", "rembg", "classical")  # the methods of matting.py, which imports too much to ask it
+MATTING = ("auto", "rembg", "classical", "learned")  # the methods of matting.py, which imports too much to ask it
 INPUT_KEYS = ("views", "image", "weights", "data", "nvs.variant", "matting", "foreground_ratio", "elevation_deg")
 GPU_PRESET = "preset=gpu"
 LEAST_FREE_BYTES = 50 * 2**20  # a run's folder holds tens of megabytes

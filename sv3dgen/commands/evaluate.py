@@ -86,9 +86,7 @@ def shown(value: float | int | bool | str | None) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(prog="python -m sv3dgen.evaluate", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument(
-        "--pred", type=Path, required=True, help="predicted mesh (GLB, glTF, OBJ, PLY, STL, OFF, 3MF: docs/inputs.md)"
-    )
+    parser.add_argument("--pred", type=Path, required=True, help="predicted mesh; docs/inputs.md has the formats")
     parser.add_argument("--gt", type=Path, required=True, help="ground-truth mesh")
     parser.add_argument("--protocol", choices=("surface", "sv3d-2024"), default="surface")
     parser.add_argument("--align", choices=("unit_box", "none"), default="unit_box", help="frame of protocol surface")

@@ -1,12 +1,14 @@
-"""Cut the object of a photo out: by its alpha, else by rembg where that is installed, else by its plain background.
+"""Cut the object of a photo out: by its alpha, else by rembg where that is installed, else by its background and a
+small network.
 
-The last is a segmentation of our own that is made for the usual product picture, one object on a background that is
-plain or varies smoothly. It says when it is unsure.
+The background is told by a segmentation of our own that is made for the usual product picture, one object on a
+background that is plain or varies smoothly: its edges and holes are the better ones. The network is better before
+anything else, and knows cast shadows. `matte_choice` has the rule; docs/inputs.md has what it was measured on.
 """
 
 import importlib.util
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -20,11 +22,13 @@ from sv3dgen.cutout.masks import grown, nearest_outside, part_sizes, parts, shru
 from sv3dgen.cutout.segmentation import segment_plain, sharp_edges
 from sv3dgen.cutout.soft_edges import soft_cutout
 from sv3dgen.errors import InputError
+from sv3dgen.photo.learned_matte import is_available, learned_matte
+from sv3dgen.photo.matte_choice import FAR, SAME, difference, why_in_parts, why_undecided
 from sv3dgen.views.image import has_cutout
 
 log = logging.getLogger(__name__)
 
-Method = Literal["auto", "rembg", "classical"]
+Method = Literal["auto", "rembg", "classical", "learned"]
 
 # Named here because rembg's own default has become bria-rmbg (by 2.0.86), whose weights are not for commercial use.
 # U2-Net and its weights are Apache-2.0 (github.com/xuebinqin/U-2-Net), and were the default when SV3D came out.
@@ -55,6 +59,10 @@ def cut_out(image: Image.Image, name: str, *, method: Method = "auto") -> Cutout
     rgb, found = image.convert("RGB"), None
     if method == "rembg" or method == "auto" and importlib.util.find_spec("rembg") is not None:
         found = _by_rembg(rgb, name, required=method == "rembg")
+    if method == "learned" and not is_available():
+        raise InputError("matting=learned: it needs onnxruntime; pip install onnxruntime")
+    if found is None and method in ("auto", "learned") and is_available():
+        found = _by_network(rgb, name) if method == "learned" else _by_either(rgb, name)
     found = found or _by_background(rgb, name)
     if found.doubt is not None:
         log.warning("%s: %s", name, found.doubt)
@@ -86,6 +94,52 @@ def _by_rembg(rgb: Image.Image, name: str, *, required: bool) -> Cutout | None:
     if not isinstance(cut, Image.Image) or not has_cutout(cut, f"{name}, after rembg"):
         return Cutout(small.convert("RGBA"), "rembg", f"rembg found no background; {_HELP}")
     return Cutout(cut, "rembg")
+
+
+def _by_either(photo: Image.Image, name: str) -> Cutout:
+    """By the background where it is plain and the network agrees, else by the network."""
+    scale = min(1.0, _MAX_PX / max(photo.size))
+    if _why_not_plain(fit_background(np.asarray(_scaled(photo, scale), dtype=np.float32))) is not None:
+        return _by_network(photo, name)
+    classical = _by_background(photo, name)
+    matte = learned_matte(_scaled(photo, scale))
+    if matte is None:
+        return classical
+    alpha = np.asarray(classical.image.getchannel("A"), dtype=np.float32) / 255
+    learned = np.asarray(Image.fromarray(matte).resize(classical.image.size, Image.Resampling.BILINEAR))
+    differing = difference(alpha > 0.5, learned)
+    if differing < SAME:
+        parts_doubt = why_in_parts(alpha > 0.5)
+        return replace(classical, doubt=None if parts_doubt is None else f"{parts_doubt}; {_HELP}")
+    log.info("%s: the network is followed, which differs on %.0f%% of the object", name, 100 * differing)
+    found = _cut_by(_scaled(photo, scale), matte, name)
+    if found.doubt is None and differing > FAR:
+        return replace(found, doubt=f"two ways to cut the object out differ on {differing:.0%} of it; {_HELP}")
+    return found
+
+
+def _by_network(photo: Image.Image, name: str) -> Cutout:
+    """By the network alone. Raises InputError where it sees no object."""
+    small = _scaled(photo, min(1.0, _MAX_PX / max(photo.size)))
+    matte = learned_matte(small)
+    if matte is None:
+        raise InputError(f"{name}: no object can be told from the background; {_HELP}")
+    return _cut_by(small, matte, name)
+
+
+def _cut_by(photo: Image.Image, matte: Float[np.ndarray, "height width"], name: str) -> Cutout:
+    """The network's object with the soft edges that the photo shows."""
+    matte = _without_specks(matte)
+    if (matte > 0.5).sum() < 16 or (matte > 0.5).mean() > 0.98:
+        raise InputError(f"{name}: no object can be told from the background; {_HELP}")
+    colors, alpha = soft_cutout(np.asarray(photo, dtype=np.float32), matte)
+    rgba = np.concatenate([colors, alpha[..., None] * 255], axis=-1)
+    doubt = why_undecided(matte) or why_in_parts(alpha > 0.5)
+    return Cutout(
+        Image.fromarray(rgba.round().clip(0, 255).astype(np.uint8)),
+        "learned",
+        None if doubt is None else f"unsure what is background ({doubt}); {_HELP}",
+    )
 
 
 def _by_background(photo: Image.Image, name: str) -> Cutout:

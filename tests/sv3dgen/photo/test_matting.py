@@ -187,7 +187,7 @@ def test_without_the_weights_rembg_is_left_out_or_refused(monkeypatch, caplog):
         raise ConnectionError("no network")
 
     fake_rembg(monkeypatch, new_session=new_session, remove=None)
-    assert cut_out(photo(ring(), "white"), "a").method == "classical"
+    assert cut_out(photo(ring(), "white"), "a").method in ("classical", "learned")
     assert "can't be had (no network)" in caplog.messages[0]
     with pytest.raises(InputError, match="matting=rembg"):
         cut_out(photo(ring(), "white"), "a", method="rembg")
@@ -203,7 +203,7 @@ def test_rembg_without_its_runtime_exits_and_is_left_out(monkeypatch, caplog):
     module = Exiting("rembg")
     module.__spec__ = ModuleSpec("rembg", None)
     monkeypatch.setitem(sys.modules, "rembg", module)
-    assert cut_out(photo(ring(), "white"), "a").method == "classical"
+    assert cut_out(photo(ring(), "white"), "a").method in ("classical", "learned")
     assert "no onnxruntime" in caplog.messages[0]
     with pytest.raises(InputError, match="no onnxruntime"):
         cut_out(photo(ring(), "white"), "a", method="rembg")
