@@ -36,7 +36,7 @@ from sv3dgen.kernels.backend import IMPLEMENTATIONS, resolve, runs_on
 from sv3dgen.runs.run_lock import check_free
 from sv3dgen.schedules import check_reach
 from sv3dgen.sv3d.checkpoint.contents import read_contents
-from sv3dgen.sv3d.checkpoint.weights import find_weights, is_on_hub
+from sv3dgen.sv3d.checkpoint.weights import find_weights, is_on_hub, refuse_offline
 from sv3dgen.views.image import precheck_photo
 from sv3dgen.views.precheck import precheck_left_normals, precheck_views
 from sv3dgen.views.view_files import ViewFiles
@@ -360,8 +360,13 @@ def _check_photo(config: DictConfig, *, sweeps_nvs: bool) -> None:
             f"nvs={variant}: no weights; expected weights=FILE ({variant}.safetensors), or weights=stabilityai/sv3d "
             "after accepting the licence at https://huggingface.co/stabilityai/sv3d"
         )
-    if weights is not None and not is_on_hub(weights):
-        read_contents(find_weights(weights, "sv3d_u" if variant == "sv3d_u" else "sv3d_p"))
+    if weights is None:
+        return
+    wanted = "sv3d_u" if variant == "sv3d_u" else "sv3d_p"
+    if is_on_hub(weights):
+        refuse_offline(weights, wanted)
+    else:
+        read_contents(find_weights(weights, wanted))
 
 
 def _check_folder(folder: Path) -> None:

@@ -113,7 +113,7 @@ def _by_either(photo: Image.Image, name: str) -> Cutout:
         return replace(classical, doubt=None if parts_doubt is None else f"{parts_doubt}; {_HELP}")
     log.info("%s: the network is followed, which differs on %.0f%% of the object", name, 100 * differing)
     found = _cut_by(_scaled(photo, scale), matte, name)
-    if found.doubt is None and differing > FAR:
+    if found.doubt is None and (differing > FAR or classical.doubt is not None):
         return replace(found, doubt=f"two ways to cut the object out differ on {differing:.0%} of it; {_HELP}")
     return found
 

@@ -1,8 +1,11 @@
 """Where the weights are: `weights=` names a file, a folder or a repository of the Hugging Face hub."""
 
 import re
+import socket
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from sv3dgen.errors import InputError
 from sv3dgen.sv3d.checkpoint import embedded
@@ -52,6 +55,19 @@ def is_on_hub(weights: str | Path) -> bool:
     return not Path(weights).expanduser().exists() and _repository(weights) is not None
 
 
+def refuse_offline(weights: str | Path, variant: Variant = "sv3d_p") -> None:
+    """Raise InputError, before anything heavy is imported, for weights that only the hub has while HF_HUB_OFFLINE says
+    that it must not be asked."""
+    repository = _repository(weights)
+    if repository is None or Path(weights).expanduser().exists():
+        return
+    from huggingface_hub import constants, errors, try_to_load_from_cache
+
+    name, file = repository["id"], repository["file"] or f"{variant}.safetensors"
+    if constants.HF_HUB_OFFLINE and not isinstance(try_to_load_from_cache(name, file), str):
+        raise InputError(f"{name}/{file}: {_why(errors.OfflineModeIsEnabled(), name, file)}")
+
+
 def _repository(weights: str | Path) -> re.Match[str] | None:
     """`id` and `file` of what may be a repository; a name with one slash and a suffix of weights is a missing file."""
     found = _REPOSITORY.fullmatch(str(weights))
@@ -71,15 +87,29 @@ def _in_folder(folder: Path, variant: Variant) -> Path:
 
 
 def _from_hub(repository: str, file: str) -> Path:
-    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub import errors, hf_hub_download, try_to_load_from_cache
 
     cached = try_to_load_from_cache(repository, file)
     if isinstance(cached, str):
         return Path(cached)  # without asking the hub, so it works offline
     try:
+        if not _hub_has_an_address():  # asking all the same would mean half a minute of retries
+            raise errors.LocalEntryNotFoundError("no address")
         return Path(hf_hub_download(repository, file))
     except Exception as error:  # of the hub, of its two ways to download, of the network, of the disk
         raise InputError(f"{repository}/{file}: {_why(error, repository, file)}") from error
+
+
+def _hub_has_an_address() -> bool:
+    """False where the hub's name can't be resolved here; a proxy, where one is set, resolves it elsewhere."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE or getproxies():
+        return True
+    try:
+        return bool(socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, None))
+    except OSError:
+        return False
 
 
 def _why(error: Exception, repository: str, file: str) -> str:

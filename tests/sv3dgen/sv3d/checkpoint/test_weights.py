@@ -9,6 +9,7 @@ import huggingface_hub
 import pytest
 from huggingface_hub import errors
 
+import sv3dgen.sv3d.checkpoint.weights as weights_module
 from sv3dgen.errors import InputError
 from sv3dgen.sv3d.checkpoint.weights import find_weights, weights_at_hand
 
@@ -26,6 +27,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
             raise state["answer"]
         return state["answer"]
 
+    monkeypatch.setattr(weights_module, "_hub_has_an_address", lambda: True)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
     monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *key: state["cached"].get(key))
     return state
@@ -128,6 +130,23 @@ def test_no_network(offline: bool, hub: dict[str, Any]) -> None:
     said = refusal(REPOSITORY)
     assert ("HF_HUB_OFFLINE" in said) == offline and ("can't be reached" in said) != offline
     assert PAGE in said and "hf auth login" in said and "hf download stabilityai/sv3d sv3d_p.safetensors" in said
+
+
+def test_a_hub_without_an_address_is_not_asked(monkeypatch: pytest.MonkeyPatch, hub: dict[str, Any]) -> None:
+    monkeypatch.setattr(weights_module, "_hub_has_an_address", lambda: False)
+    assert "can't be reached" in refusal(REPOSITORY) and hub["asked"] == []
+
+
+def test_offline_weights_are_refused_early(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: dict[str, Any]
+) -> None:
+    weights_module.refuse_offline(REPOSITORY)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(InputError, match="sv3d_u.safetensors: .*HF_HUB_OFFLINE is set"):
+        weights_module.refuse_offline(REPOSITORY, "sv3d_u")
+    weights_module.refuse_offline(tmp_path)
+    hub["cached"][REPOSITORY, "sv3d_p.safetensors"] = "somewhere"
+    weights_module.refuse_offline(REPOSITORY)
 
 
 def test_hub_in_trouble(hub: dict[str, Any]) -> None:
