@@ -1,4 +1,5 @@
 """Image files as 8-bit RGBA, whatever they are stored as. Standard library and PIL only: bad files are refused early.
+HEIC alone goes through ffmpeg (`heic`).
 
 Colors are sRGB as stored; an ICC profile is not applied. EXIF orientation turns a photo (`read_photo`), but not a
 posed view (`read_rgba`), whose camera belongs to the pixels as they are stored.
@@ -18,7 +19,7 @@ from sv3dgen.errors import InputError
 
 log = logging.getLogger(__name__)
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
+FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "TIFF", "GIF", "BMP")
 MAX_PIXELS = 64_000_000  # a quarter of a gigabyte as RGBA; refused from the header, before anything is decoded
 MIN_SIZE_PX = 16
 WHITE_LEVEL = 247  # 0.97 of 255: a pixel is object if any channel is at or below it (docs/method.md)
@@ -63,6 +64,8 @@ def read_photo(path: str | Path) -> Image.Image:
         if pictures > 1:
             log.info("%s: holds %d pictures; the first is taken", path, pictures)
         _check_checksums(image, path)
+        if image.format == "TIFF":
+            image.load()  # PIL turns these upright itself, and only then forgets the tag
         turn = _UPRIGHT.get(_orientation(image))
         upright = to_rgba(image, path)
         return upright if turn is None else upright.transpose(turn)
@@ -102,19 +105,30 @@ def open_image(path: Path) -> Iterator[Image.Image]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PIL warns of sizes that are refused below, and of odd metadata
-            with Image.open(path, formats=FORMATS) as image:
+            with _opened(path) as image:
                 check_size(path, image.size)
                 yield image
     except Image.DecompressionBombError:
         raise InputError(f"{path}: more than {MAX_PIXELS // 10**6} megapixels; scale it down first") from None
     except Image.UnidentifiedImageError:
-        found = "a HEIC picture, which is not read" if _is_heif(path) else "not an image"
-        raise InputError(f"{path}: {found}, expected one of {', '.join(FORMATS)}") from None
+        raise InputError(f"{path}: not an image, expected one of {', '.join(FORMATS)}, HEIC") from None
     except InputError:
         raise
     # PIL's decoders raise all of these on damaged files.
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError) as error:
         raise InputError(f"{path}: damaged or cut short ({one_line(error)})") from None
+
+
+def _opened(path: Path) -> Image.Image:
+    """By PIL, or by ffmpeg what telephones write."""
+    try:
+        return Image.open(path, formats=FORMATS)
+    except Image.UnidentifiedImageError:
+        if not _is_heif(path):
+            raise
+    from sv3dgen.views.heic import read_heic
+
+    return read_heic(path, MAX_PIXELS)
 
 
 def check_file(path: Path) -> None:

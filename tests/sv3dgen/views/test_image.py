@@ -190,3 +190,26 @@ def test_the_precheck_imports_nothing_heavy(tmp_path):
         "assert not {'numpy', 'torch', 'scipy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.png")], check=True, cwd=ROOT)
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "TIFF"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_formats_of_cameras_and_scanners(tmp_path, kind, orientation):
+    pixels = np.zeros((48, 64, 3), dtype=np.uint8)
+    pixels[:24, :32] = (200, 40, 40)  # the upper left quarter
+    image = Image.fromarray(pixels)
+    exif = image.getexif()
+    exif[274] = orientation
+    image.save(tmp_path / f"a.{kind.lower()}", kind, exif=exif)
+    photo = read_photo(tmp_path / f"a.{kind.lower()}")
+    assert photo.size == ((64, 48) if orientation == 1 else (48, 64))
+    corner = photo.getpixel((8, 8) if orientation == 1 else (40, 8))  # a quarter turn clockwise brings it to the right
+    assert abs(corner[0] - 200) < 12 and abs(corner[1] - 40) < 12
+
+
+def test_deep_tiffs(tmp_path):
+    Image.fromarray(np.full((20, 20), 32768, dtype=np.uint16)).save(tmp_path / "a.tiff")
+    assert read_photo(tmp_path / "a.tiff").getpixel((3, 3)) == (128, 128, 128, 255)
+    Image.fromarray(np.full((20, 20), 0.5, dtype=np.float32)).save(tmp_path / "b.tiff")
+    with pytest.raises(InputError, match="floating-point"):
+        read_photo(tmp_path / "b.tiff")

@@ -1,0 +1,229 @@
+"""HEIC pictures, as telephones write them: one HEVC picture or a grid of them, decoded by the ffmpeg of imageio-ffmpeg.
+
+Boxes after ISO/IEC 14496-12 and 23008-12 (HEIF). Wheels that read HEIC bring an encoder under the GPL; this does not.
+"""
+
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from sv3dgen.errors import InputError
+
+MAX_TILES = 1024
+_MATRICES = {1: "bt709", 5: "bt601", 6: "bt601", 9: "bt2020"}
+_TURNS = (None, Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270)
+
+
+@dataclass
+class _Items:
+    """What the file says of its pictures."""
+
+    primary: int = 0
+    kinds: dict[int, bytes] = field(default_factory=dict)
+    parts: dict[int, list[int]] = field(default_factory=dict)  # of grids: their tiles, row by row
+    places: dict[int, tuple[int, list[tuple[int, int]]]] = field(default_factory=dict)  # idat or file; offset, length
+    properties: list[tuple[bytes, bytes]] = field(default_factory=list)
+    owned: dict[int, list[int]] = field(default_factory=dict)  # numbers of properties, from 1, in order
+    inline: bytes = b""
+
+    def of(self, item: int, kind: bytes) -> bytes | None:
+        """An item's property of a kind."""
+        numbers = self.owned.get(item, ())
+        return next((self.properties[each - 1][1] for each in numbers if self.properties[each - 1][0] == kind), None)
+
+
+def read_heic(path: Path, max_pixels: int) -> Image.Image:
+    """The primary picture as 8-bit RGB, turned and mirrored as the file asks.
+
+    Raises InputError for damaged files, for pictures above `max_pixels`, and for coders other than HEVC.
+    """
+    data = path.read_bytes()
+    try:
+        items = _Items()
+        _read_boxes(data, items)
+        size = items.of(items.primary, b"ispe")
+        if size is None:
+            raise ValueError("it names no picture")
+        width, height = _number(size, 4, 4), _number(size, 8, 4)
+        if width * height > max_pixels:
+            raise InputError(f"{path}: {width}x{height} pixels, expected at most {max_pixels // 10**6} megapixels")
+        picture = _primary(data, items, path)
+        if picture.size != (width, height):
+            picture = picture.crop((0, 0, width, height))
+        return _turned(picture, items)
+    except (IndexError, KeyError, ValueError) as error:
+        raise InputError(f"{path}: a damaged HEIC picture ({error})") from None
+
+
+def _primary(data: bytes, items: _Items, path: Path) -> Image.Image:
+    """The primary picture's pixels, its tiles put together."""
+    if items.kinds[items.primary] != b"grid":
+        (tile,) = _decoded(data, items, [items.primary], path)
+        return Image.fromarray(tile)
+    grid = _content(data, items, items.primary)
+    rows, columns = grid[2] + 1, grid[3] + 1
+    tiles = items.parts[items.primary]
+    if len(tiles) != rows * columns or len(tiles) > MAX_TILES:
+        raise ValueError(f"{len(tiles)} tiles in a grid of {columns}x{rows}")
+    frames = _decoded(data, items, tiles, path)
+    lines = [np.concatenate(list(frames[first : first + columns]), axis=1) for first in range(0, len(tiles), columns)]
+    return Image.fromarray(np.concatenate(lines))
+
+
+def _decoded(data: bytes, items: _Items, wanted: list[int], path: Path) -> np.ndarray:
+    """Pictures of one size, `n h w 3`, as one HEVC stream through ffmpeg."""
+    import imageio_ffmpeg
+
+    stream = b""
+    for item in wanted:
+        config, size = items.of(item, b"hvcC"), items.of(item, b"ispe")
+        if items.kinds[item] != b"hvc1" or config is None or size is None:
+            coder = items.kinds[item].decode("latin-1")
+            raise InputError(f"{path}: a HEIF picture coded as {coder}, which is not read; save it as JPEG or PNG")
+        stream += _annex_b(config, _content(data, items, item))
+    shape = items.of(wanted[0], b"ispe") or b""
+    width, height = _number(shape, 4, 4), _number(shape, 8, 4)
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-loglevel", "error", "-f", "hevc", "-i", "-"]
+    command += ["-fps_mode", "passthrough", *_colors(items, wanted[0]), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+    run = subprocess.run(command, input=stream, capture_output=True)
+    if len(run.stdout) != len(wanted) * width * height * 3:
+        told = (run.stderr.decode(errors="replace").strip().splitlines() or ["too few pixels"])[-1]
+        raise ValueError(told[:100])
+    return np.frombuffer(run.stdout, dtype=np.uint8).reshape(len(wanted), height, width, 3)
+
+
+def _colors(items: _Items, item: int) -> list[str]:
+    """How ffmpeg turns to RGB: by the file's `nclx` where it has one, else by what the stream says itself."""
+    for owner in (items.primary, item):
+        for number in items.owned.get(owner, ()):
+            kind, value = items.properties[number - 1]
+            if kind == b"colr" and value[:4] == b"nclx":
+                matrix = _MATRICES.get(_number(value, 8, 2), "bt601")
+                span = "full" if value[10] & 0x80 else "limited"
+                return ["-vf", f"scale=in_color_matrix={matrix}:in_range={span}"]
+    return []
+
+
+def _annex_b(config: bytes, content: bytes) -> bytes:
+    """Parameter sets of an hvcC box and a picture's units, with start codes in place of lengths."""
+    start, units = b"\0\0\0\1", []
+    length_size, at = (config[21] & 3) + 1, 23
+    for _ in range(config[22]):
+        count, at = _number(config, at + 1, 2), at + 3
+        for _ in range(count):
+            length = _number(config, at, 2)
+            units.append(config[at + 2 : at + 2 + length])
+            at += 2 + length
+    at = 0
+    while at < len(content):
+        length = _number(content, at, length_size)
+        units.append(content[at + length_size : at + length_size + length])
+        at += length_size + length
+    return b"".join(start + unit for unit in units)
+
+
+def _turned(picture: Image.Image, items: _Items) -> Image.Image:
+    for number in items.owned.get(items.primary, ()):
+        kind, value = items.properties[number - 1]
+        if kind == b"irot" and value[0] & 3:
+            picture = picture.transpose(_TURNS[value[0] & 3])  # pyright: ignore[reportArgumentType]
+        if kind == b"imir":
+            across = value[0] & 1
+            picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT if across else Image.Transpose.FLIP_TOP_BOTTOM)
+    return picture
+
+
+def _content(data: bytes, items: _Items, item: int) -> bytes:
+    inline, extents = items.places[item]
+    source = items.inline if inline else data
+    if any(first + length > len(source) for first, length in extents):
+        raise ValueError("cut short")
+    return b"".join(source[first : first + length] for first, length in extents)
+
+
+def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    at = 0
+    while at + 8 <= len(data):
+        length, kind, head = _number(data, at, 4), data[at + 4 : at + 8], 8
+        if length == 1:
+            length, head = _number(data, at + 8, 8), 16
+        length = length or len(data) - at
+        if length < head or at + length > len(data):
+            raise ValueError("cut short")
+        yield kind, data[at + head : at + length]
+        at += length
+
+
+def _read_boxes(data: bytes, items: _Items) -> None:
+    """Fill `items` from all boxes, those within others included."""
+    for kind, body in _boxes(data):
+        version = body[0] if body else 0
+        if kind == b"meta":
+            _read_boxes(body[4:], items)
+        elif kind == b"iinf":
+            _read_boxes(body[8 if version else 6 :], items)
+        elif kind == b"iprp":
+            _read_boxes(body, items)
+        elif kind == b"ipco":
+            items.properties += list(_boxes(body))
+        elif kind == b"pitm":
+            items.primary = _number(body, 4, 4 if version else 2)
+        elif kind == b"infe" and version >= 2:
+            wide = 4 if version > 2 else 2
+            items.kinds[_number(body, 4, wide)] = body[6 + wide : 10 + wide]
+        elif kind == b"idat":
+            items.inline = body
+        elif kind == b"iref":
+            wide = 4 if version else 2
+            for use, entry in _boxes(body[4:]):
+                if use == b"dimg":
+                    count = _number(entry, wide, 2)
+                    first = _number(entry, 0, wide)
+                    items.parts[first] = [_number(entry, wide + 2 + wide * each, wide) for each in range(count)]
+        elif kind == b"ipma":
+            _read_owners(body, items)
+        elif kind == b"iloc":
+            _read_places(body, items)
+
+
+def _read_owners(body: bytes, items: _Items) -> None:
+    """ipma: which properties belong to which item."""
+    id_size, long, at = 4 if body[0] else 2, body[3] & 1, 8
+    for _ in range(_number(body, 4, 4)):
+        item, count, at = _number(body, at, id_size), body[at + id_size], at + id_size + 1
+        size = 2 if long else 1
+        numbers = [_number(body, at + size * each, size) & (0x7FFF if long else 0x7F) for each in range(count)]
+        items.owned.setdefault(item, []).extend(number for number in numbers if 0 < number)
+        at += size * count
+
+
+def _read_places(body: bytes, items: _Items) -> None:
+    """iloc: where the items' bytes are."""
+    version = body[0]
+    offset_size, length_size, base_size, index_size = body[4] >> 4, body[4] & 15, body[5] >> 4, body[5] & 15
+    index_size = index_size if version else 0
+    id_size = 4 if version == 2 else 2
+    count, at = _number(body, 6, id_size), 6 + id_size
+    for _ in range(count):
+        item, at = _number(body, at, id_size), at + id_size
+        inline = 0
+        if version:
+            inline, at = _number(body, at, 2) & 15, at + 2
+        base, at = _number(body, at + 2, base_size), at + 2 + base_size  # behind the data reference's number
+        extents, many, at = [], _number(body, at, 2), at + 2
+        for _ in range(many):
+            at += index_size
+            first = base + _number(body, at, offset_size)
+            extents.append((first, _number(body, at + offset_size, length_size)))
+            at += offset_size + length_size
+        items.places[item] = (inline, extents)
+
+
+def _number(data: bytes, first: int, size: int) -> int:
+    if first + size > len(data):
+        raise ValueError("cut short")
+    return int.from_bytes(data[first : first + size], "big")

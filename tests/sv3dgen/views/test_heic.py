@@ -1,0 +1,131 @@
+"""HEIC files made here box by box around HEVC pictures: single, tiled, turned, mirrored, damaged."""
+
+import struct
+import subprocess
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+
+from sv3dgen.errors import InputError
+from sv3dgen.views.image import read_photo, read_rgba
+
+TILE = 64
+
+
+def box(kind, *content, version=None, flags=0):
+    head = b"" if version is None else struct.pack(">I", version << 24 | flags)
+    body = head + b"".join(content)
+    return struct.pack(">I", 8 + len(body)) + kind + body
+
+
+def units(pixels):
+    """One picture as HEVC units, without start codes."""
+    height, width = pixels.shape[:2]
+    source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-i", "-"]
+    colors = ["-vf", "scale=out_color_matrix=bt601:out_range=full", "-pix_fmt", "yuv444p"]
+    coder = ["-c:v", "libx265", "-x265-params", "log-level=none:crf=4:info=0", "-frames:v", "1", "-f", "hevc", "-"]
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", *source, *colors, *coder]
+    run = subprocess.run(command, input=pixels.tobytes(), capture_output=True)
+    if run.returncode:
+        pytest.skip("needs an ffmpeg with libx265")
+    return [unit for unit in run.stdout.replace(b"\0\0\0\1", b"\0\0\1").split(b"\0\0\1") if unit]
+
+
+def heic(path, pixels, *, tiles=(1, 1), size=None, transforms=(), coder=b"hvc1"):
+    """Write pixels (h, w, 3) as rows x columns tiles; `size` (w, h) crops the grid."""
+    rows, columns = tiles
+    blocks = [block for line in np.split(pixels, rows) for block in np.split(line, columns, axis=1)]
+    coded = [units(np.ascontiguousarray(block)) for block in blocks]
+    sets = [unit for unit in coded[0] if (unit[0] >> 1) & 63 in (32, 33, 34)]
+    config = b"\1" + b"\0" * 20 + b"\xff" + bytes([len(sets)])
+    for unit in sets:
+        config += bytes([(unit[0] >> 1) & 63]) + struct.pack(">HH", 1, len(unit)) + unit
+    bodies = [
+        b"".join(struct.pack(">I", len(unit)) + unit for unit in picture if (unit[0] >> 1) & 63 < 32)
+        for picture in coded
+    ]
+    width, height = size or pixels.shape[1::-1]
+    tiled = len(blocks) > 1
+    kinds = [coder] * len(blocks) + ([b"grid"] if tiled else [])
+    if tiled:
+        bodies.append(struct.pack(">BBBBHH", 0, 0, rows - 1, columns - 1, width, height))
+    primary = len(kinds)
+    entries = [
+        box(b"infe", struct.pack(">HH", number, 0), kind, b"\0", version=2) for number, kind in enumerate(kinds, 1)
+    ]
+    block_height, block_width = blocks[0].shape[:2]
+    properties = [
+        box(b"hvcC", config),
+        box(b"ispe", struct.pack(">II", block_width, block_height), version=0),
+        box(b"ispe", struct.pack(">II", width, height), version=0),
+        box(b"colr", b"nclx", struct.pack(">HHHB", 1, 13, 6, 0x80)),
+        *transforms,
+    ]
+    turned = [4, *range(5, 5 + len(transforms))]
+    owned = [[1, 2, 4]] * len(blocks) + ([[3, *turned]] if tiled else [])
+    if not tiled:
+        owned = [[1, 2, *turned]]
+    owners = b"".join(struct.pack(">HB", number, len(each)) + bytes(each) for number, each in enumerate(owned, 1))
+    numbers = range(1, len(blocks) + 1)
+    links = box(b"dimg", struct.pack(f">HH{len(blocks)}H", primary, len(blocks), *numbers))
+
+    def meta(first):
+        places, at = b"", first
+        for number, body in enumerate(bodies, 1):
+            places += struct.pack(">HHHII", number, 0, 1, at, len(body))
+            at += len(body)
+        return box(
+            b"meta",
+            box(b"hdlr", b"\0" * 4, b"pict", b"\0" * 13, version=0),
+            box(b"pitm", struct.pack(">H", primary), version=0),
+            box(b"iloc", b"\x44\0", struct.pack(">H", len(bodies)), places, version=0),
+            box(b"iinf", struct.pack(">H", len(entries)), *entries, version=0),
+            box(b"iref", links, version=0) if tiled else b"",
+            box(b"iprp", box(b"ipco", *properties), box(b"ipma", struct.pack(">I", len(owned)), owners, version=0)),
+            version=0,
+        )
+
+    start = box(b"ftyp", b"heic", b"\0" * 4, b"mif1heic")
+    path.write_bytes(start + meta(len(start) + len(meta(0)) + 8) + box(b"mdat", *bodies))
+    return path
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    y, x = np.mgrid[: 2 * TILE, : 3 * TILE]
+    return np.stack([x, 2 * y, 255 - x], axis=-1).astype(np.uint8)
+
+
+def assert_shows(image, expected):
+    found = np.asarray(image.convert("RGB"), dtype=float)
+    assert found.shape == expected.shape and np.abs(found - expected).mean() < 3
+
+
+def test_one_picture(tmp_path, pixels):
+    path = heic(tmp_path / "a.heic", pixels)
+    assert_shows(read_photo(path), pixels)
+    assert_shows(read_rgba(path), pixels)
+
+
+def test_tiles_with_a_cropped_edge(tmp_path, pixels):
+    path = heic(tmp_path / "a.heic", pixels, tiles=(2, 3), size=(170, 100))
+    assert_shows(read_photo(path), pixels[:100, :170])
+
+
+def test_turned_and_mirrored(tmp_path, pixels):
+    quarter = heic(tmp_path / "a.heic", pixels, tiles=(2, 3), transforms=[box(b"irot", b"\1")])
+    assert_shows(read_photo(quarter), np.rot90(pixels))
+    both = heic(tmp_path / "b.heic", pixels, transforms=[box(b"irot", b"\2"), box(b"imir", b"\1")])
+    assert_shows(read_photo(both), pixels[::-1])
+
+
+def test_what_is_refused(tmp_path, pixels):
+    path = heic(tmp_path / "a.heic", pixels, tiles=(2, 3))
+    whole = path.read_bytes()
+    for content in (whole[:200], whole[: len(whole) - 900], whole[:40] + b"\xff" * 60 + whole[100:]):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match="a.heic: a damaged HEIC"):
+            read_photo(path)
+    with pytest.raises(InputError, match="coded as j2k1"):
+        read_photo(heic(tmp_path / "b.heic", pixels, coder=b"j2k1"))
