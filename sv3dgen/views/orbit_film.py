@@ -15,7 +15,7 @@ from sv3dgen.views.cameras import SV3D_FOV_DEG, Cameras
 from sv3dgen.views.film_frames import one_turn
 from sv3dgen.views.image import masked_image
 from sv3dgen.views.orbits import SV3D_DISTANCE, Orbit, OrbitRecipe, SineOrbit, StaticOrbit, recipe_by_name
-from sv3dgen.views.posed_folder import pixels_of, resized, scaled_size
+from sv3dgen.views.posed_folder import pixels_of, resized, scaled_size, warn_of_shadows
 from sv3dgen.views.turn_fit import DeclaredTurn, estimated_elevation, fitted_turn, turn_cameras
 from sv3dgen.views.video import read_thumbnails, read_video
 
@@ -113,10 +113,13 @@ def _orbit(
 
 
 def _read_images(path: Path, frames: tuple[int, ...], max_size_px: int | None) -> UInt8[Tensor, "views 4 _ _"]:
-    images = []
+    images, shadows = [], 0
     for index, frame in zip(frames, read_video(path, set(frames)), strict=True):
         keyed = masked_image(frame, path.with_name(f"{path.name}, frame {index}"))
-        images.append(resized(pixels_of(keyed), *scaled_size(frame.size, max_size_px)))
+        pixels, shadow = pixels_of(keyed)
+        shadows += shadow
+        images.append(resized(pixels, *scaled_size(frame.size, max_size_px)))
+    warn_of_shadows(path, shadows, len(images))
     return torch.stack(images)
 
 

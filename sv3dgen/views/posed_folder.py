@@ -3,6 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
+from sv3dgen.cutout.noisy_key import noisy_key
 from sv3dgen.views.cameras import Cameras
 from sv3dgen.views.image import MaskedImage
 from sv3dgen.views.normalize import offset_to_remove
@@ -31,13 +33,14 @@ def pictures_and_cameras(
     for note in transforms.notes:
         log.info(note)
     width, height = scaled_size(_common_size(transforms, files.sizes), max_size_px)
-    images, lenses, maskless = [], [], []
+    images, lenses, maskless, shadows = [], [], [], 0
     for index, frame in enumerate(frames):
         picture = files.take(index)
         if frame.missing_mask is not None and (frame.mask_is_named or picture.background is not None):
             maskless.append(frame.missing_mask)
         lens = frame.lens.of_size(*picture.image.size)
-        pixels, zoom = pixels_of(picture), 1.0
+        (pixels, shadow), zoom = pixels_of(picture), 1.0
+        shadows += shadow
         if lens.distortion is not None:
             pixels, zoom = undistorted(pixels, lens.at_size(*picture.image.size), lens.distortion)
         images.append(resized(pixels, width, height))
@@ -48,6 +51,7 @@ def pictures_and_cameras(
             "%s: %d of %d masks are missing, the first is %s; those pictures' own alpha or background is used",
             *(transforms.path, len(maskless), len(frames), maskless[0]),
         )
+    warn_of_shadows(transforms.path, shadows, len(frames))
     intrinsics = torch.tensor(lenses, dtype=torch.float64)
     poses, to_world = _placed_poses(transforms)
     cameras = Cameras(poses.float(), intrinsics[:, :2].float(), intrinsics[:, 2:].float(), width, height)
@@ -62,8 +66,24 @@ def scaled_size(size: tuple[int, int], max_size_px: int | None) -> tuple[int, in
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def pixels_of(picture: MaskedImage) -> UInt8[Tensor, "4 height width"]:
-    return torch.from_numpy(np.array(picture.image)).permute(2, 0, 1).contiguous()
+def pixels_of(picture: MaskedImage) -> tuple[UInt8[Tensor, "4 height width"], bool]:
+    """RGBA, and whether a shadow around the object makes its outline doubtful; keyed with care where that is noisy."""
+    pixels, shadow = np.array(picture.image), False
+    if picture.background is not None:
+        found = noisy_key(pixels[..., :3], picture.background)
+        if found is not None:
+            pixels, shadow = found.rgba, found.shadow
+    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous(), shadow
+
+
+def warn_of_shadows(path: Path, shadows: int, count: int) -> None:
+    """One line where the background is darker around the object."""
+    if shadows:
+        log.warning(
+            "%s: in %d of %d pictures the object fades into the background; what looks like a shadow is left out; cut "
+            "the object out (RGBA, or mask_path) if that is wrong",
+            *(path, shadows, count),
+        )
 
 
 def resized(pixels: UInt8[Tensor, "4 height width"], new_width: int, new_height: int) -> UInt8[Tensor, "4 _ _"]:

@@ -142,7 +142,7 @@ def here(tmp_path: Path, views_folder: Path, monkeypatch: pytest.MonkeyPatch) ->
         ("image=toy/000.png weights=w/p.safetensors", "w/p.safetensors: no such file or folder"),
         ("-m image=toy/000.png weights=a/b,w", "w: no such file or folder"),
         ("image=toy/000.png weights=w matting=magic", "matting=magic: expected one of auto, rembg"),
-        ("views=toy elevation_deg=auto", "elevation_deg=auto: estimated of a photo only"),
+        ("views=toy elevation_deg=auto", "elevation_deg=auto: estimated of a photo or a video only"),
         ("views=toy elevation_deg=high", "elevation_deg=high: expected float"),
         ("image=toy/000.png views=toy", "views=toy and image=toy/000.png: expected one of them"),
         ("", "nothing to work on: expected image=PHOTO, or views=FOLDER"),
