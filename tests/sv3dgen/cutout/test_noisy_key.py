@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
+from sv3dgen.bench.keying import COMPRESSIONS, scores
 from sv3dgen.cutout.noisy_key import noisy_key
 from sv3dgen.views.image import masked_image
 
@@ -104,3 +105,12 @@ def test_a_soft_shadow_is_left_out_and_told():
 def test_pictures_as_they_were_drawn_keep_the_plain_key():
     for background in (WHITE, (40, 120, 130)):
         assert noisy_key(np.array(drawn(background)[0]), background) is None
+
+
+def test_the_table_of_both_keys(tmp_path):
+    image, truth = drawn()
+    image.putalpha(Image.fromarray(truth))
+    for name in ("000.png", "001.png"):  # a film needs two
+        image.save(tmp_path / name)
+    for name, (plain, careful) in scores(tmp_path).items():
+        assert name in COMPRESSIONS and 0.8 < plain <= 1 and careful >= plain - 0.005
