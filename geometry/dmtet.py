@@ -1,15 +1,18 @@
 """A deformable tetrahedral mesh (DMTet): signed distances and offsets on a lattice, in a band around the surface."""
 
+from typing import Annotated
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from sv3dgen.domains import Between, Pairs, Share
 from sv3dgen.interfaces import Geometry, Surface, SurfaceParameters
 from sv3dgen.kernels.marching_tetrahedra.march import marching_tets
 from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.meshes.signed_distance import lattice_signed_distance
 from sv3dgen.meshes.tet_grid import TetGrid, bcc_band, neighbor_mean, vertex_neighbors
-from sv3dgen.schedules import Knot, from_when_on
+from sv3dgen.schedules import from_when_on
 
 
 class DMTet(Surface):
@@ -31,11 +34,11 @@ class DMTet(Surface):
     def __init__(
         self,
         *,
-        resolutions: list[Knot],
-        band_cells: float = 3.0,
-        deform_cells: float = 0.3,
-        smooth_rings: int = 1,
-        margin: float = 0.1,
+        resolutions: Annotated[list, Pairs(Annotated[int, Between(4, 512)])],
+        band_cells: Annotated[float | int, Between(1.0, 16.0)] = 3.0,
+        deform_cells: Share = 0.3,
+        smooth_rings: Annotated[int, Between(0, 10)] = 1,
+        margin: Share = 0.1,
     ):
         super().__init__()
         self.resolutions: dict[int, int] = from_when_on(resolutions, "geometry.resolutions")

@@ -1,15 +1,16 @@
 """A density field on a multi-resolution hash grid with a small network (Instant-NGP; sizes in the yaml)."""
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from sv3dgen.domains import Between, Pairs, Radius
 from sv3dgen.interfaces import Field, FieldSample
 from sv3dgen.kernels.hash_grid.encode import hash_encode, hash_grid_spec
-from sv3dgen.schedules import Schedule, value_at
+from sv3dgen.schedules import value_at
 
 
 class HashGrid(Field):
@@ -26,18 +27,18 @@ class HashGrid(Field):
     def __init__(
         self,
         *,
-        levels: int = 16,
-        base_resolution: int = 16,
-        growth: float = 1.44727,
-        log2_table_size: int = 19,
-        features_per_level: int = 2,
-        hidden_width: int = 64,
-        feature_dim: int = 3,
-        radius: float = 0.62,
+        levels: Annotated[int, Between(1, 32)] = 16,
+        base_resolution: Annotated[int, Between(2, 4096)] = 16,
+        growth: Annotated[float | int, Between(1.0, 4.0)] = 1.44727,
+        log2_table_size: Annotated[int, Between(4, 24)] = 19,
+        features_per_level: Annotated[int, Between(1, 8)] = 2,
+        hidden_width: Annotated[int, Between(1, 1024)] = 64,
+        feature_dim: Annotated[int, Between(1, 64)] = 3,
+        radius: Radius = 0.62,
         activation: Literal["softplus", "exp"] = "softplus",
         density_prior: Literal["blob", "constant"] = "blob",
-        initial_density: float = 10.0,
-        levels_open: Schedule | None = None,
+        initial_density: Annotated[float | int, Between(0.000001, 10000.0)] = 10.0,
+        levels_open: Annotated[list, Pairs(Annotated[float | int, Between(1.0, 32.0)])] | None = None,
         network_dtype: Literal["float32", "bfloat16"] = "float32",
     ):
         """`network_dtype` is of the hidden layer, which is most of the network; all else is float32."""

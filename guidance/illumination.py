@@ -1,14 +1,14 @@
 """Light belongs into the light, not into the albedo (paper, section 4: L_illum)."""
 
-from collections.abc import Mapping
 from typing import Literal
 
 import torch
 
 from sv3dgen.color import linear_to_srgb
+from sv3dgen.domains import Weights
 from sv3dgen.interfaces import Guidance, GuidanceOutput, RenderOutput, ViewBatch
 from sv3dgen.losses import illumination_absolute, illumination_squared, object_mask
-from sv3dgen.schedules import Schedule, active_terms, checked_weights
+from sv3dgen.schedules import active_terms, checked_weights
 
 
 class Illumination(Guidance):
@@ -24,7 +24,7 @@ class Illumination(Guidance):
     def __init__(
         self,
         *,
-        weights: Mapping[str, Schedule],
+        weights: Weights,
         form: Literal["squared", "absolute"] = "squared",
         tone_map: Literal["none", "log"] = "none",
     ) -> None:

@@ -1,7 +1,6 @@
 """What a novel-view model would rather see where no reference view has looked (paper, section 4.2: masked SDS)."""
 
-from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float
@@ -9,13 +8,14 @@ from torch import Tensor
 
 from sv3dgen.color import over_white
 from sv3dgen.devices import sent_to
+from sv3dgen.domains import Between, IntervalOrNever, Seed, Shares, Weights
 from sv3dgen.errors import InputError
 from sv3dgen.interfaces import Guidance, GuidanceOutput, Reference, RenderOutput, ViewBatch
 from sv3dgen.nvs_interfaces import OrbitPrior
 from sv3dgen.renderers.framing import framed_picture
 from sv3dgen.renderers.outlines import spread_to_outline
 from sv3dgen.renderers.unseen import UnseenMask
-from sv3dgen.schedules import Schedule, active_terms, checked_weights, ever_nonzero, value_at, values_of
+from sv3dgen.schedules import active_terms, checked_weights, ever_nonzero, value_at, values_of
 from sv3dgen.seeding import generator
 from sv3dgen.views.cameras import Cameras, look_at_origin
 from sv3dgen.views.orbits import SV3D_DISTANCE, Orbit, OrbitRecipe, StaticOrbit, elevations_and_azimuths
@@ -43,17 +43,17 @@ class MaskedSds(Guidance):
     def __init__(
         self,
         *,
-        weights: Mapping[str, Schedule],
+        weights: Weights,
         mask: UnseenMask | None,
         orbit: OrbitRecipe,
-        noise_low: Schedule,
-        noise_high: Schedule,
+        noise_low: Shares,
+        noise_high: Shares,
         form: Literal["latent", "pixel"] = "latent",
         weighting: Literal["variance", "uniform", "clean"] = "clean",
-        guidance_max: float = 3.0,
-        supersample: int = 1,
-        pictures_every_steps: int = 0,
-        seed: int = 0,
+        guidance_max: Annotated[float | int, Between(0.0, 100.0)] = 3.0,
+        supersample: Annotated[int, Between(1, 8)] = 1,
+        pictures_every_steps: IntervalOrNever = 0,
+        seed: Seed = 0,
     ) -> None:
         super().__init__()
         if supersample < 1:

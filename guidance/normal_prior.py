@@ -11,10 +11,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from sv3dgen.domains import Weights
 from sv3dgen.interfaces import Guidance, GuidanceOutput, Reference, RenderOutput, ViewBatch
 from sv3dgen.losses import masked_mean, object_mask
 from sv3dgen.normals.source import NormalSource
-from sv3dgen.schedules import Schedule, active_terms, checked_weights
+from sv3dgen.schedules import active_terms, checked_weights
 from sv3dgen.views.cameras import Cameras, full_frame
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ class NormalPrior(Guidance):
     focal_px: Tensor  # of the views, as are the maps
     center_px: Tensor
 
-    def __init__(self, *, source: NormalSource | Mapping[str, Any], weights: Mapping[str, Schedule]) -> None:
+    def __init__(self, *, source: NormalSource | Mapping[str, Any], weights: Weights) -> None:
         super().__init__()
         self.weights = checked_weights(weights, self.terms)
         self.needs = ("normal",)

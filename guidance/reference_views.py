@@ -1,7 +1,6 @@
 """The render should look like the views: color, mask and LPIPS (paper, section 4.1)."""
 
 import logging
-from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
@@ -9,9 +8,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sv3dgen.devices import sent_to
+from sv3dgen.domains import Pixels, Seed, Weights
 from sv3dgen.interfaces import Guidance, GuidanceOutput, Reference, RenderOutput, ViewBatch
 from sv3dgen.losses import mse
-from sv3dgen.schedules import Schedule, active_terms, checked_weights, ever_nonzero
+from sv3dgen.schedules import active_terms, checked_weights, ever_nonzero
 from sv3dgen.seeding import generator
 
 log = logging.getLogger(__name__)
@@ -33,12 +33,12 @@ class ReferenceViews(Guidance):
     def __init__(
         self,
         *,
-        weights: Mapping[str, Schedule],
+        weights: Weights,
         background: Literal["white", "random"] = "white",
         compare: Literal["composite", "inside"] = "composite",
         lpips_net: Literal["vgg", "alex"] = "vgg",
-        lpips_px: int | None = None,
-        seed: int = 0,
+        lpips_px: Pixels | None = None,
+        seed: Seed = 0,
     ) -> None:
         super().__init__()
         self.weights = checked_weights(weights, self.terms)

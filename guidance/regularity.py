@@ -1,12 +1,11 @@
 """Well-behaved shapes: terms of the authors' code that the paper does not mention."""
 
-from collections.abc import Mapping
-
+from sv3dgen.domains import Share, Weights
 from sv3dgen.errors import InputError
 from sv3dgen.interfaces import Guidance, GuidanceOutput, RenderOutput, ViewBatch
 from sv3dgen.kernels.normal_consistency import normal_consistency
 from sv3dgen.losses import binary_entropy
-from sv3dgen.schedules import Schedule, active_terms, checked_weights, ever_nonzero
+from sv3dgen.schedules import active_terms, checked_weights, ever_nonzero
 
 
 class Regularity(Guidance):
@@ -16,7 +15,7 @@ class Regularity(Guidance):
 
     terms: tuple[str, ...] = ("orientation", "opaque", "mesh_normal")
 
-    def __init__(self, *, weights: Mapping[str, Schedule], sliver_share: float = 0.1) -> None:
+    def __init__(self, *, weights: Weights, sliver_share: Share = 0.1) -> None:
         super().__init__()
         self.weights = checked_weights(weights, self.terms)
         self.needs = ("normal",) if ever_nonzero(self.weights.get("orientation", 0.0)) else ()

@@ -1,8 +1,8 @@
 """Neighboring surface should be alike: depth, normals and albedo (paper, section 4.1; authors' code beside it)."""
 
-from collections.abc import Mapping
 from typing import Literal
 
+from sv3dgen.domains import Share, Weights
 from sv3dgen.errors import InputError
 from sv3dgen.interfaces import Guidance, GuidanceOutput, RenderOutput, ViewBatch
 from sv3dgen.losses import (
@@ -14,7 +14,7 @@ from sv3dgen.losses import (
     smoothness,
     sobel_edges,
 )
-from sv3dgen.schedules import Schedule, active_terms, checked_weights, ever_nonzero
+from sv3dgen.schedules import active_terms, checked_weights, ever_nonzero
 
 _BUFFER = {
     "depth": "depth",
@@ -40,10 +40,10 @@ class Smoothness(Guidance):
     def __init__(
         self,
         *,
-        weights: Mapping[str, Schedule],
+        weights: Weights,
         edges: Literal["sobel", "difference"] = "sobel",
-        albedo_low: float = 0.15,
-        albedo_high: float = 0.95,
+        albedo_low: Share = 0.15,
+        albedo_high: Share = 0.95,
     ) -> None:
         super().__init__()
         self.weights = checked_weights(weights, self.terms)

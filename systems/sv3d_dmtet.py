@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from sv3dgen.data.view_batches import ViewBatches
+from sv3dgen.domains import LearningRates, Seed, Steps
 from sv3dgen.interfaces import Geometry, Guidance, Material, Reference, Renderer, RenderOutput, Surface
 from sv3dgen.meshes.mesh import Mesh
-from sv3dgen.schedules import Schedule, value_at
+from sv3dgen.schedules import value_at
 from sv3dgen.views.cameras import Cameras
 from systems.weighting import (
     Weighted,
@@ -39,10 +40,10 @@ class Sv3dDmtet(lightning.LightningModule):
         renderer: Renderer,
         guidance: Mapping[str, Guidance | Mapping],
         data: ViewBatches,
-        steps: int,
-        learning_rate: Schedule = 0.01,
-        shape_learning_rate: Schedule = 0.01,
-        seed: int = 0,
+        steps: Steps,
+        learning_rate: LearningRates = 0.01,
+        shape_learning_rate: LearningRates = 0.01,
+        seed: Seed = 0,
     ):
         super().__init__()
         check_steps(steps, seed)

@@ -1,7 +1,7 @@
 """The coarse stage: a density field fitted to reference views, and the closed mesh it leaves."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 import lightning
 import mcubes
@@ -10,10 +10,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sv3dgen.data.view_batches import ViewBatches
+from sv3dgen.domains import Between, Cells, LearningRates, Pixels, Seed, Steps
 from sv3dgen.interfaces import Field, FieldRenderer, Guidance, Material, Reference, RenderOutput
 from sv3dgen.meshes.depth_fusion import fuse_depth, largest_component, unseen_hollows
 from sv3dgen.meshes.mesh import Mesh
-from sv3dgen.schedules import Schedule, value_at
+from sv3dgen.schedules import value_at
 from sv3dgen.views.cameras import Cameras
 from sv3dgen.views.visual_hull import visual_hull
 from systems.weighting import (
@@ -46,16 +47,16 @@ class Sv3dNerf(lightning.LightningModule):
         renderer: FieldRenderer,
         guidance: Mapping[str, Guidance | Mapping],
         data: ViewBatches,
-        steps: int,
-        learning_rate: Schedule = 0.01,
-        seed: int = 0,
-        hull_resolution: int = 128,
-        hull_miss_votes: int | None = None,
-        mesh_resolution: int = 128,
-        mesh_truncation: float = 0.03,
-        mesh_depth_px: int = 160,
+        steps: Steps,
+        learning_rate: LearningRates = 0.01,
+        seed: Seed = 0,
+        hull_resolution: Cells = 128,
+        hull_miss_votes: Annotated[int, Between(0, 100)] | None = None,
+        mesh_resolution: Cells = 128,
+        mesh_truncation: Annotated[float | int, Between(0.001, 1.0)] = 0.03,
+        mesh_depth_px: Pixels = 160,
         unseen: Literal["solid", "open"] = "solid",
-        opening_radius: float = 0.04,
+        opening_radius: Annotated[float | int, Between(0.001, 1.0)] = 0.04,
     ):
         super().__init__()
         check_steps(steps, seed)

@@ -22,6 +22,7 @@ from sv3dgen.views.video import write_video
 log = logging.getLogger(__name__)
 
 FILM, FILM_FRAMES_PER_S = "orbit.mp4", 10
+LEAST_READ_PX = 1024  # a view of 4000 px would take a gigabyte, and no stage looks at so many
 REFERENCE_AMPLITUDE_DEG = 30.0  # of the orbit that suits the 3D stages best (SV3D, table 8)
 
 
@@ -37,6 +38,7 @@ def given_views(config: DictConfig, folder: Path) -> PosedViews:
         clockwise=config.clockwise,
         seed=config.seed,
         check_orbit=config.check_poses,
+        max_size_px=read_px(config),
     )
     if config.check_poses:
         declared = None
@@ -50,6 +52,13 @@ def given_views(config: DictConfig, folder: Path) -> PosedViews:
     write_views(views, folder)
     _write_film(views, folder / FILM)
     return views
+
+
+def read_px(config: DictConfig) -> int:
+    """The longer side that given views are scaled down to as they are read: what the stages look at, or 1024."""
+    stages = [config[stage] for stage in ("coarse", "fine") if config.get(stage) is not None]
+    sizes = [sampling.size_px for stage in stages for sampling in stage.data.get("milestones", {}).values()]
+    return max([LEAST_READ_PX, *sizes])
 
 
 def generate_views(config: DictConfig, nvs: ViewMaker, folder: Path, card: RunCard) -> None:

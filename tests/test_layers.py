@@ -11,7 +11,8 @@ from checkout import ROOT
 # The rooms of sv3dgen/, and its loose modules: each may import those of the lines above.
 ROOMS = (
     "errors",
-    "atomic devices matrix_speed schedules color losses seeding",
+    "atomic devices schedules color losses seeding",
+    "domains",
     "cutout",
     "views",
     "kernels",

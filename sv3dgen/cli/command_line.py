@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sv3dgen.cli.allowed_targets import check_targets
-from sv3dgen.cli.config_check import check_components, check_plain_values, class_number, shown
+from sv3dgen.cli.config_check import check_components, check_plain_values, check_schemas, class_number, shown
 from sv3dgen.cli.device_names import checked_device, on_gpu
 from sv3dgen.cli.experiment_cells import cells_of_experiment, refuse_given_views, refuse_without_sweep
 from sv3dgen.cli.launchers import with_cells
@@ -36,7 +36,8 @@ from sv3dgen.kernels.backend import IMPLEMENTATIONS, resolve, runs_on
 from sv3dgen.runs.run_lock import check_free
 from sv3dgen.schedules import check_reach
 from sv3dgen.sv3d.checkpoint.contents import read_contents
-from sv3dgen.sv3d.checkpoint.weights import find_weights, is_on_hub, refuse_offline
+from sv3dgen.sv3d.checkpoint.weights import check_obtainable, find_weights, is_on_hub
+from sv3dgen.views.camera_check import check_cameras
 from sv3dgen.views.image import precheck_photo
 from sv3dgen.views.precheck import precheck_left_normals, precheck_views
 from sv3dgen.views.view_files import ViewFiles
@@ -96,7 +97,7 @@ def checked_arguments(arguments: list[str], root: Path) -> list[str]:
             if not only_asks and given not in seen:
                 seen.add(given)
                 files = _check_inputs(config, sweeps_nvs="nvs" in swept)
-                folder = Path(config.hydra.sweep.dir if flags.multirun else config.hydra.run.dir)
+                folder = _run_folder(config, sweeping=flags.multirun)
                 _check_folder(folder)
                 check_free(folder)
                 if config.get("share") is not None:
@@ -164,6 +165,7 @@ def _compose_checked(settings: list[str], root: Path) -> DictConfig:
             _check_key(override.key_or_group, tree, groups)
     config = _compose(settings) if len(chosen) < len(settings) else defaults
     check_plain_values(_without_hydra(config), _without_hydra(defaults))
+    check_schemas(_without_hydra(config), root)
     check_components(_without_hydra(config), root)
     check_targets(config, root, config.hydra.searchpath)
     return config
@@ -224,6 +226,8 @@ def _check_option(override: Override, groups: Mapping[str, list[str]]) -> None:
     if override.is_delete() or group not in groups:
         return  # Hydra's own groups: Hydra knows
     value = override.value()
+    if value == []:
+        raise InputError(f"{group}=[]: expected one of: {', '.join(groups[group])}")
     for choice in value if isinstance(value, list) else [value]:
         if str(choice) not in groups[group]:
             raise InputError(f"{group}={shown(choice)}: no such option, expected one of: {', '.join(groups[group])}")
@@ -320,6 +324,8 @@ def _check_inputs(config: DictConfig, *, sweeps_nvs: bool) -> ViewFiles | None:
         files = precheck_views(config.views)
         if files is not None and OmegaConf.select(config, "elevation_deg") == "auto":
             raise InputError("elevation_deg=auto: estimated of a photo or a video only; expected degrees")
+        if files is not None:
+            check_cameras(files.transforms.frames)
         if Path(config.views).is_file() and Path(config.views).suffix != ".json" and config.get("orbit") is None:
             raise InputError(f"{config.views}: a video has no cameras; expected its orbit to be declared: orbit=static")
         return files
@@ -364,13 +370,24 @@ def _check_photo(config: DictConfig, *, sweeps_nvs: bool) -> None:
         return
     wanted = "sv3d_u" if variant == "sv3d_u" else "sv3d_p"
     if is_on_hub(weights):
-        refuse_offline(weights, wanted)
+        check_obtainable(weights, wanted)
     else:
         read_contents(find_weights(weights, wanted))
 
 
+def _run_folder(config: DictConfig, *, sweeping: bool) -> Path:
+    """The folder of the run, or of the sweep. InputError where it has no name, which would be the current one."""
+    key = "sweep" if sweeping else "run"
+    name = str(config.hydra[key].dir)
+    if not name.strip():
+        raise InputError(f"hydra.{key}.dir={name}: expected a folder")
+    return Path(name)
+
+
 def _check_folder(folder: Path) -> None:
     """Raise InputError where a folder of the run's can't be made or the disk is full."""
+    if folder.is_symlink() and not folder.exists():
+        raise InputError(f"{folder}: a link that leads nowhere, expected a folder for the run")
     parent = folder.absolute()
     while not parent.exists():
         parent = parent.parent

@@ -2,8 +2,8 @@
 
 A component's constructor is its schema. This reads it from the source file without importing it (torch alone takes
 seconds), so a wrong type is refused at once. Understood are int, float, bool, str, None, Path, Literal, unions,
-mappings, sequences and aliases of these; every other annotation accepts anything. An int is an acceptable float, a bool
-is neither.
+mappings, sequences, `Annotated` with a domain (`domains.py`) and aliases of these; every other annotation accepts
+anything. An int is an acceptable float, a bool is neither, and neither are NaN and infinity.
 """
 
 import ast
@@ -17,17 +17,21 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from sv3dgen.cli.run_settings import SCHEMAS
+from sv3dgen.domains import Between, is_number, is_when
 from sv3dgen.errors import InputError
 from sv3dgen.runs.run_folder import OURS
 
 _SCALARS: dict[str, Callable[[Any], bool]] = {
     "int": lambda value: isinstance(value, int) and not isinstance(value, bool),
-    "float": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+    "float": is_number,
     "bool": lambda value: isinstance(value, bool),
     "str": lambda value: isinstance(value, str),
     "Path": lambda value: isinstance(value, str),
     "None": lambda value: value is None,
 }
+NEEDED = {"system", "coarse", "fine", "kernels", "trainer", "export", "distillation", "train", "batches"}
+ROOT = Path(__file__).resolve().parents[2]
 MAY_BE_AUTO = {"elevation_deg"}  # numbers that a run can find out for itself
 _MAPPINGS = {"dict", "Mapping", "MutableMapping"}
 _SEQUENCES = {"list", "Sequence", "Iterable"}
@@ -61,6 +65,16 @@ def check_components(config: DictConfig, root: Path) -> None:
                 _check_argument(f"{path}.{key}".lstrip("."), str(key), node, signature, root)
 
 
+def check_schemas(config: DictConfig, root: Path) -> None:
+    """Raise InputError for the first value at the root of the config, or in a group, that is out of its domain."""
+    for place, target in SCHEMAS.items():
+        node = OmegaConf.select(config, place) if place else config
+        signature = read_signature(target, ROOT)
+        if isinstance(node, DictConfig) and signature is not None:
+            for key in signature.arguments.keys() & node.keys():
+                _check_argument(f"{place}.{key}".lstrip("."), str(key), node, signature, root)
+
+
 def _check_argument(path: str, key: str, node: DictConfig, signature: Signature, root: Path) -> None:
     if key not in signature.arguments:
         if signature.open_ended:
@@ -74,7 +88,22 @@ def _check_argument(path: str, key: str, node: DictConfig, signature: Signature,
     if value == "???":
         raise InputError(f"{path}: needs a value, expected {ast.unparse(annotation)}")
     if not accepts(annotation, value, signature.file, root):
-        raise InputError(f"{path}={shown(value)}: expected {_spelled(annotation, signature.file, root)}")
+        path, value, annotation, file = _narrowed(path, value, annotation, signature.file, root)
+        raise InputError(f"{path}={shown(value)}: expected {_spelled(annotation, file, root)}")
+
+
+def _narrowed(path: str, value: Any, annotation: ast.expr, file: Path, root: Path) -> tuple[str, Any, ast.expr, Path]:
+    """Of a value that does not fit: the one entry of a mapping by names that does not, if it is one."""
+    while isinstance(annotation, ast.Name) and (alias := find_alias(annotation.id, file, root)) is not None:
+        annotation, file = alias
+    match annotation:
+        case ast.Subscript(value=ast.Name(id=name), slice=ast.Tuple(elts=[ast.Name(id="str"), inner])) if (
+            name in _MAPPINGS and isinstance(value, dict)
+        ):
+            for key, entry in value.items():
+                if not accepts(inner, entry, file, root):
+                    return f"{path}.{key}", entry, inner, file
+    return path, value, annotation, file
 
 
 def check_plain_values(config: DictConfig, defaults: DictConfig) -> None:
@@ -86,6 +115,8 @@ def check_plain_values(config: DictConfig, defaults: DictConfig) -> None:
     assert isinstance(plain, dict) and isinstance(before, dict)
     for key, default in before.items():
         value = plain.get(key)
+        if key in NEEDED and isinstance(default, dict) and not isinstance(value, dict):
+            raise InputError(f"{key}={shown(value)}: expected its settings, which {key}.NAME=VALUE changes one by one")
         if default is None and not (value is None or isinstance(value, str)):
             raise InputError(f"{key}={shown(value)}: expected a path (quote a name that is a number: {key}=\\'3\\')")
     _compare(plain, before, "")
@@ -126,10 +157,36 @@ def accepts(annotation: ast.expr, value: Any, file: Path, root: Path) -> bool:
         case ast.Name(id=name):
             alias = find_alias(name, file, root)
             return alias is None or accepts(alias[0], value, alias[1], root)
+        case ast.Subscript(value=ast.Name(id="Annotated"), slice=ast.Tuple(elts=[base, *domains])):
+            fits = (_is_in(domain, value, file, root) for domain in domains)
+            return accepts(base, value, file, root) and all(fits)
         case ast.Subscript(value=ast.Name(id=name), slice=inner):
             items = inner.elts if isinstance(inner, ast.Tuple) else [inner]
             return _accepts_generic(name, items, value, file, root)
     return True
+
+
+def _is_in(domain: ast.expr, value: Any, file: Path, root: Path) -> bool:
+    """Whether a value is in a domain as it stands in an annotation; True where that is none of `domains.py`."""
+    match domain:
+        case ast.Call(func=ast.Name(id="Between"), args=[low, high]):
+            return value in Between(ast.literal_eval(low), ast.literal_eval(high))
+        case ast.Call(func=ast.Name(id="Pairs"), args=[inner]):
+            pairs = all(isinstance(pair, list) and len(pair) == 2 and is_when(pair[0]) for pair in value)
+            return pairs and len(value) > 0 and all(accepts(inner, pair[1], file, root) for pair in value)
+        case ast.Call(func=ast.Name(id="Fields"), args=[ast.Constant(value=str() as name)]):
+            fields = _fields(name, file)
+            return all(
+                key in fields and (fields[key] is None or accepts(fields[key], inner, file, root))
+                for key, inner in value.items()
+            )
+    return True
+
+
+def _fields(dataclass_name: str, file: Path) -> dict[str, ast.expr]:
+    """The annotated fields of a dataclass in a file."""
+    (node,) = (n for n in _parse(file).body if isinstance(n, ast.ClassDef) and n.name == dataclass_name)
+    return {ast.unparse(field.target): field.annotation for field in node.body if isinstance(field, ast.AnnAssign)}
 
 
 def _accepts_generic(name: str, items: list[ast.expr], value: Any, file: Path, root: Path) -> bool:
@@ -205,15 +262,39 @@ def shown(value: Any) -> str:
 
 
 def _spelled(annotation: ast.expr, file: Path, root: Path) -> str:
-    """An annotation in words a user knows: aliases spelled out, the choices of a Literal as a list."""
-    if isinstance(annotation, ast.Name) and annotation.id not in _SCALARS:
-        alias = find_alias(annotation.id, file, root)
-        if alias is not None:
-            return _spelled(alias[0], alias[1], root)
-    if isinstance(annotation, ast.Subscript) and ast.unparse(annotation.value) == "Literal":
-        items = annotation.slice.elts if isinstance(annotation.slice, ast.Tuple) else [annotation.slice]
-        return "one of " + ", ".join(str(item.value) for item in items if isinstance(item, ast.Constant))
+    """An annotation in words a user knows: aliases spelled out, choices as a list, domains by their bounds."""
+
+    def inner(part: ast.expr) -> str:
+        return _spelled(part, file, root)
+
+    match annotation:
+        case ast.Name(id=name) if name not in _SCALARS:
+            alias = find_alias(name, file, root)
+            return name if alias is None else _spelled(alias[0], alias[1], root)
+        case ast.Subscript(value=ast.Name(id="Annotated"), slice=ast.Tuple(elts=[base, domain, *_])):
+            match domain:
+                case ast.Call(func=ast.Name(id="Between"), args=[low, high]):
+                    kind = "int" if ast.unparse(base) == "int" else "float"
+                    return f"{kind} from {Between(ast.literal_eval(low), ast.literal_eval(high))}"
+                case ast.Call(func=ast.Name(id="Pairs"), args=[value]):
+                    return f"a list of [step or share, {inner(value)}]"
+                case ast.Call(func=ast.Name(id="Fields"), args=[ast.Constant(value=str() as name)]):
+                    return f"{{{'; '.join(f'{key}: {inner(kind)}' for key, kind in _fields(name, file).items())}}}"
+            return inner(base)
+        case ast.Subscript(value=ast.Name(id="Literal"), slice=choices):
+            items = choices.elts if isinstance(choices, ast.Tuple) else [choices]
+            return "one of " + ", ".join(str(item.value) for item in items if isinstance(item, ast.Constant))
+        case ast.Subscript(value=ast.Name(id=name), slice=ast.Tuple(elts=[key, value])) if name in _MAPPINGS:
+            return f"{name}[{inner(key)}, {inner(value)}]"
+        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+            return f"{inner(left)} | {inner(right)}"
     return ast.unparse(annotation).replace("None", "null")
+
+
+def domain_of(annotation: ast.expr, file: Path, root: Path) -> str | None:
+    """The annotation in words where it bounds numbers, else None."""
+    told = _spelled(annotation, file, root)
+    return told if " from " in told else None
 
 
 def _components(config: Any, path: str = "") -> Iterator[tuple[str, DictConfig]]:

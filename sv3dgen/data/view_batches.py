@@ -1,16 +1,17 @@
 """Which target pixels a step looks at: a pure function of the seed and the step, so that resuming needs no state."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sv3dgen.devices import sent_to
+from sv3dgen.domains import Between, Fields, Pairs, Pixels, Seed
 from sv3dgen.interfaces import ViewBatch
-from sv3dgen.schedules import When, from_when_on
+from sv3dgen.schedules import from_when_on
 from sv3dgen.seeding import generator
 from sv3dgen.views.cameras import Cameras, full_frame
 from sv3dgen.views.posed_views import PosedViews
@@ -25,19 +26,24 @@ class Sampling:
     (docs/method.md). `patches`: `patches` squares of `patch_px` pixels, anywhere near the object in any view.
     """
 
-    size_px: int  # longer side of the frames
+    size_px: Pixels  # longer side of the frames
     layout: Literal["frames", "strided", "patches"]
-    views: int = 6
-    crop_margin_px: int | None = None
-    stride: int = 4
-    patches: int = 256
-    patch_px: int = 2
+    views: Annotated[int, Between(1, 1000)] = 6
+    crop_margin_px: Annotated[int, Between(0, 4096)] | None = None
+    stride: Annotated[int, Between(1, 64)] = 4
+    patches: Annotated[int, Between(1, 1000000)] = 256
+    patch_px: Annotated[int, Between(1, 64)] = 2
 
 
 class ViewBatches:
     """Batches of posed views, on the device of these. `milestones` are [step, sampling]: what holds from a step on."""
 
-    def __init__(self, *, milestones: Sequence[Sequence[When | Mapping[str, int | str]]], seed: int = 0):
+    def __init__(
+        self,
+        *,
+        milestones: Annotated[list, Pairs(Annotated[Mapping[str, int | str | None], Fields("Sampling")])],
+        seed: Seed = 0,
+    ):
         starts = from_when_on(milestones, "data.milestones")
         self.milestones = {step: Sampling(**sampling) for step, sampling in starts.items()}
         self.seed = seed

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sv3dgen.atomic import atomic_write
 from sv3dgen.color import over_white
+from sv3dgen.domains import Between, Pixels, Share
 from sv3dgen.errors import InputError
 from sv3dgen.export.bake import ColorAt, bake
 from sv3dgen.export.clean import clean
@@ -54,13 +55,13 @@ class Exporter:
     def __init__(
         self,
         *,
-        faces: int,
-        texture_px: int,
-        loose_share: float = 0.2,
+        faces: Annotated[int, Between(100, 10000000)],
+        texture_px: Annotated[int, Between(64, 8192)],
+        loose_share: Share = 0.2,
         unwrap: Literal["projection", "xatlas"] = "projection",
-        unwrap_limit_s: float = 20.0,
-        turntable_frames: int = 72,
-        turntable_px: int = 400,
+        unwrap_limit_s: Annotated[float | int, Between(0.001, 86400.0)] = 20.0,
+        turntable_frames: Annotated[int, Between(2, 1000)] = 72,
+        turntable_px: Pixels = 400,
     ) -> None:
         if faces < 100:
             raise ValueError(f"export.faces={faces}: expected at least 100")

@@ -1,12 +1,13 @@
 """White light as spherical Gaussians, learned with the albedo (paper, section 4)."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from sv3dgen.color import linear_to_srgb, srgb_to_linear
+from sv3dgen.domains import Between, Seed
 from sv3dgen.errors import InputError
 from sv3dgen.interfaces import Material, Shading
 from sv3dgen.materials import spherical_gaussians as lobes
@@ -35,11 +36,11 @@ class Sg(Material):
     def __init__(
         self,
         *,
-        lobe_count: int = 24,
+        lobe_count: Annotated[int, Between(1, 1024)] = 24,
         form: Literal["product", "hill"] = "product",
         tone_map: Literal["none", "log"] = "none",
         shape_from_shading: bool = True,
-        seed: int = 0,
+        seed: Seed = 0,
     ) -> None:
         super().__init__()
         axes = lobes.fibonacci_axes(lobe_count)

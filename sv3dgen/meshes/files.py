@@ -19,6 +19,7 @@ from sv3dgen.errors import InputError
 from sv3dgen.meshes.gltf.reader import read_gltf
 from sv3dgen.meshes.mesh_3mf import read_3mf
 from sv3dgen.meshes.mesh_parts import merge, placed_part, read_texture
+from sv3dgen.meshes.mesh_pictures import check_pictures, opened_only
 from sv3dgen.meshes.precheck import precheck_mesh
 from sv3dgen.meshes.texture_wrap import as_repeating
 from sv3dgen.meshes.textured_mesh import TexturedMesh
@@ -80,10 +81,12 @@ def load_parts(path: Path, assets) -> list[tuple]:
     level = logger.level
     logger.setLevel(logging.CRITICAL)  # its warnings would stand beside our one line
     try:
-        scene = trimesh.load_scene(path, process=False, resolver=assets)
+        with opened_only():
+            scene = trimesh.load_scene(path, process=False, resolver=assets)
         placed = [
             (scene.geometry[name], transform) for transform, name in map(scene.graph.get, scene.graph.nodes_geometry)
         ]
+        check_pictures(path, (geometry for geometry, _ in placed))
         return [(geometry, transform) for geometry, transform in placed if isinstance(geometry, trimesh.Trimesh)]
     except InputError:
         raise

@@ -21,6 +21,7 @@ from sv3dgen.views.posed_views import PosedViews
 log = logging.getLogger(__name__)
 
 FOLDER = "normals"
+LARGE_VIEW_PX = 1024  # views of more are scaled down as they are read
 UNIT = (0.5, 1.2)  # lengths that pass for unit: blending and compression shorten, while gray, black and white are out
 _FRAME = "OpenGL camera space (x right, y up, z towards the viewer), (n + 1) / 2 * 255"
 
@@ -89,15 +90,22 @@ def read_maps(files: list[Path], views: PosedViews) -> Float[Tensor, "views heig
 
 
 def read_normals(file: Path, size: tuple[int, int]) -> Float[Tensor, "height width 3"]:
-    """One file's normals, unit or zero where unknown; `size` is the view's width and height in px."""
+    """One file's normals, unit or zero where unknown; `size` is the view's width and height in px.
+
+    Larger ones are scaled down with the view, which large ones are as they are read.
+    """
     if not file.is_file():
         raise InputError(f"{file}: no such file, expected the normals of the view of that name")
     with open_image(file) as image:
         if image.mode not in ("RGB", "RGBA"):
             raise InputError(f"{file}: a picture of mode {image.mode}, expected RGB: {_FRAME}")
-        if image.size != size:
+        large = max(size) >= LARGE_VIEW_PX and image.width > size[0] and image.height > size[1]
+        if image.size != size and not (
+            large and abs(image.width * size[1] - image.height * size[0]) <= max(image.size)
+        ):
             raise InputError(f"{file}: {image.width}x{image.height} pixels, expected {size[0]}x{size[1]} as its view")
-        pixels = torch.from_numpy(np.array(image.convert("RGBA")))
+        rgba = image.convert("RGBA")
+        pixels = torch.from_numpy(np.array(rgba if image.size == size else rgba.resize(size, Image.Resampling.BOX)))
     normals = pixels[..., :3].float() / 255 * 2 - 1
     length = normals.norm(dim=-1, keepdim=True)
     known = (length > UNIT[0]) & (length < UNIT[1]) & (pixels[..., 3:] > 127)

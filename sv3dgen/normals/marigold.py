@@ -5,7 +5,7 @@ import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from jaxtyping import Float
@@ -14,6 +14,7 @@ from torch import Tensor
 from sv3dgen.atomic import atomic_write
 from sv3dgen.color import over_white
 from sv3dgen.devices import find_device
+from sv3dgen.domains import Between, Seed
 from sv3dgen.errors import InputError
 from sv3dgen.normals.files import read_maps, write_normals
 from sv3dgen.normals.source import NormalSource
@@ -42,9 +43,9 @@ class Marigold(NormalSource):
         *,
         weights: str | None = None,
         device: str = "auto",
-        steps: int | None = None,
-        ensemble: int = 1,
-        seed: int = 0,
+        steps: Annotated[int, Between(1, 1000)] | None = None,
+        ensemble: Annotated[int, Between(1, 100)] = 1,
+        seed: Seed = 0,
     ) -> None:
         if steps is not None and steps < 1:
             raise InputError(f"normals.steps={steps}: expected at least 1")

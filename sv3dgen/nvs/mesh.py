@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from jaxtyping import Float
 from torch import Tensor
 
 from sv3dgen.atomic import stamp
+from sv3dgen.domains import Between
 from sv3dgen.errors import InputError
 from sv3dgen.nvs.known_mesh import KnownMesh
 from sv3dgen.nvs_interfaces import NVSAbilities, OrbitPrior, ViewMaker
@@ -18,7 +19,7 @@ from sv3dgen.views.posed_views import PosedViews
 class MeshNvs(ViewMaker):
     """Draws a mesh file. Its front is taken for what the photo or the last of the given views shows."""
 
-    def __init__(self, *, mesh: str | None, size_px: int = 256):
+    def __init__(self, *, mesh: str | None, size_px: Annotated[int, Between(16, 2048)] = 256):
         if mesh is None:
             raise InputError("nvs=mesh: expected nvs.mesh=FILE, the object's mesh")
         if not 16 <= size_px <= 2048:

@@ -3,13 +3,14 @@
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from jaxtyping import Float
 from torch import Tensor
 
 from sv3dgen.atomic import stamp
 from sv3dgen.devices import find_device
+from sv3dgen.domains import Between
 from sv3dgen.errors import InputError
 from sv3dgen.nvs.elevation import estimate_elevation
 from sv3dgen.nvs_interfaces import NVSAbilities, OrbitPrior, ViewMaker
@@ -38,7 +39,7 @@ class Sv3dNvs(ViewMaker):
         variant: Literal["auto", "sv3d_p", "sv3d_u"] = "auto",
         device: str = "auto",
         memory: MemoryPlan | None = None,
-        steps: int | None = None,
+        steps: Annotated[int, Between(1, 1000)] | None = None,
         guidance: GuidanceShape = "triangular",
         keep_picture: bool = True,
     ):

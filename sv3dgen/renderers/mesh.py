@@ -1,12 +1,14 @@
 """A surface drawn by rasterization: antialiased silhouettes, and one shading per visible pixel."""
 
 from collections.abc import Collection, Mapping
+from typing import Annotated
 
 import torch
 from einops import rearrange
 from jaxtyping import Int
 from torch import Tensor
 
+from sv3dgen.domains import Between, Share
 from sv3dgen.interfaces import Geometry, Material, Renderer, RenderOutput, Surface
 from sv3dgen.kernels.rasterizer.antialias import antialiased_coverage
 from sv3dgen.kernels.rasterizer.interpolate import barycentrics, interpolate
@@ -25,7 +27,9 @@ class MeshRasterizer(Renderer):
     units.
     """
 
-    def __init__(self, *, shade_fraction: float = 1.0, albedo_jitter: float = 0.0):
+    def __init__(
+        self, *, shade_fraction: Annotated[float | int, Between(0.001, 1.0)] = 1.0, albedo_jitter: Share = 0.0
+    ):
         super().__init__()
         self.shade_fraction, self.albedo_jitter = shade_fraction, albedo_jitter
         self.drawn = BUFFERS

@@ -1,9 +1,12 @@
 """Which parts of a surface no reference view has looked at (paper, section 4.2: the soft mask of masked SDS)."""
 
+from typing import Annotated
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from sv3dgen.domains import Between
 from sv3dgen.errors import InputError
 from sv3dgen.kernels.rasterizer.rasterize import clip_positions, rasterize
 from sv3dgen.meshes.mesh import Mesh, face_normals
@@ -22,11 +25,11 @@ class UnseenMask:
     def __init__(
         self,
         *,
-        low: float = 0.0,
-        high: float = 0.5,
-        floor: float = 0.0,
+        low: Annotated[float | int, Between(-1.0, 1.0)] = 0.0,
+        high: Annotated[float | int, Between(-1.0, 1.0)] = 0.5,
+        floor: Annotated[float | int, Between(0.0, 0.999)] = 0.0,
         occlusion: bool = False,
-        depth_px: int = 256,
+        depth_px: Annotated[int, Between(1, 4096)] = 256,
     ) -> None:
         if not -1 <= low <= high <= 1:
             raise InputError(f"mask.low={low}, mask.high={high}: expected -1 <= low <= high <= 1")

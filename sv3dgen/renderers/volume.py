@@ -1,6 +1,7 @@
 """Rays through a density field: occupancy marching, compositing, and one shading per pixel (deferred)."""
 
 from collections.abc import Collection
+from typing import Annotated
 
 import torch
 from einops import rearrange
@@ -8,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sv3dgen.devices import has_float64
+from sv3dgen.domains import Between, Cells, Interval, IntervalOrNever, Radius, Share
 from sv3dgen.interfaces import Field, FieldRenderer, Geometry, Material, RenderOutput
 from sv3dgen.kernels.ray_marching.march import RaySamples, accumulate, march, prune, render_weights
 from sv3dgen.views.cameras import Cameras
@@ -30,15 +32,15 @@ class Volume(FieldRenderer):
     def __init__(
         self,
         *,
-        resolution: int = 64,
-        radius: float = 0.62,
-        step_size: float = 0.0055,
-        prune_alpha: float = 0.01,
-        update_every: int = 16,
-        warmup_steps: int = 256,
+        resolution: Cells = 64,
+        radius: Radius = 0.62,
+        step_size: Annotated[float | int, Between(0.0001, 1.0)] = 0.0055,
+        prune_alpha: Share = 0.01,
+        update_every: Interval = 16,
+        warmup_steps: IntervalOrNever = 256,
         prune_samples: bool = True,
-        albedo_jitter: float = 0.0,
-        rays_per_chunk: int = 16384,
+        albedo_jitter: Share = 0.0,
+        rays_per_chunk: Annotated[int, Between(1, 100000000)] = 16384,
     ):
         super().__init__()
         self.resolution, self.radius, self.step_size = resolution, radius, step_size

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sv3dgen.devices import find_device
+from sv3dgen.domains import Count
 from sv3dgen.errors import InputError
 from sv3dgen.sv3d.denoiser import Network
 
@@ -29,11 +30,11 @@ class MemoryPlan:
     image_encoder: Precision = "float32"
     vae: Precision = "float32"  # as official; its decoder overflows in float16
     autocast: Precision | None = None  # of products and convolutions in the UNet and the image encoder
-    encode_chunk: int = 1  # pictures in one call of the image encoder and of the VAE's encoder
-    decode_chunk: int = 14  # frames in one call of its decoder, as official; frames are decoded independently
+    encode_chunk: Count = 1  # pictures in one call of the image encoder and of the VAE's encoder
+    decode_chunk: Count = 14  # frames in one call of its decoder, as official; frames are decoded independently
     offload: bool = False  # a part is on the device only while it is in use
     halves_together: bool = True  # conditional and unconditional half in one call of the UNet, or one after the other
-    clips_together: int = 1  # orbits in one call; with one, an orbit of a batch is bit for bit what it is alone
+    clips_together: Count = 1  # orbits in one call; with one, an orbit of a batch is bit for bit what it is alone
 
     def __post_init__(self) -> None:
         for key in ("unet", "image_encoder", "vae", "autocast"):

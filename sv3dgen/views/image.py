@@ -136,7 +136,8 @@ def check_file(path: Path) -> None:
     if not os.path.exists(path):  # not Path.exists, which raises on names that no file can have
         raise InputError(f"{path}: no such file")
     if not path.is_file():
-        raise InputError(f"{path}: a folder, expected a file")
+        what = "a folder" if path.is_dir() else "neither a file nor a folder (a device, a pipe)"
+        raise InputError(f"{path}: {what}, expected a file")
     if path.stat().st_size == 0:
         raise InputError(f"{path}: empty file (0 bytes)")
 

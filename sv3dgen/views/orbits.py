@@ -8,11 +8,13 @@ recipe of the official demo script. A recipe is called with the elevation of the
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from math import asin, pi
+from typing import Annotated
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sv3dgen.domains import Angle, Between
 from sv3dgen.errors import InputError
 from sv3dgen.views.cameras import SV3D_FOV_DEG, Cameras, look_at_origin
 
@@ -70,7 +72,7 @@ class StaticOrbit(OrbitRecipe):
 class SineOrbit(OrbitRecipe):
     """Elevation `amplitude sin(azimuth + phase)`, the phase set by the conditioning view (SV3D, section 4.1)."""
 
-    amplitude_deg: float
+    amplitude_deg: Angle
 
     def __call__(self, elevation_deg: float, frames: int, generator: torch.Generator) -> Orbit:
         if not abs(elevation_deg) <= self.amplitude_deg:
@@ -96,8 +98,8 @@ class DynamicOrbit(OrbitRecipe):
     period count, the released recipe's box filter, and azimuth noise within a quarter of a step to either side.
     """
 
-    max_elevation_deg: float = 89.0
-    azimuth_noise_steps: float = 0.25  # below 0.5, so that azimuths stay in order
+    max_elevation_deg: Angle = 89.0
+    azimuth_noise_steps: Annotated[float | int, Between(0.0, 10.0)] = 0.25  # below 0.5, so that azimuths stay in order
 
     def __call__(self, elevation_deg: float, frames: int, generator: torch.Generator) -> Orbit:
         path = self._elevations(elevation_deg, frames, generator)
@@ -157,7 +159,7 @@ class DistillationOrbit(OrbitRecipe):
     elevations cut off at `max_elevation_deg`.
     """
 
-    max_elevation_deg: float = 45.0
+    max_elevation_deg: Angle = 45.0
 
     def __call__(self, elevation_deg: float, frames: int, generator: torch.Generator) -> Orbit:
         elevation_deg = _checked_elevation(elevation_deg)

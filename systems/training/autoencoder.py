@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import lightning
 import torch
@@ -12,6 +12,7 @@ from diffusers.models.resnet import ResnetBlock2D
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from sv3dgen.domains import Between, IntervalOrNever, LearningRate, Magnitude, Seed, Steps
 from sv3dgen.seeding import generator
 from sv3dgen.sv3d.checkpoint.load import Parts
 from sv3dgen.sv3d.checkpoint.model_config import config_from_fields
@@ -42,14 +43,14 @@ class Sv3dAutoencoder(lightning.LightningModule):
         self,
         *,
         model: Mapping[str, Any],
-        steps: int,
-        frames_per_clip: int = 4,
-        learning_rate: float | int = 3e-3,
-        warmup_steps: int = 200,
-        edge_weight: float | int = 1.0,
-        color_weight: float | int = 3.0,
-        pull_weight: float | int = 1e-5,
-        seed: int = 0,
+        steps: Steps,
+        frames_per_clip: Annotated[int, Between(1, 1000)] = 4,
+        learning_rate: LearningRate = 3e-3,
+        warmup_steps: IntervalOrNever = 200,
+        edge_weight: Magnitude = 1.0,
+        color_weight: Magnitude = 3.0,
+        pull_weight: Magnitude = 1e-5,
+        seed: Seed = 0,
     ):
         """`model` holds the sizes of a whole model, whose other parts stay as they are made."""
         super().__init__()

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from jaxtyping import Int
@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from sv3dgen.data.orbit_dataset import OrbitBatch, OrbitDataset, OrbitSample, collate_orbits
+from sv3dgen.domains import Between, Count, Seed
 from sv3dgen.errors import InputError
 from sv3dgen.seeding import generator
 
@@ -34,15 +35,15 @@ class TrainingBatches:
         self,
         *,
         folder: str | None,
-        batch: int = 1,
+        batch: Count = 1,
         kinds: Sequence[Literal["static", "dynamic"]] = ("static", "dynamic"),
         background: Literal["white", "random"] = "white",
         mirror: bool = False,
-        walks: Sequence[int] = (1,),
-        frames: int = 21,
-        workers: int = 1,
-        prefetch: int = 4,
-        seed: int = 0,
+        walks: Sequence[Annotated[int, Between(-1000, 1000)]] = (1,),
+        frames: Annotated[int, Between(1, 1000)] = 21,
+        workers: Annotated[int, Between(0, 1024)] = 1,
+        prefetch: Count = 4,
+        seed: Seed = 0,
     ):
         """`batch` orbits at a time in each process, read by `workers` processes `prefetch` batches ahead each."""
         if folder is None:

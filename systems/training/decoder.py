@@ -3,13 +3,14 @@
 import copy
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import lightning
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sv3dgen.domains import Between, IntervalOrNever, LearningRate, Seed, Steps
 from sv3dgen.seeding import generator
 from sv3dgen.sv3d.checkpoint.load import Parts
 from sv3dgen.sv3d.checkpoint.model_config import config_from_fields
@@ -41,12 +42,12 @@ class Sv3dDecoder(lightning.LightningModule):
         *,
         model: Mapping[str, Any],
         weights: str | None,
-        steps: int,
-        sampler_steps: int = 2,
-        frames_per_clip: int = 6,
-        learning_rate: float | int = 1e-3,
-        warmup_steps: int = 50,
-        seed: int = 0,
+        steps: Steps,
+        sampler_steps: Annotated[int, Between(1, 1000)] = 2,
+        frames_per_clip: Annotated[int, Between(1, 1000)] = 6,
+        learning_rate: LearningRate = 1e-3,
+        warmup_steps: IntervalOrNever = 50,
+        seed: Seed = 0,
     ):
         """`weights` are of the whole model; `frames_per_clip` of the sampled frames are decoded in a step."""
         super().__init__()

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import lightning
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from sv3dgen.data.latent_cache import LatentCache, fingerprint
 from sv3dgen.data.orbit_dataset import OrbitBatch
+from sv3dgen.domains import Between, Count, IntervalOrNever, LearningRate, Magnitude, Seed, Share, Steps
 from sv3dgen.errors import InputError
 from sv3dgen.sv3d.checkpoint.load import Parts
 from sv3dgen.sv3d.checkpoint.model_config import config_from_fields
@@ -54,30 +55,30 @@ class Sv3dFinetune(lightning.LightningModule):
         self,
         *,
         model: Mapping[str, Any],
-        steps: int,
+        steps: Steps,
         weights: str | None = None,
         vae_weights: str | None = None,
         trains: Sequence[Trained] = ("unet",),
-        lora_rank: int | None = None,
-        lora_scale: float | int = 1.0,
+        lora_rank: Annotated[int, Between(1, 4096)] | None = None,
+        lora_scale: Magnitude = 1.0,
         optimizer: Literal["adamw", "muon"] = "adamw",
-        learning_rate: float | int = 3e-5,
-        warmup_steps: int = 1000,
+        learning_rate: LearningRate = 3e-5,
+        warmup_steps: IntervalOrNever = 1000,
         learning_rate_end: Literal["constant", "cosine"] = "constant",
-        weight_decay: float | int = 0.01,
-        p_mean: float | int = 1.0,
-        p_std: float | int = 1.6,
+        weight_decay: Annotated[float | int, Between(0.0, 10.0)] = 0.01,
+        p_mean: Annotated[float | int, Between(-20.0, 20.0)] = 1.0,
+        p_std: Annotated[float | int, Between(0.0, 20.0)] = 1.6,
         even_noise: bool = False,
-        front_weight: float | int = 0.5,
-        drop_both: float | int = 0.1,
-        drop_context: float | int = 0.05,
-        drop_image: float | int = 0.05,
-        cond_aug: float | int | None = None,
-        ema_decay: float | int = 0.9999,
+        front_weight: Share = 0.5,
+        drop_both: Share = 0.1,
+        drop_context: Share = 0.05,
+        drop_image: Share = 0.05,
+        cond_aug: Annotated[float | int, Between(0.0, 10.0)] | None = None,
+        ema_decay: Share = 0.9999,
         checkpointing: bool = False,
         channels_last: bool = False,
-        encode_chunk: int = 7,
-        seed: int = 0,
+        encode_chunk: Count = 7,
+        seed: Seed = 0,
     ):
         super().__init__()
         check_steps(steps, seed)

@@ -4,7 +4,7 @@ import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import lightning
 import torch
@@ -12,6 +12,7 @@ import torch
 from sv3dgen.atomic import atomic_write
 from sv3dgen.commands.evaluate_nvs import spread
 from sv3dgen.data.orbit_dataset import OrbitSample, collate_orbits
+from sv3dgen.domains import Between, Count, IntervalOrNever, Seed
 from sv3dgen.metrics.lpips import load_lpips
 from sv3dgen.nvs.evaluation import (
     COPY,
@@ -45,12 +46,12 @@ class OrbitValidation(lightning.Callback):
     def __init__(
         self,
         *,
-        every_steps: int = 1000,
-        orbits: int = 8,
+        every_steps: IntervalOrNever = 1000,
+        orbits: Count = 8,
         kinds: Sequence[Literal["static", "dynamic"]] | None = None,
-        steps: int = 15,
+        steps: Annotated[int, Between(1, 1000)] = 15,
         lpips: bool = False,
-        seed: int = 0,
+        seed: Seed = 0,
     ):
         """`kinds` defaults to those trained on."""
         for name, number, least in (("every_steps", every_steps, 0), ("orbits", orbits, 1), ("steps", steps, 1)):

@@ -3,8 +3,9 @@
 import re
 import socket
 from pathlib import Path
+from threading import Thread
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies
 
 from sv3dgen.errors import InputError
@@ -13,6 +14,7 @@ from sv3dgen.sv3d.checkpoint.diffusers_folder import is_diffusers_folder
 
 Variant = Literal["sv3d_p", "sv3d_u"]
 OFFICIAL = "stabilityai/sv3d"
+CONNECT_LIMIT_S = 2.0
 
 _REPOSITORY = re.compile(r"(?P<id>[\w-][\w.-]*/[\w-][\w.-]*?)(/(?P<file>[\w./-]+\.safetensors))?")
 _WEIGHT_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".json")
@@ -29,8 +31,10 @@ def find_weights(weights: str | Path, variant: Variant = "sv3d_p") -> Path:
     path, repository = Path(weights).expanduser(), _repository(weights)
     if path.is_dir():
         return path if is_diffusers_folder(path) else _in_folder(path, variant)
-    if path.exists():
+    if path.is_file():
         return path
+    if path.exists():
+        raise InputError(f"{weights}: neither a file nor a folder (a device, a pipe), expected weights")
     if str(weights) == embedded.NAME:
         return embedded.WEIGHTS
     if repository is None:
@@ -55,17 +59,37 @@ def is_on_hub(weights: str | Path) -> bool:
     return not Path(weights).expanduser().exists() and _repository(weights) is not None
 
 
-def refuse_offline(weights: str | Path, variant: Variant = "sv3d_p") -> None:
-    """Raise InputError, before anything heavy is imported, for weights that only the hub has while HF_HUB_OFFLINE says
-    that it must not be asked."""
-    repository = _repository(weights)
-    if repository is None or Path(weights).expanduser().exists():
-        return
+def check_obtainable(weights: str | Path, variant: Variant = "sv3d_p") -> None:
+    """Raise InputError, within seconds, where weights of the hub are not in its cache and it can't be reached."""
     from huggingface_hub import constants, errors, try_to_load_from_cache
 
-    name, file = repository["id"], repository["file"] or f"{variant}.safetensors"
-    if constants.HF_HUB_OFFLINE and not isinstance(try_to_load_from_cache(name, file), str):
-        raise InputError(f"{name}/{file}: {_why(errors.OfflineModeIsEnabled(), name, file)}")
+    found = _repository(weights)
+    assert found is not None  # is_on_hub
+    repository, file = found["id"], found["file"] or f"{variant}.safetensors"
+    if isinstance(try_to_load_from_cache(repository, file), str):
+        return
+    if constants.HF_HUB_OFFLINE:
+        raise InputError(f"{repository}/{file}: {_why(errors.OfflineModeIsEnabled(), repository, file)}")
+    if not getproxies() and not _answers(urlsplit(constants.ENDPOINT)):
+        raise InputError(f"{repository}/{file}: {_why(errors.LocalEntryNotFoundError(''), repository, file)}")
+
+
+def _answers(address: SplitResult) -> bool:
+    """Whether a server takes a connection at once. Looking up its name has no time limit of its own."""
+    port = address.port or (80 if address.scheme == "http" else 443)
+
+    def connect() -> None:
+        try:
+            socket.create_connection((address.hostname or "", port), CONNECT_LIMIT_S).close()
+            answered.append(True)
+        except OSError:
+            pass
+
+    answered: list[bool] = []
+    asking = Thread(target=connect, daemon=True)
+    asking.start()
+    asking.join(CONNECT_LIMIT_S)
+    return bool(answered)
 
 
 def _repository(weights: str | Path) -> re.Match[str] | None:

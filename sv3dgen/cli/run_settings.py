@@ -1,0 +1,58 @@
+"""The settings that no constructor takes, as fields with domains: those at the root of the config and in its groups.
+
+`SCHEMAS` says which class describes which node. Nobody makes an object of them: `config_check` reads them.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from sv3dgen.domains import Between, Count, Interval, IntervalOrNever, Seed, Shares, Steps, Weight
+
+SCHEMAS = {
+    "": "sv3dgen.cli.run_settings.RunSettings",
+    "distillation": "sv3dgen.cli.run_settings.Distillation",
+    "trainer": "sv3dgen.cli.run_settings.Trainer",
+    "logger": "sv3dgen.cli.run_settings.Logger",
+}
+
+
+@dataclass
+class RunSettings:
+    seed: Seed
+    checkpoint_every_steps: Interval
+    losses_every_steps: Interval
+    pictures_every_steps: IntervalOrNever
+    weights_every_steps: IntervalOrNever
+    foreground_ratio: Annotated[float | int, Between(0.05, 1.0)]
+    elevation_deg: Annotated[float | int, Between(-89.9, 89.9)] | Literal["auto"]
+    fov_deg: Annotated[float | int, Between(1.0, 150.0)]
+    distance: Annotated[float | int, Between(0.61, 99.0)]
+
+
+@dataclass
+class Distillation:
+    weight: Weight
+    noise_low: Shares
+    noise_high: Shares
+    guidance_max: Annotated[float | int, Between(0.0, 100.0)]
+    supersample: Annotated[int, Between(1, 8)]
+    pictures_every_steps: IntervalOrNever
+
+
+@dataclass
+class Trainer:
+    """The numbers that are set of `lightning.Trainer`."""
+
+    max_epochs: Annotated[int, Between(-1, 1000000)]
+    log_every_n_steps: Interval
+    num_sanity_val_steps: Annotated[int, Between(0, 1000)]
+    gradient_clip_val: Annotated[float | int, Between(0.0, 1000000.0)] | None
+    accumulate_grad_batches: Count
+    fast_dev_run: Steps | bool
+
+
+@dataclass
+class Logger:
+    """The number that is set of `lightning.pytorch.loggers.CSVLogger`."""
+
+    flush_logs_every_n_steps: Interval

@@ -1,0 +1,64 @@
+"""`python -m sv3dgen.settings`: every number that can be set, what it is now and which values it may have.
+
+Settings given behind it choose other parts: `python -m sv3dgen.settings preset=paper guidance/sds=soft`.
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from sv3dgen.cli.command import exit_status
+from sv3dgen.cli.command_line import register_resolvers
+from sv3dgen.cli.config_check import OURS, domain_of, read_signature
+from sv3dgen.cli.run_settings import SCHEMAS
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def numbers(config: DictConfig) -> Iterator[tuple[str, Any, str]]:
+    """Key, value and domain of each number, in the order of the config. A reference is told where it leads."""
+    yield from _inside(config, "")
+
+
+def _inside(node: DictConfig, path: str) -> Iterator[tuple[str, Any, str]]:
+    own = str(node.get("_target_") or "")
+    target = own if own.split(".")[0] in OURS else SCHEMAS.get(path, "")
+    signature = read_signature(target, ROOT) if target else None
+    for key in node:
+        place = f"{path}.{key}".lstrip(".")
+        if OmegaConf.is_interpolation(node, key) or OmegaConf.is_missing(node, key):
+            continue
+        try:
+            value = node[key]
+        except OmegaConfBaseException:
+            continue
+        annotation = None if signature is None else signature.arguments.get(str(key))
+        domain = None if annotation is None or signature is None else domain_of(annotation, signature.file, ROOT)
+        if domain is not None:
+            plain = OmegaConf.to_container(value, resolve=False) if OmegaConf.is_config(value) else value
+            yield place, plain, domain
+        elif isinstance(value, DictConfig):
+            yield from _inside(value, place)
+
+
+def table(settings: list[str]) -> str:
+    """The numbers of the config that the settings choose, as Markdown."""
+    register_resolvers()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        config = compose("config", settings)
+    rows = [f"| `{key}` | `{value}` | {domain.replace('|', 'or')} |" for key, value, domain in numbers(config)]
+    return "\n".join(["| setting | value | domain |", "|---|---|---|", *rows])
+
+
+def main() -> int:
+    print(table(sys.argv[1:]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(exit_status(main))
