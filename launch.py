@@ -11,6 +11,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NoReturn
 
@@ -44,7 +45,8 @@ def start(config: DictConfig) -> None:
     folder, top = Path(runtime.output_dir), Path(runtime.cwd)
     new, sweeping = is_new(folder), sweeps.is_sweep()
     try:
-        with alone_in(folder), handled(raise_stopped):
+        # Of a sweep's process, its launcher may listen for signals; `run_in_subprocess` sees to both.
+        with alone_in(folder), nullcontext() if sweeping else handled(raise_stopped):
             if (sweeping or was_requeued()) and not sweeps.should_run(config, folder):
                 return
             if sweeping:

@@ -114,8 +114,8 @@ class Run:
         if self.coarse is None:
             with self.card.stage("views"):
                 self._generate_views()
-            self.card.finish()
             write_report(self.folder, self.card.card)
+            self.card.finish()
             log.info(summary("views", self.folder / "views", self.card.stages, self.card.card["warnings"]))
             return
         with self.card.stage("views"):  # Ctrl+C ends it at once: there is nothing yet to finish with
@@ -136,10 +136,11 @@ class Run:
         with self.card.stage("export"):
             self._export(views, mesh, shape.geometry, shape.material)
         if self._is_whole():
+            write_report(self.folder, self.card.card)
             self.card.finish()
         else:
             self.card.stop(*(self.interrupt.where or (self.card.last_stage, 0, 0)))
-        write_report(self.folder, self.card.card)
+            write_report(self.folder, self.card.card)
         log.info(summary("mesh", self.folder / "mesh" / "mesh.glb", self.card.stages, self.card.card["warnings"]))
 
     def _is_whole(self) -> bool:

@@ -38,6 +38,8 @@ def run(config):
         os.kill(os.getpid(), signal.SIGKILL)
     if config.mishap == "bug":
         raise ValueError("a bug")
+    if config.mishap == "memory":
+        bytearray(1 << 50)
     told = {key: os.environ.get(key) for key in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "RAY_USAGE_STATS_ENABLED")}
     folder = Path(HydraConfig.get().runtime.output_dir)
     (folder / "cell.json").write_text(json.dumps(told | {"process": os.getpid(), "mode": HydraConfig.get().mode.name}))
@@ -108,10 +110,10 @@ def test_a_killed_cell_does_not_take_the_others_with_it(
     project: Path, views_folder: Path, tmp_path: Path, launcher: str
 ) -> None:
     needs(launcher)
-    result = sweep(project, launcher, tmp_path, f"views={views_folder}", "mishap=none,killed,bug,fine")
+    result = sweep(project, launcher, tmp_path, f"views={views_folder}", "mishap=none,killed,bug,memory,fine")
     assert result.returncode == 1, result.stderr
     cells = {path.parent.name: json.loads(path.read_text()) for path in tmp_path.glob("*/cell.json")}
-    assert set(cells) == {"0", "3"}, result.stderr
+    assert set(cells) == {"0", "4"}, result.stderr
     assert len({cell["process"] for cell in cells.values()}) == 2
     for cell in cells.values():
         assert cell["mode"] == "MULTIRUN" and cell["OMP_NUM_THREADS"] == "1"
@@ -166,3 +168,38 @@ def test_what_a_cell_raised_comes_back_with_its_causes(tmp_path: Path, monkeypat
     assert isinstance(caught.value.__cause__, InputError) and "transparent" in str(caught.value.__cause__)
     assert "cell_tasks.py" in caught.value.__notes__[0]
     assert how_it_ended(-9).startswith("was killed by SIGKILL") and "status 3" in how_it_ended(3)
+
+
+def test_what_a_scheduler_sends_reaches_the_cell_first_and_the_launcher_after_it(tmp_path: Path) -> None:
+    """submitit's own handler puts the cell in the queue again, and ends the process: the checkpoint has to be there."""
+    (tmp_path / "cell_tasks.py").write_text(
+        "import os, pathlib, signal, time\n"
+        "from sv3dgen.runs.stopping import Stopped\n"
+        "def works(config):\n"
+        "    try:\n"
+        "        os.kill(os.getppid(), signal.SIGUSR2)\n"
+        "        time.sleep(60)\n"
+        "    except Stopped:\n"
+        "        pathlib.Path(config.folder, 'checkpoint').touch()\n"
+        "        raise\n"
+    )
+    code = (
+        "import signal, pathlib, sys\n"
+        "from hydra.core.hydra_config import HydraConfig\n"
+        "from omegaconf import OmegaConf\n"
+        "from sv3dgen.runs.sweep_cell import run_in_subprocess\n"
+        "from sv3dgen.runs.stopping import Stopped\n"
+        f"here = pathlib.Path({str(tmp_path)!r})\n"
+        "def requeue(*_):\n"
+        "    (here / 'requeued').write_text(str((here / 'checkpoint').is_file()))\n"
+        "signal.signal(signal.SIGUSR2, requeue)\n"
+        "HydraConfig.instance().cfg = OmegaConf.create({'hydra': {'job_logging': None, 'verbose': False}})\n"
+        "try:\n"
+        "    run_in_subprocess('cell_tasks.works', OmegaConf.create({'folder': str(here)}), here)\n"
+        "except Stopped as stop:\n"
+        "    sys.exit(stop.status)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 140, done.stderr
+    assert (tmp_path / "requeued").read_text() == "True"
