@@ -4,7 +4,7 @@ from time import perf_counter
 
 import torch
 
-from sv3dgen.matrix_speed import wait_for
+from sv3dgen.kernels.matrix_speed import wait_for
 
 CPU_BYTES, GPU_BYTES = 1 << 28, 1 << 30  # far beyond any cache
 REPEATS = 6

@@ -14,7 +14,7 @@ from sv3dgen.devices import find_device
 from sv3dgen.errors import InputError
 from sv3dgen.kernels.accelerators import ACCELERATORS
 from sv3dgen.kernels.backend import IMPLEMENTATIONS, Backend, runs_on
-from sv3dgen.matrix_speed import matrix_flops, wait_for
+from sv3dgen.kernels.matrix_speed import matrix_flops, wait_for
 
 COMPILED = {"cpu": "numba", "cuda": "triton"}  # what stands beside plain torch, by the type of the device
 

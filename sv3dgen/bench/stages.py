@@ -15,7 +15,7 @@ from sv3dgen.bench.profiler import times
 from sv3dgen.bench.replay import slowdown
 from sv3dgen.devices import find_device
 from sv3dgen.errors import InputError
-from sv3dgen.matrix_speed import wait_for
+from sv3dgen.kernels.matrix_speed import wait_for
 
 LAUNCH = Path(__file__).parents[2] / "launch.py"
 LISTED = ("views", "hull", *KERNELS, *(name for name in OTHER_PARTS if name not in ("views", "hull")))

@@ -17,7 +17,7 @@ from sv3dgen.cli.command_line import register_resolvers
 from sv3dgen.cli.config_check import OURS, domain_of, read_signature
 from sv3dgen.cli.run_settings import SCHEMAS
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def numbers(config: DictConfig) -> Iterator[tuple[str, Any, str]]:

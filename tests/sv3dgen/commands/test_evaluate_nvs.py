@@ -9,7 +9,7 @@ from training_case import FRAMES, SIZE_PX, Discs, module
 
 from sv3dgen.commands import evaluate_nvs
 from sv3dgen.data import orbit_dataset
-from sv3dgen.matrix_speed import matrix_flops
+from sv3dgen.kernels.matrix_speed import matrix_flops
 from sv3dgen.metrics.orbits import MOST_PSNR, score_orbits
 from sv3dgen.nvs.evaluation import (
     COPY,
