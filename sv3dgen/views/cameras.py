@@ -7,11 +7,13 @@ Pixels: row 0 is the top row, and the center of pixel (row, col) is at x = col +
 Clip space: OpenGL's, so x right, y up, and depth -1 (near) to 1 (far) after division by w.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from sv3dgen.views.image_warp import ImageWarp
 
 SV3D_FOV_DEG = 33.8  # SV3D's horizontal and vertical field of view (paper, appendix B)
 
@@ -25,13 +27,19 @@ class Cameras:
     center_px: Float[Tensor, "views 2"]  # cx, cy
     width_px: int
     height_px: int
+    warp: ImageWarp | None = None  # of pictures that no camera took: heeded by `rays` and `clip_positions` alone
 
     def __len__(self) -> int:
         return self.camera_to_world.shape[0]
 
     def __getitem__(self, index: Int[Tensor, " picked"] | slice) -> "Cameras":
         return Cameras(
-            self.camera_to_world[index], self.focal_px[index], self.center_px[index], self.width_px, self.height_px
+            self.camera_to_world[index],
+            self.focal_px[index],
+            self.center_px[index],
+            self.width_px,
+            self.height_px,
+            None if self.warp is None else self.warp[index],
         )
 
     def to(self, device: torch.device | str) -> "Cameras":
@@ -41,12 +49,19 @@ class Cameras:
             self.center_px.to(device),
             self.width_px,
             self.height_px,
+            None if self.warp is None else self.warp.to(device),
         )
 
     def resized(self, width_px: int, height_px: int) -> "Cameras":
         """The same cameras at another resolution."""
         scale = self.focal_px.new_tensor([width_px / self.width_px, height_px / self.height_px])
-        return Cameras(self.camera_to_world, self.focal_px * scale, self.center_px * scale, width_px, height_px)
+        return replace(
+            self,
+            focal_px=self.focal_px * scale,
+            center_px=self.center_px * scale,
+            width_px=width_px,
+            height_px=height_px,
+        )
 
     @property
     def positions(self) -> Float[Tensor, "views 3"]:
@@ -69,6 +84,9 @@ class Cameras:
             pixels = full_frame(self)
         x = (pixels[..., 1] + 0.5 - self.center_px[:, None, None, 0]) / self.focal_px[:, None, None, 0]
         y = (pixels[..., 0] + 0.5 - self.center_px[:, None, None, 1]) / self.focal_px[:, None, None, 1]
+        if self.warp is not None:
+            true = self.warp.true_points(torch.stack([x, y], dim=-1).flatten(1, 2))
+            x, y = true.unflatten(1, x.shape[1:]).unbind(-1)
         in_camera = torch.stack([x, -y, -torch.ones_like(x)], dim=-1)
         directions = torch.einsum("vij,vhwj->vhwi", self.camera_to_world[:, :3, :3], in_camera)
         directions = torch.nn.functional.normalize(directions, dim=-1)

@@ -41,9 +41,11 @@ class Fragments:
 
 
 def clip_positions(cameras: Cameras, vertices: Float[Tensor, "vertices 3"]) -> Float[Tensor, "views vertices 4"]:
-    """Clip-space positions of world points in every camera. Differentiable in `vertices`."""
+    """Clip-space positions of world points in every camera, warped as its picture is. Differentiable in `vertices` and
+    the warp."""
     matrix = cameras.world_to_clip().to(vertices.dtype)
-    return vertices @ matrix[:, :, :3].transpose(1, 2) + matrix[:, None, :, 3]
+    clip = vertices @ matrix[:, :, :3].transpose(1, 2) + matrix[:, None, :, 3]
+    return clip if cameras.warp is None else _warped(clip, cameras)
 
 
 def rasterize(
@@ -79,6 +81,20 @@ def rasterize(
     xy, z = _project_numba(clip.contiguous().numpy(), height_px, width_px)
     face_index, depth = _rasterize_numba(xy, z, corner_index, height_px, width_px, strips)
     return Fragments(torch.from_numpy(face_index), torch.from_numpy(depth))
+
+
+def _warped(clip: Float[Tensor, "views vertices 4"], cameras: Cameras) -> Float[Tensor, "views vertices 4"]:
+    """Moved across the picture; depth and w stay. Points behind the camera stay where they are."""
+    assert cameras.warp is not None
+    size = cameras.focal_px.new_tensor([cameras.width_px, cameras.height_px])
+    up = cameras.focal_px.new_tensor([1.0, -1.0])
+    # In the picture, x / w = up (2 (focal tangent + center) / size - 1), with tangents that point right and down.
+    scale, shift = (up * 2 * cameras.focal_px / size)[:, None], (up * (2 * cameras.center_px / size - 1))[:, None]
+    usable = clip[..., 3:] > 1e-3
+    w = torch.where(usable, clip[..., 3:], 1.0)
+    tangents = (clip[..., :2] / w - shift) / scale
+    seen = (cameras.warp.seen_points(tangents) * scale + shift) * w
+    return torch.cat([torch.where(usable, seen, clip[..., :2]), clip[..., 2:]], dim=-1)
 
 
 def expand_ranges(first: Int[Tensor, " ranges"], last: Int[Tensor, " ranges"]) -> tuple[Tensor, Tensor]:
