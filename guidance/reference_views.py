@@ -1,18 +1,19 @@
 """The render should look like the views: color, mask and LPIPS (paper, section 4.1)."""
 
 import logging
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from sv3dgen.devices import sent_to
-from sv3dgen.domains import Pixels, Seed, Weights
+from sv3dgen.domains import Between, Pixels, Seed, Weights
 from sv3dgen.interfaces import Guidance, GuidanceOutput, Reference, RenderOutput, ViewBatch
-from sv3dgen.losses import mse
+from sv3dgen.losses import masked_mean, mse
 from sv3dgen.schedules import active_terms, checked_weights, ever_nonzero
 from sv3dgen.seeding import generator
+from sv3dgen.views.footprints import averaged
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +26,10 @@ class ReferenceViews(Guidance):
     `compare` "composite" puts render and target on one background; "inside" compares straight colors where the target
     is solid, and leaves the outline to the mask. `background` "random" is white in every other step on average and one
     random color in the rest, the same for a given seed and step; it serves whatever composites.
-    `lpips_px` cuts squares of at most that size around the object for LPIPS, at places that change with the step.
+    Of generated views the color error e goes in as e^2 / (1 + e^2 / robust_scale^2) (Geman and McClure), so that what
+    they show wrongly stops to pull; None squares it as of photos. A small view is compared with the render's mean over
+    each of its pixels (`ViewBatch.footprint_px`). `lpips_px` cuts squares of at most that size around the object for
+    LPIPS, at places that change with the step.
     """
 
     terms: tuple[str, ...] = ("rgb", "mask", "lpips")
@@ -38,6 +42,7 @@ class ReferenceViews(Guidance):
         compare: Literal["composite", "inside"] = "composite",
         lpips_net: Literal["vgg", "alex"] = "vgg",
         lpips_px: Pixels | None = None,
+        robust_scale: Annotated[float | int, Between(0.001, 10.0)] | None = 0.2,
         seed: Seed = 0,
     ) -> None:
         super().__init__()
@@ -45,6 +50,9 @@ class ReferenceViews(Guidance):
         self.background = background
         self.compare = compare
         self.lpips_px = lpips_px
+        if robust_scale is not None and not robust_scale > 0:
+            raise ValueError(f"robust_scale={robust_scale}: expected more than 0, or null")
+        self.robust_scale = robust_scale
         self.seed = seed
         # An Lpips, or None where nobody asks for it or its weights cannot be had.
         self.lpips: Any = _lpips(lpips_net) if ever_nonzero(self.weights.get("lpips", 0.0)) else None
@@ -62,15 +70,23 @@ class ReferenceViews(Guidance):
             generator = self.generator_at(step)
             drawn, target = self.composited(render, batch, generator)
         if "rgb" in composited:
-            losses["rgb"] = mse(drawn, target, render.shaded)
+            losses["rgb"] = self._color(drawn, target, render.shaded, batch)
         elif "rgb" in wanted:
-            losses["rgb"] = mse(render.rgb, batch.rgb, render.shaded & (batch.alpha > SOLID))
+            losses["rgb"] = self._color(render.rgb, batch.rgb, render.shaded & (batch.alpha > SOLID), batch)
         if "mask" in wanted:
-            losses["mask"] = mse(render.opacity, batch.alpha)
+            losses["mask"] = mse(averaged(render.opacity, batch.footprint_px), batch.alpha)
         if "lpips" in wanted and self._big_enough(batch):
             drawn = torch.where(render.shaded, drawn, target)
             losses["lpips"] = self.lpips(*self._cut(drawn, target, batch.alpha, generator)).mean()
         return GuidanceOutput(losses)
+
+    def _color(self, drawn: Tensor, target: Tensor, mask: Tensor, batch: ViewBatch) -> Tensor:
+        drawn = averaged(drawn, batch.footprint_px, mask)
+        if batch.generated is None or self.robust_scale is None:
+            return mse(drawn, target, mask)
+        squared = (drawn - target).square()
+        forgiving = squared / (1 + squared.mean(1, keepdim=True) / self.robust_scale**2)
+        return masked_mean(torch.where(batch.generated[:, None, None, None], forgiving, squared), mask)
 
     def composited(
         self, render: RenderOutput, batch: ViewBatch, generator: torch.Generator

@@ -77,6 +77,9 @@ class ViewBatch:
     rgb: Float[Tensor, "images 3 height width"]
     alpha: Float[Tensor, "images 1 height width"]
     view_index: Int[Tensor, " images"] | None = None  # which of the views to fit each image is of
+    generated: Bool[Tensor, " images"] | None = None  # which images a model made; None: none
+    footprint_px: tuple[int, ...] | None = None  # of each image: pixels a side that show one of its view; None: 1
+    gain: Float[Tensor, "images 3 1 1"] | None = None  # what the render's color is to be multiplied by; None: 1
 
 
 @dataclass(frozen=True)

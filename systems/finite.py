@@ -66,7 +66,8 @@ class Finite(lightning.Callback):
 
 
 def largest_magnitude(tensors: list[Tensor]) -> Tensor:
-    """The largest absolute value in all of the tensors, NaN where there is one; 0 of none."""
-    if not tensors:
+    """The largest absolute value in all of the tensors, NaN where there is one; 0 of none, as of empty ones."""
+    filled = [tensor for tensor in tensors if tensor.numel()]
+    if not filled:
         return torch.zeros(())
-    return torch.nn.utils.get_total_norm(tensors, norm_type=torch.inf)
+    return torch.nn.utils.get_total_norm(filled, norm_type=torch.inf)

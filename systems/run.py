@@ -37,8 +37,6 @@ from systems.view_sources import generate_views, given_views
 
 log = logging.getLogger(__name__)
 
-GENERATED_MISS_VOTES = 2  # views that may miss a voxel of the hull where a model made them: none is quite right
-
 
 def run(config: DictConfig) -> None:
     """A photo or posed views to a mesh, or to views, in the run's folder. InputError for a user's mistake."""
@@ -74,10 +72,7 @@ class Run:
         # All parts before any work: what is wrong with the fine stage's numbers must not surface after the coarse one.
         self.coarse: Sv3dNerf | None = None
         if "coarse" in config.system.stages:
-            votes = config.coarse.hull_miss_votes
-            if votes is None:
-                votes = 0 if config.image is None else GENERATED_MISS_VOTES
-            self.coarse = build_stage("coarse", config.coarse, hull_miss_votes=votes).to(self.device)
+            self.coarse = build_stage("coarse", config.coarse).to(self.device)
         self.fine: Sv3dDmtet | None = None
         if "fine" in config.system.stages:
             self.fine = build_stage("fine", config.fine).to(self.device)
@@ -130,7 +125,8 @@ class Run:
             if self.fine is not None and not self.interrupt.requested:
                 with self.card.stage("fine"):
                     self._seed()
-                    self.fine.start_from(reference, mesh, self.coarse.geometry, self.coarse.material)
+                    coarse = self.coarse
+                    self.fine.start_from(reference, mesh, coarse.geometry, coarse.material, coarse.corrections)
                     self._fit("fine", self.fine)
                     shape, mesh = self.fine, self.fine.surface()
         with self.card.stage("export"):

@@ -163,23 +163,20 @@ def obtain_coarse(
 ) -> Mesh:
     """Have the coarse stage's parts as they are after its last step, and its mesh, which `make` computes."""
     found: list[Mesh] = []
+    learned = {"geometry": coarse.geometry, "material": coarse.material, "corrections": coarse.corrections}
 
     def save(target: Path) -> None:
-        state = {
-            "vertices": found[0].vertices,
-            "faces": found[0].faces,
-            "geometry": coarse.geometry.state_dict(),
-            "material": coarse.material.state_dict(),
-        }
-        torch.save(state, target / STATE)
+        state: dict[str, Any] = {name: part.state_dict() for name, part in learned.items()}
+        torch.save({"vertices": found[0].vertices, "faces": found[0].faces, **state}, target / STATE)
 
     def load(source: Path) -> None:
         state = torch.load(source / STATE, weights_only=True, map_location="cpu")
         mesh = Mesh(state["vertices"], state["faces"])
-        for part, values in ((coarse.geometry, state["geometry"]), (coarse.material, state["material"])):
-            before = {name: value.clone() for name, value in part.state_dict().items()}
+        coarse.corrections.start_from(reference.views)
+        for name, part in learned.items():
+            before = {key: value.clone() for key, value in part.state_dict().items()}
             try:
-                part.load_state_dict(values)
+                part.load_state_dict(state[name])
             except Exception:
                 part.load_state_dict(before)  # some of it may have been taken
                 raise
@@ -193,7 +190,7 @@ def obtain_coarse(
         parts = {
             name: part.cache_key(reference) for name, part in coarse.guidance.items() if isinstance(part, Guidance)
         }
-        return coarse_key(config, reference.views, nvs, parts) | {"hull_miss_votes": coarse.hull_miss_votes}
+        return coarse_key(config, reference.views, nvs, parts)
 
     shared.obtain("coarse", cache_key, make=make_mesh, save=save, load=load)
     return found[0]
@@ -240,7 +237,8 @@ def digest(cache_key: Mapping[str, Any]) -> str:
 
 def digest_of_views(views: PosedViews) -> str:
     """Of pictures and cameras, whatever the files are called."""
-    found = hashlib.sha256(repr((views.cameras.width_px, views.cameras.height_px, views.splits)).encode())
+    told = (views.cameras.width_px, views.cameras.height_px, views.splits, views.generated, views.trust)
+    found = hashlib.sha256(repr(told).encode())
     cameras = views.cameras
     for tensor in (
         views.images,
@@ -250,6 +248,7 @@ def digest_of_views(views: PosedViews) -> str:
         views.elevation_deg,
         views.azimuth_deg,
         views.source_to_world,
+        *(image for image in views.small if image is not None),
     ):
         found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return found.hexdigest()

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from sv3dgen.data.view_batches import ViewBatches
+from sv3dgen.data.view_corrections import ViewCorrections
 from sv3dgen.domains import LearningRates, Seed, Steps
 from sv3dgen.interfaces import Geometry, Guidance, Material, Reference, Renderer, RenderOutput, Surface
 from sv3dgen.meshes.mesh import Mesh
@@ -18,10 +19,10 @@ from systems.weighting import (
     check_features,
     check_kind,
     check_steps,
+    corrected_losses,
     start_guidance,
     step_seed,
     switched_on,
-    weighted_losses,
 )
 
 
@@ -41,6 +42,7 @@ class Sv3dDmtet(lightning.LightningModule):
         guidance: Mapping[str, Guidance | Mapping],
         data: ViewBatches,
         steps: Steps,
+        corrections: ViewCorrections | None = None,
         learning_rate: LearningRates = 0.01,
         shape_learning_rate: LearningRates = 0.01,
         seed: Seed = 0,
@@ -51,11 +53,19 @@ class Sv3dDmtet(lightning.LightningModule):
         check_kind("fine.renderer", renderer, Renderer, geometry)
         self.geometry, self.material, self.renderer = geometry, material, renderer
         self.guidance = switched_on(guidance)
+        self.corrections = ViewCorrections(of="none") if corrections is None else corrections
         self.data, self.steps, self.seed = data, steps, seed
         self.learning_rate, self.shape_learning_rate = learning_rate, shape_learning_rate
 
-    def start_from(self, reference: Reference, mesh: Mesh, texture: Geometry, material: Material) -> None:
-        """Take the views to fit and what the coarse stage learned: its mesh, its field and its light."""
+    def start_from(
+        self,
+        reference: Reference,
+        mesh: Mesh,
+        texture: Geometry,
+        material: Material,
+        corrections: ViewCorrections | None = None,
+    ) -> None:
+        """Take the views to fit and what the coarse stage learned: its mesh, field, light and corrections of views."""
         self.views = reference.views.to(self.device)
         self.data.use(self.views)
         start_guidance(self.guidance, reference)
@@ -64,10 +74,15 @@ class Sv3dDmtet(lightning.LightningModule):
         self.geometry.start_from(mesh if len(mesh.faces) else None, texture.to(self.device))
         check_features("fine", self.geometry, self.material)
         self.material.load_state_dict(material.state_dict())
+        self.corrections.start_from(reference.views)
+        if corrections is not None and corrections.count == self.corrections.count:
+            self.corrections.load_state_dict(corrections.state_dict())
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         trained = self.geometry.trained()
         groups = [{"params": [*trained.look, *self.material.parameters()]}, {"params": trained.shape}]
+        if self.corrections.count:
+            groups.append({"params": [*self.corrections.parameters()]})
         return torch.optim.Adam(groups, lr=value_at(self.learning_rate, 0), betas=(0.9, 0.99), eps=1e-8, fused=True)
 
     def on_train_batch_start(self, batch: int, batch_idx: int) -> None:
@@ -79,8 +94,8 @@ class Sv3dDmtet(lightning.LightningModule):
         step = self.global_step
         for group, rate in zip(
             self.optimizers().param_groups,  # type: ignore[union-attr]
-            (self.learning_rate, self.shape_learning_rate),
-            strict=True,
+            (self.learning_rate, self.shape_learning_rate, self.corrections.learning_rate),
+            strict=False,  # without corrections there is no group of theirs
         ):
             group["lr"] = value_at(rate, step)
         self.last = self.losses_at(step)
@@ -90,7 +105,7 @@ class Sv3dDmtet(lightning.LightningModule):
         """What the guidances say in a step, by the parts as they are."""
         torch.manual_seed(step_seed(self.seed, step))
         self.geometry.on_step(step)
-        return weighted_losses(self.guidance, self._draw, self.data.at(step), step)
+        return corrected_losses(self.guidance, self._draw, self.data.at(step), step, self.corrections)
 
     def _draw(self, cameras: Cameras, pixels: Tensor | None, *, whole: bool = False) -> RenderOutput:
         self.renderer.train(not whole)
@@ -102,10 +117,11 @@ class Sv3dDmtet(lightning.LightningModule):
             return self.geometry.isosurface()
 
     def _renew_optimizer(self) -> None:
-        """One for the new parameters of the shape; features and light keep their state."""
+        """One for the new parameters of the shape; all others keep their state."""
         before = self.optimizers(use_pl_optimizer=False)
         after = self.configure_optimizers()
+        staying = [kept for group in after.param_groups for kept in group["params"]]
         for parameter, state in before.state.items():  # type: ignore[union-attr]
-            if any(parameter is kept for kept in after.param_groups[0]["params"]):
+            if any(parameter is kept for kept in staying):
                 after.state[parameter] = state
         self.trainer.strategy.optimizers = [after]

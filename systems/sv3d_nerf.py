@@ -10,23 +10,24 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sv3dgen.data.view_batches import ViewBatches
+from sv3dgen.data.view_corrections import ViewCorrections
 from sv3dgen.domains import Between, Cells, LearningRates, Pixels, Seed, Steps
 from sv3dgen.interfaces import Field, FieldRenderer, Guidance, Material, Reference, RenderOutput
 from sv3dgen.meshes.depth_fusion import fuse_depth, largest_component, unseen_hollows
 from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.schedules import value_at
 from sv3dgen.views.cameras import Cameras
-from sv3dgen.views.visual_hull import visual_hull
+from sv3dgen.views.views_hull import hull_of_views
 from systems.weighting import (
     Weighted,
     buffers_needed,
     check_features,
     check_kind,
     check_steps,
+    corrected_losses,
     start_guidance,
     step_seed,
     switched_on,
-    weighted_losses,
 )
 
 
@@ -48,6 +49,7 @@ class Sv3dNerf(lightning.LightningModule):
         guidance: Mapping[str, Guidance | Mapping],
         data: ViewBatches,
         steps: Steps,
+        corrections: ViewCorrections | None = None,
         learning_rate: LearningRates = 0.01,
         seed: Seed = 0,
         hull_resolution: Cells = 128,
@@ -65,8 +67,9 @@ class Sv3dNerf(lightning.LightningModule):
         check_features("coarse", geometry, material)
         self.geometry, self.material, self.renderer = geometry, material, renderer
         self.guidance = switched_on(guidance)
+        self.corrections = ViewCorrections(of="none") if corrections is None else corrections
         self.data, self.steps, self.learning_rate, self.seed = data, steps, learning_rate, seed
-        self.hull_resolution, self.hull_miss_votes = hull_resolution, hull_miss_votes or 0
+        self.hull_resolution, self.hull_miss_votes = hull_resolution, hull_miss_votes
         self.mesh_resolution, self.mesh_truncation, self.mesh_depth_px = mesh_resolution, mesh_truncation, mesh_depth_px
         self.unseen, self.opening_radius = unseen, opening_radius
 
@@ -78,9 +81,9 @@ class Sv3dNerf(lightning.LightningModule):
         self.guidance.to(device)
         self.renderer.draw_only(buffers_needed(self.guidance))
         self.data.use(self.views)
-        hull = visual_hull(
-            views.masks,
-            views.cameras,
+        self.corrections.start_from(views)
+        hull = hull_of_views(
+            views,
             resolution=self.hull_resolution,
             aabb=torch.tensor([[-self.renderer.radius] * 3, [self.renderer.radius] * 3]),
             miss_votes=self.hull_miss_votes,
@@ -88,12 +91,19 @@ class Sv3dNerf(lightning.LightningModule):
         self.renderer.start_from(hull.to(device))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        parameters = [*self.geometry.parameters(), *self.material.parameters()]
-        return torch.optim.Adam(parameters, lr=value_at(self.learning_rate, 0), betas=(0.9, 0.99), eps=1e-8, fused=True)
+        groups = [{"params": [*self.geometry.parameters(), *self.material.parameters()]}]
+        if self.corrections.count:
+            groups.append({"params": [*self.corrections.parameters()]})
+        return torch.optim.Adam(groups, lr=value_at(self.learning_rate, 0), betas=(0.9, 0.99), eps=1e-8, fused=True)
 
     def training_step(self, batch: int, batch_idx: int) -> Tensor:
         step = self.global_step
-        self.optimizers().param_groups[0]["lr"] = value_at(self.learning_rate, step)  # type: ignore[union-attr]
+        for group, rate in zip(
+            self.optimizers().param_groups,  # type: ignore[union-attr]
+            (self.learning_rate, self.corrections.learning_rate),
+            strict=False,  # without corrections there is no group of theirs
+        ):
+            group["lr"] = value_at(rate, step)
         self.last = self.losses_at(step)
         return self.last.loss
 
@@ -102,7 +112,7 @@ class Sv3dNerf(lightning.LightningModule):
         torch.manual_seed(step_seed(self.seed, step))
         self.geometry.on_step(step)
         self.renderer.on_step(self.geometry, step)
-        return weighted_losses(self.guidance, self._draw, self.data.at(step), step)
+        return corrected_losses(self.guidance, self._draw, self.data.at(step), step, self.corrections)
 
     def _draw(self, cameras: Cameras, pixels: Tensor | None, *, whole: bool = False) -> RenderOutput:
         self.renderer.train(not whole)

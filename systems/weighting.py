@@ -1,13 +1,14 @@
 """What both stages do alike: their checks, their randomness, and how they weigh what their guidances say."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
+from sv3dgen.data.view_corrections import ViewCorrections
 from sv3dgen.errors import InputError
 from sv3dgen.interfaces import Geometry, Guidance, Material, Reference, RenderOutput, ViewBatch
 from sv3dgen.schedules import changes, ever_nonzero, value_at
@@ -100,9 +101,23 @@ def buffers_needed(guidance: nn.ModuleDict) -> tuple[str, ...]:
     return tuple(sorted(needed))
 
 
+def corrected_losses(
+    guidance: nn.ModuleDict, draw: Draw, batch: ViewBatch, step: int, corrections: ViewCorrections
+) -> Weighted:
+    """As `weighted_losses`, of the batch as the corrections of its views have it, and what these cost."""
+    said = weighted_losses(guidance, draw, corrections.applied(batch), step)
+    if corrections.count == 0:
+        return said
+    prior = corrections.prior()
+    losses = {**said.losses, "corrections/prior": prior}
+    return replace(said, loss=said.loss + corrections.prior_weight * prior, losses=losses)
+
+
 def weighted_losses(guidance: nn.ModuleDict, draw: Draw, batch: ViewBatch, step: int) -> Weighted:
     """What all guidances say of the batch's render, or of a render by cameras of their own, and the weighted sum."""
     render = draw(batch.cameras, batch.pixels)
+    if batch.gain is not None:
+        render = replace(render, rgb=render.rgb * batch.gain)
     device = render.opacity.device
     total = torch.zeros((), device=device)
     losses, pictures, weights = {}, {}, {}

@@ -1,20 +1,24 @@
 """Which target pixels a step looks at: a pure function of the seed and the step, so that resuming needs no state."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal, TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from sv3dgen.data.view_shares import views_drawn, weight_of_views
+from sv3dgen.data.working_frames import WorkingFrames, working_frames
 from sv3dgen.devices import sent_to
-from sv3dgen.domains import Between, Fields, Pairs, Pixels, Seed
+from sv3dgen.domains import Between, Fields, Pairs, Pixels, Seed, Share
 from sv3dgen.interfaces import ViewBatch
 from sv3dgen.schedules import from_when_on
 from sv3dgen.seeding import generator
 from sv3dgen.views.cameras import Cameras, full_frame
 from sv3dgen.views.posed_views import PosedViews
+
+Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,25 +40,32 @@ class Sampling:
 
 
 class ViewBatches:
-    """Batches of posed views, on the device of these. `milestones` are [step, sampling]: what holds from a step on."""
+    """Batches of posed views, on the device of these. `milestones` are [step, sampling]: what holds from a step on.
+
+    Where some views are generated, photos get `photo_share` of what is drawn, or their share of the views if that is
+    more; within both groups views are drawn in proportion to their trust. A view whose own picture is smaller than the
+    sampling's size is drawn so that squares of pixels cover its own (`ViewBatch.footprint_px`); `strided` frames and
+    whole ones show it enlarged.
+    """
 
     def __init__(
         self,
         *,
         milestones: Annotated[list, Pairs(Annotated[Mapping[str, int | str | None], Fields("Sampling")])],
         seed: Seed = 0,
+        photo_share: Share = 0.25,
     ):
         starts = from_when_on(milestones, "data.milestones")
         self.milestones = {step: Sampling(**sampling) for step, sampling in starts.items()}
-        self.seed = seed
+        if not 0 <= photo_share <= 1:
+            raise ValueError(f"data.photo_share={photo_share}: expected 0 to 1")
+        self.seed, self.photo_share = seed, photo_share
         self._views: PosedViews | None = None
-        self._frames: dict[int, PosedViews] = {}
-        self._near_object: dict[int, Tensor] = {}
-        self._boxes: dict[int, Tensor] = {}
+        self._kept: dict[Hashable, Any] = {}
 
     def use(self, views: PosedViews) -> None:
         """Draw from these views from now on."""
-        self._views, self._frames, self._near_object, self._boxes = views, {}, {}, {}
+        self._views, self._kept = views, {}
 
     def sampling_at(self, step: int) -> Sampling:
         return self.milestones[max(start for start in self.milestones if start <= step)]
@@ -63,60 +74,121 @@ class ViewBatches:
         """The batch of a step."""
         sampling = self.sampling_at(step)
         stream = generator(self.seed, "views", step)
-        frames = self._at_size(sampling.size_px)
         if sampling.layout == "patches":
-            return self._patches(frames, sampling, stream)
-        return self._whole_views(frames, sampling, stream)
+            return self._patches(sampling, stream)
+        return self._whole_views(sampling, stream)
 
-    def _whole_views(self, frames: PosedViews, sampling: Sampling, generator: torch.Generator) -> ViewBatch:
-        count = len(frames.cameras)
-        if sampling.views >= count:
-            picked = torch.arange(count)
-        elif sampling.layout == "strided":  # with replacement, as the authors do
-            picked = torch.randint(count, (sampling.views,), generator=generator)
-        else:
-            picked = torch.randperm(count, generator=generator)[: sampling.views]
-        index = sent_to(frames.images.device, picked)
+    @property
+    def _given(self) -> PosedViews:
+        assert self._views is not None, "call use(views) first"
+        return self._views
+
+    def _whole_views(self, sampling: Sampling, generator: torch.Generator) -> ViewBatch:
+        picked = self._picked(sampling, generator)
+        index = sent_to(self._given.images.device, picked)
+        if sampling.layout == "frames" and sampling.crop_margin_px is not None:
+            work = self._working(sampling.size_px, None)
+            boxes = self._boxes_of(sampling.size_px)[picked]
+            footprints = tuple(work.footprint_px[view] for view in picked.tolist()) if work.has_footprints else None
+            cameras, rgba = crop(work.cameras[index], work.rgba[index], boxes, sampling.crop_margin_px, footprints)
+            return self._batch(cameras, None, rgba, index, footprints)
+        frames = self._at_size(sampling.size_px)
         cameras, rgba = frames.cameras[index], frames.rgba[index]
         if sampling.layout == "frames":
-            if sampling.crop_margin_px is not None:
-                cameras, rgba = crop(cameras, rgba, self._boxes_at(sampling.size_px)[picked], sampling.crop_margin_px)
-            return ViewBatch(cameras, None, rgba[:, :3], rgba[:, 3:], index)
+            return self._batch(cameras, None, rgba, index)
         row, col = torch.randint(sampling.stride, (2,), generator=generator).tolist()
         pixels = full_frame(cameras)[:, row :: sampling.stride, col :: sampling.stride]
-        target = rgba[:, :, row :: sampling.stride, col :: sampling.stride]
-        return ViewBatch(cameras, pixels, target[:, :3], target[:, 3:], index)
+        return self._batch(cameras, pixels, rgba[:, :, row :: sampling.stride, col :: sampling.stride], index)
 
-    def _patches(self, frames: PosedViews, sampling: Sampling, generator: torch.Generator) -> ViewBatch:
-        corners = self._patch_corners(frames, sampling)
-        drawn = torch.randint(len(corners), (sampling.patches,), generator=generator)
+    def _picked(self, sampling: Sampling, generator: torch.Generator) -> Int[Tensor, " picked"]:
+        again = sampling.layout == "strided"  # with replacement, as the authors do
+        if self._given.weighed:
+            weight = weight_of_views(self._given, self.photo_share)
+            return views_drawn(weight, sampling.views, generator, again=again and sampling.views < len(weight))
+        count = len(self._given)
+        if sampling.views >= count:
+            return torch.arange(count)
+        if again:
+            return torch.randint(count, (sampling.views,), generator=generator)
+        return torch.randperm(count, generator=generator)[: sampling.views]
+
+    def _patches(self, sampling: Sampling, generator: torch.Generator) -> ViewBatch:
+        work = self._working(sampling.size_px, sampling.patch_px)
+        corners = self._patch_corners(sampling)
+        if self._given.weighed:
+            ends = self._corner_ends(sampling)
+            marks = torch.rand(sampling.patches, generator=generator, dtype=torch.float64)
+            drawn = torch.searchsorted(ends, marks, right=True).clamp(max=len(corners) - 1)
+        else:
+            drawn = torch.randint(len(corners), (sampling.patches,), generator=generator)
         view, row, col = corners[sent_to(corners.device, drawn)].unbind(1)
         offset = torch.arange(sampling.patch_px, device=corners.device)
         rows = row[:, None, None] + offset[None, :, None]
         cols = col[:, None, None] + offset[None, None, :]
         pixels = torch.stack(torch.broadcast_tensors(rows, cols), dim=-1)
-        target = frames.rgba[view[:, None, None], :, pixels[..., 0], pixels[..., 1]].permute(0, 3, 1, 2)
-        return ViewBatch(frames.cameras[view], pixels, target[:, :3].contiguous(), target[:, 3:].contiguous(), view)
+        target = work.rgba[view[:, None, None], :, pixels[..., 0], pixels[..., 1]].permute(0, 3, 1, 2)
+        footprints = tuple(work.footprint_px[index] for index in view.tolist()) if work.has_footprints else None
+        return self._batch(work.cameras[view], pixels, target, view, footprints)
 
-    def _patch_corners(self, frames: PosedViews, sampling: Sampling) -> Int[Tensor, "corners 3"]:
+    def _batch(
+        self,
+        cameras: Cameras,
+        pixels: Tensor | None,
+        rgba: Float[Tensor, "images 4 height width"],
+        view: Int[Tensor, " images"],
+        footprints: tuple[int, ...] | None = None,
+    ) -> ViewBatch:
+        generated = None
+        if any(self._given.generated):
+            generated = self._keep("generated", lambda: torch.tensor(self._given.generated, device=view.device))[view]
+        return ViewBatch(
+            cameras, pixels, rgba[:, :3].contiguous(), rgba[:, 3:].contiguous(), view, generated, footprints
+        )
+
+    def _patch_corners(self, sampling: Sampling) -> Int[Tensor, "corners 3"]:
         """(view, row, col) of every patch at or near the object: the rest is empty by the hull."""
-        if sampling.size_px not in self._near_object:
-            near = near_object(frames.rgba[:, 3], margin_px=max(2, sampling.size_px // 40))
-            near = near[:, : 1 - sampling.patch_px or None, : 1 - sampling.patch_px or None]
-            self._near_object[sampling.size_px] = near.nonzero()
-        return self._near_object[sampling.size_px]
 
-    def _boxes_at(self, size_px: int) -> Int[Tensor, "views 4"]:
-        if size_px not in self._boxes:
-            # On the host, which decides by them how large a step's frames are.
-            self._boxes[size_px] = object_boxes(self._at_size(size_px).rgba[:, 3].cpu())
-        return self._boxes[size_px]
+        def found() -> Tensor:
+            work = self._working(sampling.size_px, sampling.patch_px)
+            near = near_object(work.rgba[:, 3], margin_px=max(2, sampling.size_px // 40))
+            near = near[:, : 1 - sampling.patch_px or None, : 1 - sampling.patch_px or None]
+            if work.has_footprints:
+                for view, (height, width), footprint in zip(near, work.sizes, work.footprint_px, strict=True):
+                    whole = torch.zeros_like(view)
+                    whole[: height + 1 - sampling.patch_px : footprint, : width + 1 - sampling.patch_px : footprint] = 1
+                    view &= whole
+            return near.nonzero()
+
+        return self._keep(("corners", sampling.size_px, sampling.patch_px), found)
+
+    def _corner_ends(self, sampling: Sampling) -> Float[Tensor, " corners"]:
+        """The cumulated probabilities of the patches, on the host."""
+
+        def found() -> Tensor:
+            view = self._patch_corners(sampling)[:, 0].cpu()
+            count = torch.bincount(view, minlength=len(self._given))
+            weight = weight_of_views(self._given, self.photo_share, count.double()) / count.clamp_min(1)
+            return weight[view].cumsum(0)
+
+        return self._keep(("ends", sampling.size_px, sampling.patch_px), found)
+
+    def _boxes_of(self, size_px: int) -> Int[Tensor, "views 4"]:
+        # On the host, which decides by them how large a step's frames are.
+        return self._keep(("boxes", size_px), lambda: object_boxes(self._working(size_px, None).rgba[:, 3].cpu()))
+
+    def _working(self, size_px: int, footprint_px: int | None) -> WorkingFrames:
+        return self._keep(
+            ("working", size_px, footprint_px), lambda: working_frames(self._at_size(size_px), size_px, footprint_px)
+        )
 
     def _at_size(self, size_px: int) -> PosedViews:
-        assert self._views is not None, "call use(views) first"
-        if size_px not in self._frames:
-            self._frames[size_px] = self._views.resized(size_px)
-        return self._frames[size_px]
+        return self._keep(("frames", size_px), lambda: self._given.resized(size_px))
+
+    def _keep(self, key: Hashable, make: Callable[[], Kept]) -> Kept:
+        """What `make` makes, made once for these views."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]
 
 
 def near_object(alpha: Tensor, margin_px: int) -> Bool[Tensor, "views height width"]:
@@ -135,16 +207,26 @@ def object_boxes(alpha: Float[Tensor, "views height width"]) -> Int[Tensor, "vie
 
 
 def crop(
-    cameras: Cameras, rgba: Float[Tensor, "views 4 height width"], boxes: Int[Tensor, "views 4"], margin_px: int
+    cameras: Cameras,
+    rgba: Float[Tensor, "views 4 height width"],
+    boxes: Int[Tensor, "views 4"],
+    margin_px: int,
+    footprints: Sequence[int] | None = None,
 ) -> tuple[Cameras, Float[Tensor, "views 4 _ _"]]:
-    """Frames of one common size around each view's box and margin, and cameras whose image is just that part."""
+    """Frames of one common size around each view's box and margin, and cameras whose image is just that part.
+
+    With `footprints` a part begins at a whole multiple of its view's.
+    """
     size = (boxes[:, 2:] - boxes[:, :2]).amax(0) + 2 * margin_px
     height, width = torch.minimum(size, torch.tensor(rgba.shape[2:])).tolist()
     corner = (boxes[:, :2] + boxes[:, 2:] - torch.tensor([height, width])) // 2
     corner = torch.minimum(corner, torch.tensor(rgba.shape[2:]) - torch.tensor([height, width])).clamp(min=0)
+    if footprints is not None:
+        each = torch.tensor(footprints)[:, None]
+        corner = corner // each * each
     parts = [
         image[:, top : top + height, left : left + width]
         for image, (top, left) in zip(rgba, corner.tolist(), strict=True)
     ]
     center = cameras.center_px - sent_to(cameras.center_px.device, corner.flip(1))
-    return Cameras(cameras.camera_to_world, cameras.focal_px, center, width, height), torch.stack(parts)
+    return replace(cameras, center_px=center, width_px=width, height_px=height), torch.stack(parts)

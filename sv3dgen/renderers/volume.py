@@ -141,7 +141,7 @@ class Volume(FieldRenderer):
         normals = torch.nn.functional.normalize(rest[:, :3], dim=-1) if with_normals else torch.zeros_like(directions)
         shading = material(features, normals)
         inward = total[:, -1:] if with_normals else torch.zeros_like(opacity)
-        nearby = self._albedo_nearby(geometry, material, origins + depth.detach() * directions, normals)
+        nearby = self._albedo_nearby(geometry, material, (origins + depth * directions).detach(), normals)
         parts = [shading.rgb, shading.albedo, shading.irradiance, opacity, depth, normals, nearby, inward]
         return torch.cat(parts, dim=1)
 
@@ -163,7 +163,9 @@ class Volume(FieldRenderer):
         """Samples in occupied cells; shifted by a random part of a step per ray while training."""
         rays, device = len(origins), origins.device
         jitter = torch.rand(rays, device=device) if self.training else torch.full((rays,), 0.5, device=device)
-        return march(origins, directions, self.occupied, self.aabb, step_size=self.step_size, jitter=jitter)
+        # A ray may have a gradient, that of its picture's warp; where its samples stand has none.
+        rays = origins.detach(), directions.detach()
+        return march(*rays, self.occupied, self.aabb, step_size=self.step_size, jitter=jitter)
 
     @torch.no_grad()
     def depth(self, geometry: Field, cameras: Cameras) -> Float[Tensor, "views height width"]:

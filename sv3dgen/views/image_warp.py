@@ -1,8 +1,8 @@
 """Small warps of whole pictures: where a point of a picture that was made, not taken, really belongs.
 
-Points are tangents of viewing angles, ((x - cx) / fx, (y - cy) / fy) with x right and y down, so that a warp is the same
-at every resolution and for every crop of a frame. The warp is a homography and, added to it, a smooth displacement: a
-uniform cubic B-spline over a small net of control points.
+Points are tangents of viewing angles, ((x - cx) / fx, (y - cy) / fy) with x right and y down, so that a warp is the
+same at every resolution and for every crop of a frame. The warp is a homography and, added to it, a smooth
+displacement: a uniform cubic B-spline over a small net of control points.
 """
 
 from dataclasses import dataclass
@@ -48,6 +48,6 @@ class ImageWarp:
 
 
 def _spline_weights(place: Float[Tensor, "*batch"], nodes: int) -> Float[Tensor, "*batch nodes"]:
-    """Weights of the nodes 0 .. nodes - 1 of a uniform cubic B-spline; they sum to one but within a node of a border."""
+    """Weights of the nodes 0 .. nodes - 1 of a uniform cubic B-spline; their sum is one but near a border."""
     distance = (place.clamp(0, nodes - 1)[..., None] - torch.arange(nodes, device=place.device)).abs()
     return ((2 - distance).clamp_min(0) ** 3 - 4 * (1 - distance).clamp_min(0) ** 3) / 6

@@ -22,18 +22,22 @@ from sv3dgen.views.view_files import ViewFiles
 
 log = logging.getLogger(__name__)
 
+Pictures = UInt8[Tensor, "views 4 height width"]
+SmallPictures = tuple[UInt8[Tensor, "4 _ _"] | None, ...]
+
 _Z_UP_TO_Y_UP = torch.tensor([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]], dtype=torch.float64)
 
 
 def pictures_and_cameras(
     files: ViewFiles, max_size_px: int | None
-) -> tuple[UInt8[Tensor, "views 4 height width"], Cameras, Float[Tensor, "4 4"]]:
-    """RGBA pictures, their cameras, and the way from the file's world to theirs. Logs what was fixed or guessed."""
+) -> tuple[Pictures, SmallPictures, Cameras, Float[Tensor, "4 4"]]:
+    """RGBA pictures of one size, the smaller ones as they are (`PosedViews.small`), their cameras, and the way from the
+    file's world to theirs. Logs what was fixed or guessed."""
     transforms, frames = files.transforms, files.transforms.frames
     for note in transforms.notes:
         log.info(note)
-    width, height = scaled_size(_common_size(transforms, files.sizes), max_size_px)
-    images, lenses, maskless, shadows = [], [], [], 0
+    width, height = scaled_size(_frame_size(transforms, files.sizes), max_size_px)
+    images, small, lenses, maskless, shadows = [], [], [], [], 0
     for index, frame in enumerate(frames):
         picture = files.take(index)
         if frame.missing_mask is not None and (frame.mask_is_named or picture.background is not None):
@@ -44,6 +48,8 @@ def pictures_and_cameras(
         if lens.distortion is not None:
             pixels, zoom = undistorted(pixels, lens.at_size(*picture.image.size), lens.distortion)
         images.append(resized(pixels, width, height))
+        own = scaled_size(picture.image.size, max_size_px)
+        small.append(resized(pixels, *own) if is_smaller(own, (width, height)) else None)
         fl_x, fl_y, cx, cy = lens.at_size(width, height)
         lenses.append((fl_x * zoom, fl_y * zoom, cx, cy))
     if maskless:
@@ -55,7 +61,16 @@ def pictures_and_cameras(
     intrinsics = torch.tensor(lenses, dtype=torch.float64)
     poses, to_world = _placed_poses(transforms)
     cameras = Cameras(poses.float(), intrinsics[:, :2].float(), intrinsics[:, 2:].float(), width, height)
-    return torch.stack(images), cameras, to_world
+    return torch.stack(images), tuple(small), cameras, to_world
+
+
+def is_smaller(size: tuple[int, int], frame: tuple[int, int]) -> bool:
+    """Whether a picture of this width and height is a frame with fewer pixels: `PosedViews.small` keeps such ones.
+
+    One of another aspect has no pixels that squares of the frame's could stand for.
+    """
+    # One pixel of rounding is what scaling a picture down leaves.
+    return size[0] < frame[0] and abs(size[0] * frame[1] - size[1] * frame[0]) <= max(frame)
 
 
 def scaled_size(size: tuple[int, int], max_size_px: int | None) -> tuple[int, int]:
@@ -118,8 +133,13 @@ def _placed_poses(transforms: Transforms) -> tuple[Float[Tensor, "views 4 4"], F
     return poses, to_world
 
 
-def _common_size(transforms: Transforms, sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    """Width and height that most pictures have, of equally common ones the larger; the others are scaled to it."""
+def _frame_size(transforms: Transforms, sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Width and height that most pictures have, of equally common ones the larger; the others are scaled to it.
+
+    Where a model made some, those of the largest: the few photos among them are not to lose what they show.
+    """
+    if any(frame.generated for frame in transforms.frames):
+        return max(sizes, key=lambda size: (max(size), min(size)))
     counts = Counter(sizes)
     common = max(counts, key=lambda size: (counts[size], size[0] * size[1]))
     if len(counts) > 1:

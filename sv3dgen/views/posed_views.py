@@ -37,7 +37,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PosedViews:
-    """Pictures (sRGB, straight alpha) with their cameras."""
+    """Pictures (sRGB, straight alpha) with their cameras, and how far they can be trusted.
+
+    All of one size; a view whose own picture is smaller lies enlarged in `images`, and as it is in `small`. A view is a
+    photo unless it says that a model made it (`generated`); one of `trust` 0 is not fitted.
+    """
 
     images: UInt8[Tensor, "views 4 height width"]
     cameras: Cameras
@@ -46,6 +50,14 @@ class PosedViews:
     elevation_deg: Float[Tensor, " views"]  # as declared by the file or the orbit, else from the cameras
     azimuth_deg: Float[Tensor, " views"]
     source_to_world: Float[Tensor, "4 4"]  # similarity from the file's world to ours; identity for our own files
+    generated: tuple[bool, ...] = ()  # left out: none
+    trust: tuple[float, ...] = ()  # in [0, 1]; left out: 1 each
+    small: tuple[UInt8[Tensor, "4 _ _"] | None, ...] = ()  # None, and left out: of the size of `images`
+
+    def __post_init__(self) -> None:
+        for name, default in (("generated", False), ("trust", 1.0), ("small", None)):
+            if not getattr(self, name):
+                object.__setattr__(self, name, (default,) * len(self.images))
 
     def __len__(self) -> int:
         return self.images.shape[0]
@@ -61,16 +73,31 @@ class PosedViews:
             self.elevation_deg[positions],
             self.azimuth_deg[positions],
             self.source_to_world,
+            tuple(self.generated[i] for i in picked),
+            tuple(self.trust[i] for i in picked),
+            tuple(self.small[i] for i in picked),
         )
 
     def to(self, device: torch.device | str) -> "PosedViews":
         """Pictures and cameras on a device; what names and places the views stays on the host."""
-        return replace(self, images=self.images.to(device), cameras=self.cameras.to(device))
+        small = tuple(None if image is None else image.to(device) for image in self.small)
+        return replace(self, images=self.images.to(device), cameras=self.cameras.to(device), small=small)
 
     @cached_property
     def rgba(self) -> Float[Tensor, "views 4 height width"]:
         """The images in [0, 1]; made once and kept."""
         return self.images.float() / 255
+
+    @property
+    def own_px(self) -> tuple[int, ...]:
+        """The longer side of each view's own picture."""
+        longer = max(self.images.shape[2:])
+        return tuple(longer if image is None else max(image.shape[1:]) for image in self.small)
+
+    @property
+    def weighed(self) -> bool:
+        """Whether views count differently: some are generated, or are not fully trusted."""
+        return any(self.generated) or any(trust < 1 for trust in self.trust)
 
     @property
     def masks(self) -> Bool[Tensor, "views height width"]:
@@ -85,15 +112,8 @@ class PosedViews:
         scale = size_px / max(height, width)
         new_height, new_width = max(1, round(height * scale)), max(1, round(width * scale))
         images = torch.stack([downscale_rgba(image, new_height, new_width) for image in self.images])
-        return PosedViews(
-            images,
-            self.cameras.resized(new_width, new_height),
-            self.names,
-            self.splits,
-            self.elevation_deg,
-            self.azimuth_deg,
-            self.source_to_world,
-        )
+        small = tuple(None if image is None or max(image.shape[1:]) >= size_px else image for image in self.small)
+        return replace(self, images=images, cameras=self.cameras.resized(new_width, new_height), small=small)
 
 
 def views_of_orbit(images: UInt8[Tensor, "views 4 height width"], orbit: Orbit, cameras: Cameras) -> PosedViews:
@@ -158,7 +178,8 @@ def write_views(views: PosedViews, folder: str | Path) -> None:
     folder = Path(folder)
     names = [f"{index:03d}.png" for index in range(len(views))]
     (folder / "transforms.json").unlink(missing_ok=True)
-    for name, image in zip(names, views.images, strict=True):
+    for name, large, small in zip(names, views.images, views.small, strict=True):
+        image = large if small is None else small
         with atomic_write(folder / name) as temporary:
             Image.fromarray(image.permute(1, 2, 0).contiguous().numpy()).save(temporary, compress_level=4)
     with atomic_write(folder / "transforms.json") as temporary:
@@ -166,7 +187,7 @@ def write_views(views: PosedViews, folder: str | Path) -> None:
 
 
 def _read_folder(files: ViewFiles, max_size_px: int | None) -> PosedViews:
-    images, cameras, to_world = pictures_and_cameras(files, max_size_px)
+    images, small, cameras, to_world = pictures_and_cameras(files, max_size_px)
     frames = files.transforms.frames
     elevation, azimuth = _angles(frames, cameras)
     return PosedViews(
@@ -177,6 +198,9 @@ def _read_folder(files: ViewFiles, max_size_px: int | None) -> PosedViews:
         elevation,
         azimuth,
         to_world,
+        tuple(frame.generated for frame in frames),
+        tuple(frame.trust for frame in frames),
+        small,
     )
 
 
@@ -222,15 +246,8 @@ def _normalized(path: Path, views: PosedViews, placing: PosedViews) -> PosedView
         return views
     scale, shift = float(similarity[0, 0]), ", ".join(f"{value:.3g}" for value in similarity[:3, 3].tolist())
     log.info("%s: the object is moved to the origin at size 1: scaled by %.4g, then moved by (%s)", path, scale, shift)
-    return PosedViews(
-        views.images,
-        apply_similarity(similarity, views.cameras),
-        views.names,
-        views.splits,
-        views.elevation_deg,
-        views.azimuth_deg,
-        similarity @ views.source_to_world,
-    )
+    cameras = apply_similarity(similarity, views.cameras)
+    return replace(views, cameras=cameras, source_to_world=similarity @ views.source_to_world)
 
 
 def _document(views: PosedViews, names: list[str]) -> dict:
@@ -248,6 +265,8 @@ def _document(views: PosedViews, names: list[str]) -> dict:
             "split": views.splits[index],
             "elevation_deg": float(views.elevation_deg[index]),
             "azimuth_deg": float(views.azimuth_deg[index]),
+            **({"source": "generated"} if views.generated[index] else {}),
+            **({"trust": views.trust[index]} if views.trust[index] < 1 else {}),
             **({} if shared else dict(zip(keys, lenses[index], strict=True))),
             "transform_matrix": cameras.camera_to_world[index].tolist(),
         }

@@ -40,6 +40,8 @@ class Frame:
     mask: Path | None = None  # that becomes the picture's alpha
     missing_mask: str | None = None  # the name of the one that was expected
     mask_is_named: bool = False  # by the file; else it lies beside it, and serves where the picture has no alpha
+    generated: bool = False  # made by a model, not taken by a camera
+    trust: float = 1.0  # in [0, 1]; 0: not to be fitted
 
 
 @dataclass(frozen=True)
@@ -169,6 +171,8 @@ class _Reader:
             mask=mask,
             missing_mask=missing_mask,
             mask_is_named=mask_path is not None,
+            generated=_is_generated(where, entry),
+            trust=_trust(where, entry),
         )
 
     def _pose(self, where: str, entry: Mapping[str, Any]) -> Matrix:
@@ -199,6 +203,20 @@ def _split_of(where: str, document: dict, entry: dict) -> str:
     if not isinstance(split, str):
         raise InputError(f"{where}: `split` is {split!r}, expected 'train' or 'test'")
     return split
+
+
+def _is_generated(where: str, entry: dict) -> bool:
+    source = entry.get("source", "photo")
+    if source not in ("photo", "generated"):
+        raise InputError(f"{where}: `source` is {source!r}, expected 'photo' or 'generated'")
+    return source == "generated"
+
+
+def _trust(where: str, entry: dict) -> float:
+    trust = optional_number(where, entry, "trust")
+    if trust is not None and not 0 <= trust <= 1:
+        raise InputError(f"{where}: `trust` is {trust:g}, expected 0 (not to be fitted) to 1")
+    return 1.0 if trust is None else trust
 
 
 def _up_axis(path: Path, document: dict, frames: Sequence[Frame], synthetic: bool) -> Literal["y", "z"]:

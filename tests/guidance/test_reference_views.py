@@ -181,3 +181,29 @@ def test_rgb_equals_the_loss_function():
     render, batch = scene()
     got = ReferenceViews(weights={"rgb": 1.0}, compare="inside")(render, batch, 3).losses["rgb"]
     torch.testing.assert_close(got, losses.mse(render.rgb, batch.rgb, render.shaded & (batch.alpha > 0.95)))
+
+
+def test_the_color_error_of_generated_views_levels_off():
+    render, batch = scene()
+    photos = ReferenceViews(weights={"rgb": 1.0}, robust_scale=0.2)(render, batch, 0).losses["rgb"]
+    mixed = dataclasses.replace(batch, generated=torch.tensor([True, False]))
+    forgiving = ReferenceViews(weights={"rgb": 1.0}, robust_scale=0.2)(render, mixed, 0).losses["rgb"]
+    squaring = ReferenceViews(weights={"rgb": 1.0}, robust_scale=None)(render, mixed, 0).losses["rgb"]
+    torch.testing.assert_close(squaring, photos)
+    guidance = ReferenceViews(weights={"rgb": 1.0})
+    drawn = guidance.composited(render, batch, guidance.generator_at(0))[0]
+    error = (drawn - target_of(guidance, render, batch)).square().mean(1, keepdim=True)
+    error[0] = error[0] / (1 + error[0] / 0.2**2)
+    torch.testing.assert_close(forgiving, error[render.shaded].mean())
+    assert forgiving < photos
+    with pytest.raises(ValueError, match="robust_scale=0"):
+        ReferenceViews(weights={"rgb": 1.0}, robust_scale=0.0)
+
+
+def test_a_small_view_is_compared_with_the_mean_over_its_pixels():
+    render, batch = scene()
+    blocks = torch.nn.functional.avg_pool2d(render.opacity, 2)
+    own = torch.rand(2, 1, 4, 4)
+    small = dataclasses.replace(batch, alpha=own.repeat_interleave(2, 2).repeat_interleave(2, 3), footprint_px=(2, 2))
+    losses = ReferenceViews(weights={"mask": 1.0})(render, small, 0).losses
+    torch.testing.assert_close(losses["mask"], (blocks - own).square().mean())

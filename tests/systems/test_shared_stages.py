@@ -1,5 +1,6 @@
 """Stages that runs share: the same bits as if computed, whole or not there, by one run at a time."""
 
+import dataclasses
 import json
 import multiprocessing
 import shutil
@@ -18,7 +19,7 @@ from sv3dgen.nvs.mesh import MeshNvs
 from sv3dgen.nvs.sv3d import Sv3dNvs
 from sv3dgen.runs.run_folder import RunCard
 from sv3dgen.sv3d.checkpoint import embedded
-from sv3dgen.views.posed_views import read_views
+from sv3dgen.views.posed_views import read_views, write_views
 from systems.run import Run
 from systems.shared_stages import (
     SharedStages,
@@ -151,7 +152,14 @@ def test_processes_at_once_leave_one_whole_result(tmp_path):
     assert len({word for _, word in told}) == 1
 
 
-def test_a_run_that_takes_the_coarse_stage_ends_in_the_same_bits(views_folder, tmp_path, monkeypatch):
+@pytest.mark.parametrize("generated", [False, True])
+def test_a_run_that_takes_the_coarse_stage_ends_in_the_same_bits(views_folder, tmp_path, monkeypatch, generated):
+    if generated:  # with corrections that the coarse stage hands on, of views at half the size of the one photo
+        views, views_folder = read_views(views_folder), tmp_path / "generated"
+        views_folder.mkdir()
+        small_ones = (*views.resized(max(views.own_px) // 2).images[:-1], None)
+        sources = (True,) * (len(views) - 1) + (False,)
+        write_views(dataclasses.replace(views, generated=sources, small=small_ones), views_folder)
     few = ("coarse.steps=20", "fine.steps=12", "material=sg")
     for name, share in {"alone": None, "gives": tmp_path / "shared", "takes": tmp_path / "shared"}.items():
         if name == "takes":
@@ -198,6 +206,7 @@ def test_normals_that_come_or_change_make_another_coarse_stage(views_folder, tmp
 def test_views_are_known_by_pictures_and_cameras(posed_views):
     own = digest_of_views(posed_views)
     assert own == digest_of_views(posed_views[:])
+    assert own != digest_of_views(dataclasses.replace(posed_views, generated=(True,) * 12))
     assert own != digest_of_views(posed_views[torch.arange(11, -1, -1)])
     assert own != digest_of_views(posed_views.resized(32))
 

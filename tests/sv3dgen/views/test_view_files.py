@@ -1,5 +1,6 @@
 """Folders as people have them: files under other names, masks, several sizes, far from the origin; read once."""
 
+import dataclasses
 import json
 import shutil
 
@@ -161,6 +162,35 @@ def test_pictures_of_several_sizes(views, tmp_path, caplog):
     check_poses(read)
 
 
+def test_smaller_pictures_are_kept_as_they_are_beside_the_frames(views, folder):
+    """Photos keep the size of most; one that is smaller lies enlarged among them, and as it is."""
+    pictures = views.resized(48).images
+    for index in (3, 7):
+        Image.fromarray(pictures[index].permute(1, 2, 0).numpy()).save(folder / f"{index:03d}.png")
+    read = read_views(folder)
+    assert read.images.shape == (21, 4, 96, 96)
+    assert [index for index, small in enumerate(read.small) if small is not None] == [3, 7]
+    assert torch.equal(read.small[7], pictures[7])
+    torch.testing.assert_close(read.cameras.focal_px, views.cameras.focal_px)
+    assert all(small is None for small in read_views(folder, max_size_px=48).small)
+
+
+def test_generated_views_with_masks_keep_the_one_photo_large(views, tmp_path):
+    """21 pictures of 48 pixels, their masks in a folder of their own, and the last at twice the size of the others."""
+    small = views.resized(48)
+    write_views(dataclasses.replace(small, generated=(True,) * 20 + (False,)), tmp_path)
+    (tmp_path / "masks").mkdir()
+    for index, own in enumerate([*small.images[:20], views.images[20]]):
+        pixels = own.permute(1, 2, 0).numpy()
+        Image.fromarray(pixels[..., :3].copy()).save(tmp_path / f"{index:03d}.png")
+        Image.fromarray(pixels[..., 3].copy()).save(tmp_path / "masks" / f"{index:03d}.png")
+    read = read_views(tmp_path)
+    assert read.generated == (True,) * 20 + (False,) and read.own_px == (48,) * 20 + (96,)
+    assert torch.equal(read.images[20, 3], views.images[20, 3])
+    assert all(torch.equal(own[3], given[3]) for own, given in zip(read.small[:20], small.images, strict=False))
+    torch.testing.assert_close(read.cameras.focal_px, views.cameras.focal_px)
+
+
 def test_portrait_among_landscape(tmp_path):
     """Scaled to one frame, sides by different factors; the cameras follow."""
     views = posed_views(ORBIT.cameras(size_px=96))
@@ -178,6 +208,7 @@ def test_portrait_among_landscape(tmp_path):
     edit(tmp_path, frame)
     read = read_views(tmp_path)
     assert read.images.shape == (21, 4, 96, 128)
+    assert all(small is None for small in read.small)  # no squares of the frame's pixels show one of a portrait's
     check_poses(read)
 
 
