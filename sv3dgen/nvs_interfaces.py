@@ -79,8 +79,12 @@ class NVSModel(ABC):
 class ViewMaker(NVSModel):
     """What `nvs=` builds: a model with the settings of a run. Cheap to build; weights are read when first asked for.
 
-    The views it makes follow from the photo, the orbit, the seed, its settings in the config and `cache_key`.
+    The views it makes follow from the photo, the orbit, the seed, its settings in the config and `cache_key`. The 3D
+    stages take them for generated, and in the last one's place the photo itself, at its own resolution.
     """
+
+    keep_picture: bool = True  # False: the last view, too, is what the model makes of the photo
+    knows_object: bool = False  # True: the views are to be taken as they come, with what they say of themselves
 
     def check(self) -> None:
         """Raise InputError for what would fail minutes later, when the model is first asked for."""

@@ -35,6 +35,7 @@ from sv3dgen.runs.run_folder import RunCard, versions
 from sv3dgen.runs.sweeps import is_sweep, sweep_folder
 from sv3dgen.views.posed_views import PosedViews
 from systems.sv3d_nerf import Sv3dNerf
+from systems.view_sources import photo_px
 
 log = logging.getLogger(__name__)
 
@@ -202,6 +203,7 @@ def views_key(config: DictConfig, nvs: ViewMaker) -> dict[str, Any]:
     return {
         "photo": hashlib.sha256(Path(config.image).read_bytes()).hexdigest(),
         "settings": {key: _plain(config.get(key)) for key in keys},
+        "photo_px": photo_px(config, 0),
         "nvs": _model(config, nvs),
         "rembg": importlib.util.find_spec("rembg") is not None,
         **_program(),

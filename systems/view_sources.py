@@ -1,11 +1,14 @@
 """Where a run's views come from: given by the user, or made of one photo. Either way they end up in RUN/views."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
+from PIL import Image
 
 from sv3dgen.atomic import atomic_write
 from sv3dgen.color import over_white
@@ -16,6 +19,7 @@ from sv3dgen.runs.run_folder import RunCard
 from sv3dgen.sv3d.picture import conditioning_picture
 from sv3dgen.views.orbits import Orbit, OrbitRecipe, SineOrbit, StaticOrbit
 from sv3dgen.views.pose_check import check_poses
+from sv3dgen.views.posed_folder import resized
 from sv3dgen.views.posed_views import PosedViews, read_views, write_views
 from sv3dgen.views.video import write_video
 
@@ -82,7 +86,11 @@ def _made_views(config: DictConfig, nvs: ViewMaker, folder: Path, card: RunCard)
         card.add_note("nvs", abilities.note)
     size_px = abilities.size_px
     photo = prepare_photo(
-        config.image, foreground_ratio=config.foreground_ratio, size_px=size_px, matting=config.matting
+        config.image,
+        foreground_ratio=config.foreground_ratio,
+        size_px=size_px,
+        matting=config.matting,
+        large_px=photo_px(config, size_px),
     )
     with atomic_write(folder / "input.png") as temporary:
         photo.image.save(temporary)
@@ -95,7 +103,32 @@ def _made_views(config: DictConfig, nvs: ViewMaker, folder: Path, card: RunCard)
     orbit = recipe_or_reference(recipe, abilities, elevation_deg, config.seed)
     views = nvs.views(picture, orbit, seed=config.seed)
     card.add_licence("nvs weights", abilities.licence)
-    return views
+    if nvs.knows_object:
+        return views
+    assert photo.large is not None
+    return beside_photo(views, photo.large if nvs.keep_picture else None, size_px)
+
+
+def beside_photo(views: PosedViews, photo: Image.Image | None, size_px: int) -> PosedViews:
+    """A model's views said to be generated, of the `size_px` that it has; the photo (RGBA) in the place of the last."""
+    own_px = min(size_px, max(views.images.shape[2:]))
+    pictures = [resized(image, own_px, own_px) for image in views.images]
+    generated = [True] * len(views)
+    if photo is not None:
+        pictures[-1] = torch.from_numpy(np.array(photo)).permute(2, 0, 1).contiguous()
+        generated[-1] = False
+    largest = max(picture.shape[2] for picture in pictures)
+    images = torch.stack([resized(picture, largest, largest) for picture in pictures])
+    small = tuple(picture if picture.shape[2] < largest else None for picture in pictures)
+    cameras = views.cameras.resized(largest, largest)
+    return replace(views, images=images, cameras=cameras, generated=tuple(generated), small=small)
+
+
+def photo_px(config: DictConfig, least_px: int) -> int:
+    """The largest size that the 3D stages look at, and at least the model's: what a photo is worth keeping at."""
+    stages = [config[stage] for stage in ("coarse", "fine") if stage in config]
+    sizes = [sampling.size_px for stage in stages for _, sampling in stage.data.get("milestones", [])]
+    return max([least_px, *sizes])
 
 
 def _write_film(views: PosedViews, film: Path) -> None:

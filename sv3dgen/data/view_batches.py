@@ -1,6 +1,6 @@
 """Which target pixels a step looks at: a pure function of the seed and the step, so that resuming needs no state."""
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, TypeVar
 

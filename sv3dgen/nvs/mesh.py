@@ -19,6 +19,8 @@ from sv3dgen.views.posed_views import PosedViews
 class MeshNvs(ViewMaker):
     """Draws a mesh file. Its front is taken for what the photo or the last of the given views shows."""
 
+    knows_object = True
+
     def __init__(self, *, mesh: str | None, size_px: Annotated[int, Between(16, 2048)] = 256):
         if mesh is None:
             raise InputError("nvs=mesh: expected nvs.mesh=FILE, the object's mesh")

@@ -179,10 +179,6 @@ def test_settings_that_cannot_be(settings, told):
         Sv3dNvs(**settings)
 
 
-def test_generated_views_have_a_hull_with_votes(photo, weights, tmp_path):
-    assert Run(composed(photo, weights, "system=sv3d_nerf"), tmp_path).coarse.hull_miss_votes == 2
-
-
 def test_the_elevation_is_estimated_where_it_is_asked_for(photo, weights, tmp_path, monkeypatch):
     found = ElevationEstimate(23.0, True, "", 1.0, 1.0)
     monkeypatch.setattr(sv3d_nvs, "estimate_elevation", lambda model, picture, seed: found)
