@@ -17,6 +17,7 @@ from sv3dgen.views.footprints import averaged
 
 log = logging.getLogger(__name__)
 
+WITHIN_FOOTPRINT = 0.25  # weight of differences inside a pixel of a small view, which does not show any
 SOLID = 0.95  # target opacity from which a pixel's color is the object's alone
 
 
@@ -28,8 +29,8 @@ class ReferenceViews(Guidance):
     random color in the rest, the same for a given seed and step; it serves whatever composites.
     Of generated views the color error e goes in as e^2 / (1 + e^2 / robust_scale^2) (Geman and McClure), so that what
     they show wrongly stops to pull; None squares it as of photos. A small view is compared with the render's mean over
-    each of its pixels (`ViewBatch.footprint_px`). `lpips_px` cuts squares of at most that size around the object for
-    LPIPS, at places that change with the step.
+    each of its pixels (`ViewBatch.footprint_px`), inside which the render should be plain. `lpips_px` cuts squares of
+    at most that size around the object for LPIPS, at places that change with the step.
     """
 
     terms: tuple[str, ...] = ("rgb", "mask", "lpips")
@@ -81,10 +82,13 @@ class ReferenceViews(Guidance):
         return GuidanceOutput(losses)
 
     def _color(self, drawn: Tensor, target: Tensor, mask: Tensor, batch: ViewBatch) -> Tensor:
-        drawn = averaged(drawn, batch.footprint_px, mask)
-        if batch.generated is None or self.robust_scale is None:
+        if batch.generated is None and batch.footprint_px is None:
             return mse(drawn, target, mask)
-        squared = (drawn - target).square()
+        mean = averaged(drawn, batch.footprint_px, mask)
+        # A mean says nothing of what it is made of: without the second term that would be noise.
+        squared = (mean - target).square() + WITHIN_FOOTPRINT * (drawn - mean).square()
+        if batch.generated is None or self.robust_scale is None:
+            return masked_mean(squared, mask)
         forgiving = squared / (1 + squared.mean(1, keepdim=True) / self.robust_scale**2)
         return masked_mean(torch.where(batch.generated[:, None, None, None], forgiving, squared), mask)
 

@@ -207,3 +207,23 @@ def test_a_small_view_is_compared_with_the_mean_over_its_pixels():
     small = dataclasses.replace(batch, alpha=own.repeat_interleave(2, 2).repeat_interleave(2, 3), footprint_px=(2, 2))
     losses = ReferenceViews(weights={"mask": 1.0})(render, small, 0).losses
     torch.testing.assert_close(losses["mask"], (blocks - own).square().mean())
+
+
+def test_inside_a_pixel_of_a_small_view_plain_is_better():
+    render, batch = scene()
+    target = torch.rand(2, 3, 4, 4).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    everywhere = torch.ones_like(render.shaded)
+    small = dataclasses.replace(batch, rgb=target, alpha=torch.ones_like(batch.alpha), footprint_px=(2, 2))
+    checkers = 0.1 * (-1.0) ** torch.arange(64).reshape(8, 8).cumsum(0).cumsum(1)
+    losses = []
+    for pattern in (0 * checkers, checkers):
+        pattern = pattern - torch.nn.functional.avg_pool2d(pattern[None], 2)[0].repeat_interleave(
+            2, 0
+        ).repeat_interleave(2, 1)
+        drawn = dataclasses.replace(
+            render, rgb=target + pattern, opacity=torch.ones_like(render.opacity), shaded=everywhere
+        )
+        losses.append(ReferenceViews(weights={"rgb": 1.0})(drawn, small, 0).losses["rgb"])
+        expected = reference_views.WITHIN_FOOTPRINT * pattern.square().mean()
+        torch.testing.assert_close(losses[-1], expected, atol=1e-6, rtol=1e-4)
+    assert losses[0] < losses[1]
