@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from sv3dgen.cli.command import OneLineParser, exit_status
 from sv3dgen.errors import InputError
-from sv3dgen.meshes.precheck import SUFFIXES
+from sv3dgen.meshes.precheck import COLORLESS, SUFFIXES
 
 if TYPE_CHECKING:
     from sv3dgen.data.orbit_rendering import RenderJob, RenderSettings
@@ -149,7 +149,7 @@ def _jobs(options: argparse.Namespace) -> "list[RenderJob]":
     orbits = tuple(options.orbits)
     jobs = []
     if options.meshes is not None:
-        paths = _named_meshes(options.meshes)
+        paths = _named_meshes(options.meshes, options.untextured)
         for_test = _test_names(options, list(paths))
         for name, path in paths.items():
             split = "test" if name in for_test else "train"
@@ -162,16 +162,20 @@ def _jobs(options: argparse.Namespace) -> "list[RenderJob]":
     return jobs
 
 
-def _named_meshes(folder: Path) -> dict[str, Path]:
-    """Every mesh below the folder by the name of its orbits: its path there, without the suffix."""
+def _named_meshes(folder: Path, untextured: bool) -> dict[str, Path]:
+    """Every mesh below the folder by the name of its orbits: its path there, without the suffix.
+
+    Files of formats without colors, such as an STL beside a GLB, are looked at only where gray ones are wanted.
+    """
+    suffixes = [suffix for suffix in SUFFIXES if untextured or suffix not in COLORLESS]
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in SUFFIXES and path.is_file():
+        if path.suffix.lower() in suffixes and path.is_file():
             name = "__".join(path.relative_to(folder).with_suffix("").parts)
             # The same name twice: box.glb beside box.obj.
             found[name if name not in found else f"{name}__{path.suffix[1:].lower()}"] = path.absolute()
     if not found:
-        raise InputError(f"{folder}: no meshes in it, expected {', '.join(SUFFIXES)} files")
+        raise InputError(f"{folder}: no meshes in it, expected {', '.join(suffixes)} files")
     return found
 
 

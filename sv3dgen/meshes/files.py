@@ -20,13 +20,11 @@ from sv3dgen.meshes.gltf.reader import read_gltf
 from sv3dgen.meshes.mesh_3mf import read_3mf
 from sv3dgen.meshes.mesh_parts import merge, placed_part, read_texture
 from sv3dgen.meshes.mesh_pictures import check_pictures, opened_only
-from sv3dgen.meshes.precheck import precheck_mesh
+from sv3dgen.meshes.precheck import COLORLESS, precheck_mesh
 from sv3dgen.meshes.texture_wrap import as_repeating
 from sv3dgen.meshes.textured_mesh import TexturedMesh
 
 log = logging.getLogger(__name__)
-
-_COLORLESS = (".stl", ".off", ".3mf")
 
 
 def read_mesh(path: str | Path) -> TexturedMesh:
@@ -41,6 +39,8 @@ def read_mesh(path: str | Path) -> TexturedMesh:
     suffix = path.suffix.lower()
     read = read_gltf if suffix in (".glb", ".gltf") else read_3mf if suffix == ".3mf" else read_by_trimesh
     parts = read(path)
+    if suffix in COLORLESS:
+        log.info("%s: %s files are read without colors", path, suffix[1:].upper())
     if not parts:
         raise InputError(f"{path}: holds no triangles, expected a mesh")
     mesh = merge(parts)
@@ -68,8 +68,6 @@ def read_by_trimesh(path: Path) -> list[TexturedMesh]:
         if listed is not None and all(texture.shape[1:] == (1, 1) for texture in part.textures):
             part = TexturedMesh(part.vertices, part.faces, vertex_colors=colors_at(local, *listed))
         parts.append(placed_part(path, part, transform))
-    if path.suffix.lower() in _COLORLESS:
-        log.info("%s: %s files are read without colors", path, path.suffix[1:].upper())
     return parts
 
 
@@ -141,9 +139,9 @@ def colors_at(
     colors: Float[np.ndarray, "points 3"],
 ) -> Float[Tensor, "vertices 3"]:
     """The colors of vertices that are copies of the points. Trimesh drops them beside a material."""
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
-    return torch.from_numpy(colors[cKDTree(points).query(vertices)[1]]).float()
+    return torch.from_numpy(colors[KDTree(points).query(vertices)[1]]).float()
 
 
 def fit_unit_box(mesh: TexturedMesh) -> TexturedMesh:

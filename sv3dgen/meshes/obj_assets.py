@@ -120,7 +120,7 @@ def mtllib_names(path: Path) -> list[str]:
 def split_options(rest: str) -> tuple[Placement, str]:
     """What stands after map_Kd, as what its options say and its file's name, in which there may be spaces."""
     words, at = rest.split(), 0
-    pairs = dict.fromkeys(_VECTORS, ())
+    pairs: dict[str, tuple[float, ...]] = {option: () for option in _VECTORS}
     clamp = False
     while at < len(words) and words[at].lower() in (*_OPTIONS, *_VECTORS):
         option, first = words[at].lower(), at + 1

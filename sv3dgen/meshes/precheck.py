@@ -5,7 +5,8 @@ from pathlib import Path
 from sv3dgen.errors import InputError
 from sv3dgen.meshes.gltf.file import open_gltf
 
-SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off", ".3mf")
+COLORLESS = (".stl", ".off", ".3mf")  # read without colors
+SUFFIXES = (".glb", ".gltf", ".obj", ".ply", *COLORLESS)
 
 
 def precheck_mesh(path: str | Path) -> None:

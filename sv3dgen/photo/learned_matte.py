@@ -14,7 +14,7 @@ MODEL = Path(__file__).parents[1] / "u2netp" / "u2netp.onnx"
 SIZE_PX = 320
 _STANDS_OUT = 0.3  # the network answers less than this everywhere where it sees no object
 _MARGIN, _SMALL = 0.15, 0.4
-_MEAN, _DEVIATION = np.float32((0.485, 0.456, 0.406)), np.float32((0.229, 0.224, 0.225))
+_MEAN, _DEVIATION = (np.array(three, dtype=np.float32) for three in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
 
 
 def is_available() -> bool:
@@ -38,19 +38,16 @@ def learned_matte(photo: Image.Image) -> Float[np.ndarray, "height width"] | Non
     if box is None:
         return whole
     margin = round(_MARGIN * max(box[2] - box[0], box[3] - box[1]))
-    box = (
-        *(max(0, side - margin) for side in box[:2]),
-        min(photo.width, box[2] + margin),
-        min(photo.height, box[3] + margin),
-    )
-    if (box[2] - box[0]) * (box[3] - box[1]) > _SMALL * photo.width * photo.height:
+    left, top = max(0, box[0] - margin), max(0, box[1] - margin)
+    right, bottom = min(photo.width, box[2] + margin), min(photo.height, box[3] + margin)
+    if (right - left) * (bottom - top) > _SMALL * photo.width * photo.height:
         return whole
-    closer = _looked_at(photo.crop(box))
-    part = whole[box[1] : box[3], box[0] : box[2]]
+    closer = _looked_at(photo.crop((left, top, right, bottom)))
+    part = whole[top:bottom, left:right]
     if closer is None or not _alike(closer > 0.5, part > 0.5):
         return whole
     found = np.zeros_like(whole)
-    found[box[1] : box[3], box[0] : box[2]] = closer
+    found[top:bottom, left:right] = closer
     return found
 
 

@@ -24,8 +24,7 @@ def difference(classical: Bool[np.ndarray, "height width"], matte: Float[np.ndar
 
     A hole of the mask counts only where the network is sure that there is none: it half fills the true ones.
     """
-    filled, learned = ndimage.binary_fill_holes(classical), ndimage.binary_fill_holes(matte > 0.5)
-    assert filled is not None and learned is not None
+    filled, learned = (np.asarray(ndimage.binary_fill_holes(mask), dtype=bool) for mask in (classical, matte > 0.5))
     both = filled | learned
     if not both.any():
         return 0.0

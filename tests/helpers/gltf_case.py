@@ -54,7 +54,7 @@ class GltfCase:
         """Append a primitive to the first mesh; other attributes by their glTF names, accessors or arrays."""
         keys = ("material", "mode", "targets", "extensions")
         attributes = {"POSITION": positions} | {key: value for key, value in more.items() if key not in keys}
-        made = {
+        made: dict = {
             "attributes": {
                 name: value if isinstance(value, int) else self.array(value) for name, value in attributes.items()
             }

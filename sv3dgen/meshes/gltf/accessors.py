@@ -96,6 +96,6 @@ class Attributes:
         names = {number: name for name, number in packed["attributes"].items()}
         for attribute in found.attributes:
             name = names.get(attribute["unique_id"])
-            if name in self.named:
+            if name is not None and name in self.named:
                 self.unpacked[name] = np.asarray(attribute["data"])
         self.faces = np.asarray(found.faces)

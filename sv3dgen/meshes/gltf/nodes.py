@@ -104,7 +104,9 @@ def instance_transforms(file: GltfFile, attributes: dict[str, int]) -> list[Matr
     rows = {name: read_accessor(file, at).astype(np.float64) for name, at in attributes.items()}
     count = max((len(array) for array in rows.values()), default=0)
     defaults = (("TRANSLATION", (0, 0, 0)), ("ROTATION", (0, 0, 0, 1)), ("SCALE", (1, 1, 1)))
-    moved, turned, scaled = (rows.get(name, np.tile(np.float64(usual), (count, 1))) for name, usual in defaults)
+    moved, turned, scaled = (
+        rows.get(name, np.tile(np.array(usual, np.float64), (count, 1))) for name, usual in defaults
+    )
     return [_composed(*each) for each in zip(moved, turned, scaled, strict=True)]
 
 

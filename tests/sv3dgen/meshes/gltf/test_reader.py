@@ -187,7 +187,8 @@ def test_specular_glossiness(case, tmp_path, fields, expected):
 
 def test_several_materials_and_unlit(case, tmp_path):
     case.require("KHR_materials_unlit")
-    left, right = SQUARE * np.float32([0.5, 1, 1]), SQUARE * np.float32([0.5, 1, 1])
+    narrow = np.array([0.5, 1, 1], dtype=np.float32)
+    left, right = SQUARE * narrow, SQUARE * narrow
     left[:, 0] -= 0.25
     right[:, 0] += 0.25
     red = case.material(pbrMetallicRoughness={"baseColorFactor": [1, 0, 0, 1]}, extensions={"KHR_materials_unlit": {}})
