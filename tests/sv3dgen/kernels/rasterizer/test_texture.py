@@ -48,6 +48,20 @@ def test_compiled_equals_reference_for_vertex_colors_and_mixed_meshes():
     assert torch.allclose(shaded(mixed, "numba"), shaded(mixed, "torch"), atol=2e-5)
 
 
+def test_a_tint_is_multiplied_in_linear_light():
+    texture, tint = noise(8, 8), noise(4, 3, seed=1)[0]
+    plain = square(texture)
+    tinted = TexturedMesh(
+        plain.vertices, plain.faces, plain.uv, plain.uv_faces, plain.textures, plain.face_texture, vertex_tint=tint
+    )
+    found = shaded(tinted, "numba")
+    assert torch.allclose(found, shaded(tinted, "torch"), atol=2e-5)
+    white = square(torch.ones(3, 1, 1))
+    ramp = TexturedMesh(white.vertices, white.faces, vertex_colors=linear_to_srgb(tint))
+    product = shaded(plain, "torch", 1)[..., :3] * shaded(ramp, "torch", 1)[..., :3]
+    assert torch.allclose(shaded(tinted, "torch", 1)[..., :3], product, atol=1e-5)
+
+
 def test_a_color_ramp_is_seen_in_perspective():
     """A texture linear in u and v shows u and v of the point that each pixel's ray hits."""
     size = 64
