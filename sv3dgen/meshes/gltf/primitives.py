@@ -46,6 +46,8 @@ def read_primitive(
             raise InputError(f"{file.path}: {len(array)} rows of {names[key]} for {len(vertices)} vertices")
     faces = triangles(attributes.indices(len(vertices)), primitive.get("mode", TRIANGLES))
     colors = others["colors"]
+    if colors is not None and colors.dtype.kind in "ui":  # some writers forget to say that these are fractions
+        colors = colors.astype(np.float32) / np.iinfo(colors.dtype).max
     if colors is not None:
         alpha = colors[:, 3:] if colors.shape[1] == 4 else np.ones((len(colors), 1), dtype=colors.dtype)
         colors = np.clip(np.concatenate([colors[:, :3], alpha], axis=1), 0, 1)

@@ -49,6 +49,12 @@ def test_vertex_colors_times_factor(case, tmp_path, kind, channels):
     assert torch.allclose(rgb[32, 32], expected, atol=0.01)
 
 
+def test_integer_colors_are_fractions_even_where_it_is_not_said(case, tmp_path):
+    case.square(COLOR_0=case.array(np.array([[51, 102, 255, 255]] * 4, dtype=np.uint8)), material=case.material())
+    colors = read_mesh(case.save(tmp_path / "a.glb")).vertex_colors
+    assert colors is not None and torch.allclose(colors[0], linear_to_srgb(torch.tensor([0.2, 0.4, 1.0])))
+
+
 def test_vertex_colors_times_factor_times_texture(case, tmp_path):
     texture = {"index": case.texture(Image.new("RGB", (8, 8), (188, 255, 255)))}  # 188 is half of white's light
     material = case.material(pbrMetallicRoughness={"baseColorTexture": texture, "baseColorFactor": [0.5, 0.5, 1, 1]})
