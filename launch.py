@@ -23,7 +23,7 @@ from omegaconf import DictConfig
 from sv3dgen.cli.allowed_targets import check_targets
 from sv3dgen.cli.command_line import checked_arguments, register_resolvers
 from sv3dgen.cli.resume import needed_again
-from sv3dgen.errors import InputError
+from sv3dgen.errors import InputError, one_line
 from sv3dgen.runs import sweeps
 from sv3dgen.runs.compile_cache import settle as settle_compile_cache
 from sv3dgen.runs.report import told_of_stop
@@ -117,7 +117,7 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def refuse(message: str) -> NoReturn:
     """One line on stderr, exit status 2."""
-    print(f"sv3dgen: {' '.join(message.split())}", file=sys.stderr)
+    print(f"sv3dgen: {one_line(message)}", file=sys.stderr)
     sys.exit(2)
 
 

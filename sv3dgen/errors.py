@@ -6,3 +6,8 @@ class InputError(ValueError):
 
     `launch.py` and every `python -m sv3dgen.*` command print it without a traceback and exit with status 2.
     """
+
+
+def one_line(message: str) -> str:
+    """A message as it is printed: a name in it may hold line breaks, or codes that a terminal would obey."""
+    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(message.split()))

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from sv3dgen.errors import InputError
+from sv3dgen.errors import InputError, one_line
 from sv3dgen.runs.threads import settle_threads
 
 
@@ -31,5 +31,5 @@ def exit_status(command: Callable[[], int], name: str = "error", *, stopped: str
     except KeyboardInterrupt:
         print(stopped, file=sys.stderr)
         return 130
-    print(f"{name}: {' '.join(line.split())}", file=sys.stderr)
+    print(f"{name}: {one_line(line)}", file=sys.stderr)
     return 2
