@@ -29,15 +29,15 @@ def _inside(node: DictConfig, path: str) -> Iterator[tuple[str, Any, str]]:
     own = str(node.get("_target_") or "")
     target = own if own.split(".")[0] in OURS else SCHEMAS.get(path, "")
     signature = read_signature(target, ROOT) if target else None
-    for key in node:
+    for key in map(str, node):  # at numbers, as of schedules, there are no settings
         place = f"{path}.{key}".lstrip(".")
-        if OmegaConf.is_interpolation(node, key) or OmegaConf.is_missing(node, key):
+        if key not in node or OmegaConf.is_interpolation(node, key) or OmegaConf.is_missing(node, key):
             continue
         try:
             value = node[key]
         except OmegaConfBaseException:
             continue
-        annotation = None if signature is None else signature.arguments.get(str(key))
+        annotation = None if signature is None else signature.arguments.get(key)
         domain = None if annotation is None or signature is None else domain_of(annotation, signature.file, ROOT)
         if domain is not None:
             plain = OmegaConf.to_container(value, resolve=False) if OmegaConf.is_config(value) else value
