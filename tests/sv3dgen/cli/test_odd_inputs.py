@@ -157,3 +157,10 @@ def test_a_hub_that_cannot_be_reached_is_told_at_once(here: Path, monkeypatch: p
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(InputError, match="HF_HUB_OFFLINE is set"):
         weights.check_obtainable("stabilityai/sv3d")
+
+
+def test_vertices_of_one_number_are_refused(tmp_path: Path) -> None:
+    """Found by fuzzing: rows cut so that each has one number."""
+    (tmp_path / "thin.obj").write_text("v 0\nv 1\nv 2\nf 1 2 3\n")
+    with pytest.raises(InputError, match="thin.obj"):
+        read_mesh(tmp_path / "thin.obj")
