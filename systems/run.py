@@ -27,6 +27,7 @@ from sv3dgen.runs.stopping import Stopped
 from sv3dgen.views.image import WHITE_LEVEL
 from sv3dgen.views.posed_views import PosedViews, read_views
 from systems.building import build_stage
+from systems.corrections_report import write_corrections
 from systems.finite import Finite
 from systems.fitting import Interrupt, LastCheckpoint, fit, saved_stage
 from systems.reporting import Losses, Pictures, notified_loggers
@@ -129,6 +130,8 @@ class Run:
                     self.fine.start_from(reference, mesh, coarse.geometry, coarse.material, coarse.corrections)
                     self._fit("fine", self.fine)
                     shape, mesh = self.fine, self.fine.surface()
+        if shape.corrections.count:
+            write_corrections(self.folder, shape)
         with self.card.stage("export"):
             self._export(views, mesh, shape.geometry, shape.material)
         if self._is_whole():

@@ -87,6 +87,7 @@ class Sv3dNerf(lightning.LightningModule):
             resolution=self.hull_resolution,
             aabb=torch.tensor([[-self.renderer.radius] * 3, [self.renderer.radius] * 3]),
             miss_votes=self.hull_miss_votes,
+            doubted=[a or b for a, b in zip(views.generated, self.corrections.chosen(views), strict=True)],
         )
         self.renderer.start_from(hull.to(device))
 

@@ -22,6 +22,7 @@ from sv3dgen.views.posed_views import PosedViews
 
 COLUMNS = ("shift_x", "shift_y", "turn", "scale", "stretch", "shear", "tilt_x", "tilt_y")  # of `lie`
 LIGHT = ("exposure", "red", "green", "blue")  # of `light`
+TABLE = (*COLUMNS, "bend", "gain_red", "gain_green", "gain_blue")
 
 
 class ViewCorrections(nn.Module):
@@ -74,8 +75,7 @@ class ViewCorrections(nn.Module):
 
     def start_from(self, views: PosedViews) -> None:
         """Take the views to correct; makes new parameters, all zero."""
-        chosen = {"generated": views.generated, "all": (True,) * len(views), "none": (False,) * len(views)}[self.of]
-        corrected = torch.tensor(chosen, dtype=torch.bool)
+        corrected = torch.tensor(self.chosen(views), dtype=torch.bool)
         device, cameras = self.reach.device, views.cameras
         self._size_to(int(corrected.sum()))
         # A view that is not corrected reads the last row, which stays zero.
@@ -83,6 +83,10 @@ class ViewCorrections(nn.Module):
         half = 0.5 * cameras.focal_px.new_tensor([cameras.width_px, cameras.height_px])
         self.reach = (half / cameras.focal_px).amax(1).to(device)
         self.to(device)
+
+    def chosen(self, views: PosedViews) -> tuple[bool, ...]:
+        """Which of the views are corrected."""
+        return {"generated": views.generated, "all": (True,) * len(views), "none": (False,) * len(views)}[self.of]
 
     @property
     def count(self) -> int:
@@ -99,19 +103,19 @@ class ViewCorrections(nn.Module):
 
     def warp(self, view: Int[Tensor, " picked"]) -> ImageWarp:
         """Of each of the views, by their numbers; differentiable in the parameters."""
-        row, reach = self.row[view], self.reach[view]
-        x, y, turn, scale, stretch, shear, tilt_x, tilt_y = (_padded(self.lie)[row] * self.lie_unit).unbind(1)
+        reach = self.reach[view]
+        x, y, turn, scale, stretch, shear, tilt_x, tilt_y = (self._of_views(self.lie, view) * self.lie_unit).unbind(1)
         matrix = [
             *(1 + scale + stretch, shear - turn, x * reach),
             *(shear + turn, 1 + scale - stretch, y * reach),
             *(tilt_x / reach, tilt_y / reach, torch.ones_like(x)),
         ]
-        net = _padded(self.bend)[row] * (self.bend_unit * reach)[:, None, None, None]
+        net = self._of_views(self.bend, view) * (self.bend_unit * reach)[:, None, None, None]
         return ImageWarp(torch.stack(matrix, 1).unflatten(1, (3, 3)), net, reach)
 
     def gain(self, view: Int[Tensor, " picked"]) -> Float[Tensor, "picked 3 1 1"]:
         """What the colors of the object are to be multiplied by to look as they do in each of the views."""
-        light = _padded(self.light)[self.row[view]] * self.light_unit
+        light = self._of_views(self.light, view) * self.light_unit
         return torch.exp(light[:, :1] + light[:, 1:])[..., None, None]
 
     def prior(self) -> Float[Tensor, ""]:
@@ -119,13 +123,25 @@ class ViewCorrections(nn.Module):
         parts = (self.lie, self.bend, self.light)
         return sum((0.5 * part.square().sum() for part in parts), self.lie.new_zeros(())) / max(1, self.count)
 
+    def _of_views(self, values: Tensor, view: Tensor) -> Tensor:
+        """The rows of these views; zeros where a view is not corrected."""
+        padded = torch.cat([values, values.new_zeros(1, *values.shape[1:])])
+        # Not by brackets: on a CPU the order in which their gradient is summed is left to chance.
+        return padded.index_select(0, self.row[view])
+
+    @torch.no_grad()
+    def table(self) -> list[dict[str, float]]:
+        """Of every view: shifts and the mean length `bend` of the net in frames, `turn` in degrees, gains."""
+        view = torch.arange(len(self.row), device=self.row.device)
+        lie = self._of_views(self.lie, view) * self.lie_unit
+        lie[:, :2] /= 2
+        lie[:, 2] = torch.rad2deg(lie[:, 2])
+        bend = 0.5 * self.bend_unit * self._of_views(self.bend, view).norm(dim=-1).mean((1, 2))
+        values = torch.cat([lie, bend[:, None], self.gain(view).flatten(1)], 1).tolist()
+        return [dict(zip(TABLE, row, strict=True)) for row in values]
+
     def _size_to(self, views: int) -> None:
         device = self.reach.device
         self.lie = nn.Parameter(torch.zeros(views, len(COLUMNS), device=device))
         self.bend = nn.Parameter(torch.zeros(views, self.nodes, self.nodes, 2, device=device))
         self.light = nn.Parameter(torch.zeros(views, len(LIGHT), device=device))
-
-
-def _padded(values: Tensor) -> Tensor:
-    """With a last row of zeros."""
-    return torch.cat([values, torch.zeros_like(values[:1])])

@@ -126,13 +126,15 @@ class Volume(FieldRenderer):
                 samples = samples.select(prune(density, samples.delta, samples.offsets, min_alpha=least))
         self.num_samples = len(samples.t)
         rays = samples.ray_index
-        points = origins[rays] + samples.t[:, None] * directions[rays]
+        # By index_select: a warp's gradient comes back this way, and that of brackets is summed in any order on a CPU.
+        along = directions.index_select(0, rays)
+        points = origins[rays] + samples.t[:, None] * along
         with_normals = self._with_normals(material)
         sample = geometry(points, with_normals=with_normals)
         weights = render_weights(sample.density, samples.delta, samples.offsets)
         columns = [torch.ones_like(samples.t)[:, None], samples.t[:, None], sample.features]
         if sample.normals is not None:
-            facing = (sample.normals * directions[rays]).sum(-1, keepdim=True)
+            facing = (sample.normals * along).sum(-1, keepdim=True)
             columns += [sample.normals, facing.clamp(min=0).square()]
         total = accumulate(weights, torch.cat(columns, dim=1), samples.offsets)
         opacity = total[:, :1]

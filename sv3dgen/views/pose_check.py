@@ -150,6 +150,8 @@ def check_silhouettes(views: PosedViews) -> None:
         )
     if given < _CLEAN:
         log.info("the views agree on %s of their silhouettes; inconsistent views give a smoother mesh", _percent(given))
+        if not any(views.generated):
+            log.info("where that is the cameras' fault, corrections=all learns what each view is off")
 
 
 def _named(views: PosedViews, wrong: Bool[Tensor, " views"]) -> list[str]:

@@ -1,5 +1,7 @@
 """The visual hull of views that are not all alike: photos carve exactly, generated views with doubt."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -12,15 +14,20 @@ SLACK = 0.015  # of the frame's longer side, by which the outline of a generated
 
 
 def hull_of_views(
-    views: PosedViews, *, resolution: int, aabb: Float[Tensor, "2 3"], miss_votes: int | None = None
+    views: PosedViews,
+    *,
+    resolution: int,
+    aabb: Float[Tensor, "2 3"],
+    miss_votes: int | None = None,
+    doubted: Sequence[bool] | None = None,
 ) -> Bool[Tensor, "x y z"]:
     """Voxels that lie in the silhouettes of all photos, and in those of all generated views but `miss_votes` (2).
 
     A generated silhouette is widened by what views of its kind are off. Without generated views `miss_votes` (0) is of
-    the photos. Views without trust have no vote.
+    the photos. Views without trust have no vote. `doubted` says which views count as generated here.
     """
     trusted = torch.tensor([trust > 0 for trust in views.trust])
-    generated = torch.tensor(views.generated) & trusted
+    generated = torch.tensor(views.generated if doubted is None else doubted) & trusted
     if not generated.any():
         asked = views[trusted.nonzero()[:, 0]]
         return visual_hull(asked.masks, asked.cameras, resolution=resolution, aabb=aabb, miss_votes=miss_votes or 0)

@@ -106,3 +106,14 @@ def test_a_shift_of_the_pictures_is_found(mixed):
     assert (moved - true).norm(dim=-1).max() < 0.1 * (
         mixed.cameras[view].rays(pixels)[1].reshape(1, -1, 3) - true
     ).norm(dim=-1).max()
+
+
+def test_the_table_is_in_units_that_one_can_read(mixed):
+    corrections = started(mixed, shift=0.01, turn_deg=2.0, bend=0.01, exposure=0.1)
+    with torch.no_grad():
+        corrections.lie[0, :3] = torch.tensor([1.0, -2.0, 0.5])
+        corrections.bend[0, ..., 0], corrections.light[0, 0] = 1.0, 1.0
+    table = corrections.table()
+    assert len(table) == 12 and not any(table[-1][name] for name in COLUMNS)
+    expected = {"shift_x": 0.01, "shift_y": -0.02, "turn": 1.0, "scale": 0.0, "bend": 0.01, "gain_red": 1.10517}
+    assert {name: table[0][name] for name in expected} == pytest.approx(expected, abs=1e-5)
