@@ -14,6 +14,7 @@ from sv3dgen.atomic import remove_leftovers
 from sv3dgen.devices import find_device
 from sv3dgen.errors import InputError
 from sv3dgen.export.exporter import Exporter, psnr_of_glb
+from sv3dgen.export.photo_texels import albedo_with_photos, photo_texels
 from sv3dgen.interfaces import Geometry, Material, Reference
 from sv3dgen.kernels.accelerators import used_licences
 from sv3dgen.kernels.backend import set_backend
@@ -216,9 +217,12 @@ class Run:
         module.eval()
 
     def _export(self, views: PosedViews, mesh: Mesh, geometry: Geometry, material: Material) -> None:
+        photos = photo_texels(views, mesh.to("cpu"))
+
         def albedo(points: Tensor, normals: Tensor) -> Tensor:
-            points, normals = points.to(self.device), normals.to(self.device)
-            return material(geometry.features(points), normals).albedo.cpu()
+            there = points.to(self.device), normals.to(self.device)
+            shading = material(geometry.features(there[0]), there[1])
+            return albedo_with_photos(shading.albedo.cpu(), shading.irradiance.cpu(), photos, points, normals)
 
         light = material.light()
         report = self.exporter.export(mesh.to("cpu"), albedo, self.folder, light)
