@@ -27,10 +27,11 @@ class ReferenceViews(Guidance):
     `compare` "composite" puts render and target on one background; "inside" compares straight colors where the target
     is solid, and leaves the outline to the mask. `background` "random" is white in every other step on average and one
     random color in the rest, the same for a given seed and step; it serves whatever composites.
-    Of generated views the color error e goes in as e^2 / (1 + e^2 / robust_scale^2) (Geman and McClure), so that what
-    they show wrongly stops to pull; None squares it as of photos. A small view is compared with the render's mean over
-    each of its pixels (`ViewBatch.footprint_px`), inside which the render should be plain. `lpips_px` cuts squares of
-    at most that size around the object for LPIPS, at places that change with the step.
+    With `robust_scale` the color error e of generated views goes in as e^2 / (1 + e^2 / robust_scale^2) (Geman and
+    McClure), so that what they show wrongly stops to pull; it is squared as of photos where that is None. A small view
+    is compared with the render's mean over each of its pixels (`ViewBatch.footprint_px`), inside which the render
+    should be plain. `lpips_px` cuts squares of at most that size around the object for LPIPS, at places that change
+    with the step.
     """
 
     terms: tuple[str, ...] = ("rgb", "mask", "lpips")
@@ -43,7 +44,7 @@ class ReferenceViews(Guidance):
         compare: Literal["composite", "inside"] = "composite",
         lpips_net: Literal["vgg", "alex"] = "vgg",
         lpips_px: Pixels | None = None,
-        robust_scale: Annotated[float | int, Between(0.001, 10.0)] | None = 0.2,
+        robust_scale: Annotated[float | int, Between(0.001, 10.0)] | None = None,
         seed: Seed = 0,
     ) -> None:
         super().__init__()
