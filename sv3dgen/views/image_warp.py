@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 INVERSION_STEPS = 3  # of a fixed point; a warp of 2 % of the frame is then inverted to 1e-5 of it
+LATTICE, LATTICE_REACH = 41, 1.25  # points a side of the lattice that is inverted, over so many times the net's reach
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,21 @@ class ImageWarp:
         return moved + (down[..., None] * rows).sum(2)
 
     def seen_points(self, true: Float[Tensor, "views points 2"]) -> Float[Tensor, "views points 2"]:
-        """Where the picture shows points: a vertex is drawn there. The inverse of `true_points`."""
-        seen = true
+        """Where the picture shows points: a vertex is drawn there. The inverse of `true_points`.
+
+        Inverted on a lattice, and read from it linearly: vertices are many. Beyond the lattice a point moves as at its
+        border.
+        """
+        ticks = torch.linspace(-LATTICE_REACH, LATTICE_REACH, LATTICE, device=true.device, dtype=true.dtype)
+        y, x = torch.meshgrid(ticks, ticks, indexing="ij")
+        lattice = torch.stack([x, y], -1).flatten(0, 1) * self.reach[:, None, None]
+        seen = lattice
         for _ in range(INVERSION_STEPS):
-            seen = seen - (self.true_points(seen) - true)
-        return seen
+            seen = seen - (self.true_points(seen) - lattice)
+        moved = (seen - lattice).unflatten(1, (LATTICE, LATTICE)).permute(0, 3, 1, 2)
+        place = true / (LATTICE_REACH * self.reach[:, None, None])
+        read = torch.nn.functional.grid_sample(moved, place[:, None], padding_mode="border", align_corners=True)
+        return true + read[:, :, 0].transpose(1, 2)
 
 
 def _spline_weights(place: Float[Tensor, "*batch"], nodes: int) -> Float[Tensor, "*batch nodes"]:

@@ -56,7 +56,7 @@ def test_beyond_its_net_the_displacement_stays_as_it_is_at_the_border():
 
 def test_seen_points_undo_true_points():
     bent, seen = warp(lie=0.005, bend=0.005), points()
-    assert (bent.seen_points(bent.true_points(seen)) - seen).abs().max() < 1e-5 * REACH
+    assert (bent.seen_points(bent.true_points(seen)) - seen).abs().max() < 4e-4 * REACH
     assert (bent.true_points(seen) - seen).abs().max() > 0.01 * REACH
 
 
