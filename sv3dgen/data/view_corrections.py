@@ -8,15 +8,15 @@ all near nothing by a Gaussian prior; photos get none, which keeps the whole fro
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from sv3dgen.devices import sent_to
+from sv3dgen.domains import Between, LearningRates, Magnitude, Share
 from sv3dgen.interfaces import ViewBatch
-from sv3dgen.schedules import Schedule
 from sv3dgen.views.image_warp import ImageWarp
 from sv3dgen.views.posed_views import PosedViews
 
@@ -44,17 +44,17 @@ class ViewCorrections(nn.Module):
         self,
         *,
         of: Literal["generated", "all", "none"] = "generated",
-        shift: float = 0.012,
-        turn_deg: float = 1.0,
-        scale: float = 0.015,
-        stretch: float = 0.005,
-        tilt: float = 0.01,
-        bend: float = 0.01,
-        nodes: int = 6,
-        exposure: float = 0.05,
-        tint: float = 0.02,
-        prior: float = 0.02,
-        learning_rate: Schedule | Mapping[str, Schedule] = 0.02,
+        shift: Share = 0.012,
+        turn_deg: Annotated[float | int, Between(0.0, 45.0)] = 1.0,
+        scale: Share = 0.015,
+        stretch: Share = 0.005,
+        tilt: Share = 0.01,
+        bend: Share = 0.01,
+        nodes: Annotated[int, Between(4, 32)] = 6,
+        exposure: Share = 0.05,
+        tint: Share = 0.02,
+        prior: Magnitude = 0.02,
+        learning_rate: LearningRates | Mapping[str, LearningRates] = 0.02,
     ):
         super().__init__()
         if not 4 <= nodes <= 32:
