@@ -4,18 +4,21 @@ Settings given behind it choose other parts: `python -m sv3dgen.settings preset=
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sv3dgen.cli.command import exit_status
+from sv3dgen.cli.command import OneLineParser, exit_status
 from sv3dgen.cli.command_line import register_resolvers
 from sv3dgen.cli.config_check import OURS, domain_of, read_signature
+from sv3dgen.cli.overrides import first_line
 from sv3dgen.cli.run_settings import SCHEMAS
+from sv3dgen.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -49,16 +52,26 @@ def _inside(node: DictConfig, path: str) -> Iterator[tuple[str, Any, str]]:
 def table(settings: list[str]) -> str:
     """The numbers of the config that the settings choose, as Markdown."""
     register_resolvers()
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        config = compose("config", settings)
+    try:
+        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+            config = compose("config", settings)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InputError(first_line(error)) from error
     rows = [f"| `{key}` | `{value}` | {domain.replace('|', 'or')} |" for key, value, domain in numbers(config)]
     return "\n".join(["| setting | value | domain |", "|---|---|---|", *rows])
 
 
-def main() -> int:
-    print(table(sys.argv[1:]))
-    return 0
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status: 0, or 2 for a setting that there is not."""
+
+    def command() -> int:
+        parser = OneLineParser(prog="python -m sv3dgen.settings", description=(__doc__ or "").partition("\n")[0])
+        parser.add_argument("settings", nargs="*", help="choices as on launch.py's command line, such as preset=paper")
+        print(table(parser.parse_args(arguments).settings))
+        return 0
+
+    return exit_status(command, "sv3dgen.settings")
 
 
 if __name__ == "__main__":
-    sys.exit(exit_status(main))
+    sys.exit(main())
