@@ -54,7 +54,7 @@ def test_parser_tells_in_one_line():
         "render_dataset",
         "sv3d.parity.__main__",
     ]
-    + ["table"],
+    + ["settings", "table"],
 )
 def test_every_command_tells_of_an_option_that_it_does_not_have_in_one_line(name, capsys):
     assert import_module(f"sv3dgen.{name}").main(["--no-such-option"]) == 2
