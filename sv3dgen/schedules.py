@@ -128,6 +128,8 @@ def check_reach(stage: str, settings: Mapping[str, Any]) -> list[str]:
     although its schedule means to raise it.
     """
     steps, told = settings["steps"], []
+    if not isinstance(steps, int) or steps < 1:
+        return []  # which the stage refuses
     for key, schedule in schedules_in(settings, stage):
         knots = [[_step_named(key, when, steps), value] for when, value in schedule]
         if ".weights." in key and all(isinstance(value, int | float) for _, value in knots):

@@ -8,9 +8,9 @@ from PIL import Image
 from torch import Tensor
 
 from sv3dgen.atomic import atomic_write
+from sv3dgen.color import over_white
 from sv3dgen.data.view_corrections import TABLE
 from sv3dgen.interfaces import RenderOutput, ViewBatch
-from sv3dgen.metrics.image import over_white
 from systems.sv3d_dmtet import Sv3dDmtet
 from systems.sv3d_nerf import Sv3dNerf
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-import lightning
 import mcubes
 import torch
 from jaxtyping import Bool, Float
@@ -12,26 +11,16 @@ from torch import Tensor
 from sv3dgen.data.view_batches import ViewBatches
 from sv3dgen.data.view_corrections import ViewCorrections
 from sv3dgen.domains import Between, Cells, LearningRates, Pixels, Seed, Steps
-from sv3dgen.interfaces import Field, FieldRenderer, Guidance, Material, Reference, RenderOutput
+from sv3dgen.interfaces import Field, FieldRenderer, Guidance, Material, Reference
 from sv3dgen.meshes.depth_fusion import fuse_depth, largest_component, unseen_hollows
 from sv3dgen.meshes.mesh import Mesh
-from sv3dgen.schedules import value_at
-from sv3dgen.views.cameras import Cameras
+from sv3dgen.schedules import Schedule
 from sv3dgen.views.views_hull import hull_of_views
-from systems.weighting import (
-    Weighted,
-    buffers_needed,
-    check_features,
-    check_kind,
-    check_steps,
-    corrected_losses,
-    start_guidance,
-    step_seed,
-    switched_on,
-)
+from systems.stage import Stage
+from systems.weighting import check_features, check_kind
 
 
-class Sv3dNerf(lightning.LightningModule):
+class Sv3dNerf(Stage):
     """Fits a field with the volume renderer (SV3D, section 4), then meshes the depth its views see.
 
     `surface()` fuses the median depth of every view into a truncated signed distance at `mesh_resolution` and runs
@@ -39,6 +28,9 @@ class Sv3dNerf(lightning.LightningModule):
     inside. What no view sees is `solid`, or `open` where it lies under an opening of at least `opening_radius` that
     views do look into: the inside of a cup then ends a wall's thickness (`mesh_truncation`) above its seen outside.
     """
+
+    geometry: Field
+    renderer: FieldRenderer
 
     def __init__(
         self,
@@ -60,28 +52,28 @@ class Sv3dNerf(lightning.LightningModule):
         unseen: Literal["solid", "open"] = "solid",
         opening_radius: Annotated[float | int, Between(0.001, 1.0)] = 0.04,
     ):
-        super().__init__()
-        check_steps(steps, seed)
+        super().__init__(
+            geometry=geometry,
+            material=material,
+            renderer=renderer,
+            guidance=guidance,
+            data=data,
+            steps=steps,
+            corrections=corrections,
+            seed=seed,
+        )
         check_kind("coarse.geometry", geometry, Field, renderer)
         check_kind("coarse.renderer", renderer, FieldRenderer, geometry)
         check_features("coarse", geometry, material)
-        self.geometry, self.material, self.renderer = geometry, material, renderer
-        self.guidance = switched_on(guidance)
-        self.corrections = ViewCorrections(of="none") if corrections is None else corrections
-        self.data, self.steps, self.learning_rate, self.seed = data, steps, learning_rate, seed
+        self.learning_rate = learning_rate
         self.hull_resolution, self.hull_miss_votes = hull_resolution, hull_miss_votes
         self.mesh_resolution, self.mesh_truncation, self.mesh_depth_px = mesh_resolution, mesh_truncation, mesh_depth_px
         self.unseen, self.opening_radius = unseen, opening_radius
 
     def start_from(self, reference: Reference) -> None:
         """Take the views to fit, and fill the first occupancy grid with their visual hull."""
-        views, device = reference.views, self.device
-        self.views = views.to(device)
-        start_guidance(self.guidance, reference)
-        self.guidance.to(device)
-        self.renderer.draw_only(buffers_needed(self.guidance))
-        self.data.use(self.views)
-        self.corrections.start_from(views)
+        self._take(reference)
+        views = reference.views
         hull = hull_of_views(
             views,
             resolution=self.hull_resolution,
@@ -89,35 +81,18 @@ class Sv3dNerf(lightning.LightningModule):
             miss_votes=self.hull_miss_votes,
             doubted=[a or b for a, b in zip(views.generated, self.corrections.chosen(views), strict=True)],
         )
-        self.renderer.start_from(hull.to(device))
+        self.renderer.start_from(hull.to(self.device))
+
+    @property
+    def rates(self) -> tuple[Schedule, ...]:
+        return (self.learning_rate,)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        groups = [{"params": [*self.geometry.parameters(), *self.material.parameters()]}]
-        if self.corrections.count:
-            groups.append({"params": [*self.corrections.parameters()]})
-        return torch.optim.Adam(groups, lr=value_at(self.learning_rate, 0), betas=(0.9, 0.99), eps=1e-8, fused=True)
+        return self._adam([*self.geometry.parameters(), *self.material.parameters()])
 
-    def training_step(self, batch: int, batch_idx: int) -> Tensor:
-        step = self.global_step
-        for group, rate in zip(
-            self.optimizers().param_groups,  # type: ignore[union-attr]
-            (self.learning_rate, self.corrections.learning_rate),
-            strict=False,  # without corrections there is no group of theirs
-        ):
-            group["lr"] = value_at(rate, step)
-        self.last = self.losses_at(step)
-        return self.last.loss
-
-    def losses_at(self, step: int) -> Weighted:
-        """What the guidances say in a step, by the parts as they are."""
-        torch.manual_seed(step_seed(self.seed, step))
-        self.geometry.on_step(step)
+    def _on_step(self, step: int) -> None:
+        super()._on_step(step)
         self.renderer.on_step(self.geometry, step)
-        return corrected_losses(self.guidance, self._draw, self.data.at(step), step, self.corrections)
-
-    def _draw(self, cameras: Cameras, pixels: Tensor | None, *, whole: bool = False) -> RenderOutput:
-        self.renderer.train(not whole)
-        return self.renderer(self.geometry, self.material, cameras, pixels)
 
     @torch.no_grad()
     def surface(self) -> Mesh:

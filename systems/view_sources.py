@@ -60,9 +60,13 @@ def given_views(config: DictConfig, folder: Path) -> PosedViews:
 
 def read_px(config: DictConfig) -> int:
     """The longer side that given views are scaled down to as they are read: what the stages look at, or 1024."""
+    return max([LEAST_READ_PX, *stage_sizes_px(config)])
+
+
+def stage_sizes_px(config: DictConfig) -> list[int]:
+    """The longer sides of the views as the stages look at them, at all their milestones."""
     stages = [config[stage] for stage in ("coarse", "fine") if config.get(stage) is not None]
-    sizes = [sampling.size_px for stage in stages for sampling in stage.data.get("milestones", {}).values()]
-    return max([LEAST_READ_PX, *sizes])
+    return [sampling.size_px for stage in stages for _, sampling in stage.data.get("milestones", [])]
 
 
 def generate_views(config: DictConfig, nvs: ViewMaker, folder: Path, card: RunCard) -> None:
@@ -126,9 +130,7 @@ def beside_photo(views: PosedViews, photo: Image.Image | None, size_px: int) -> 
 
 def photo_px(config: DictConfig, least_px: int) -> int:
     """The largest size that the 3D stages look at, and at least the model's: what a photo is worth keeping at."""
-    stages = [config[stage] for stage in ("coarse", "fine") if stage in config]
-    sizes = [sampling.size_px for stage in stages for _, sampling in stage.data.get("milestones", [])]
-    return max([least_px, *sizes])
+    return max([least_px, *stage_sizes_px(config)])
 
 
 def _write_film(views: PosedViews, film: Path) -> None:

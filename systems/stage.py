@@ -1,0 +1,96 @@
+"""What the coarse and the fine stage have in common: their parts, the views they fit, and how a step goes."""
+
+from collections.abc import Mapping
+
+import lightning
+import torch
+from torch import Tensor, nn
+
+from sv3dgen.data.view_batches import ViewBatches
+from sv3dgen.data.view_corrections import ViewCorrections
+from sv3dgen.interfaces import Geometry, Guidance, Material, Reference, Renderer, RenderOutput
+from sv3dgen.schedules import Schedule, value_at
+from sv3dgen.views.cameras import Cameras
+from systems.weighting import (
+    Weighted,
+    buffers_needed,
+    check_steps,
+    corrected_losses,
+    start_guidance,
+    step_seed,
+    switched_on,
+)
+
+
+class Stage(lightning.LightningModule):
+    """Fits a geometry and a material to views: one render a step, weighed by the guidances, one Adam step.
+
+    A subclass says what the optimizer learns (`configure_optimizers`, by `_adam`) and at which rates (`rates`).
+    """
+
+    geometry: Geometry
+    material: Material
+    renderer: Renderer
+
+    def __init__(
+        self,
+        *,
+        geometry: Geometry,
+        material: Material,
+        renderer: Renderer,
+        guidance: Mapping[str, Guidance | Mapping],
+        data: ViewBatches,
+        steps: int,
+        corrections: ViewCorrections | None,
+        seed: int,
+    ):
+        super().__init__()
+        check_steps(steps, seed)
+        self.geometry, self.material, self.renderer = geometry, material, renderer
+        self.guidance = switched_on(guidance)
+        self.corrections = ViewCorrections(of="none") if corrections is None else corrections
+        self.data, self.steps, self.seed = data, steps, seed
+
+    @property
+    def rates(self) -> tuple[Schedule, ...]:
+        """The learning rates of the optimizer's groups, in their order, without that of the corrections."""
+        raise NotImplementedError
+
+    def _take(self, reference: Reference) -> None:
+        """Have views, guidances and corrections start from the reference."""
+        self.views = reference.views.to(self.device)
+        self.data.use(self.views)
+        start_guidance(self.guidance, reference)
+        self.guidance.to(self.device)
+        self.renderer.draw_only(buffers_needed(self.guidance))
+        self.corrections.start_from(reference.views)
+
+    def _adam(self, *groups: list[nn.Parameter]) -> torch.optim.Optimizer:
+        """Adam over groups of parameters, and the corrections' where there are any."""
+        learned = [*groups, [*self.corrections.parameters()]] if self.corrections.count else [*groups]
+        named = [{"params": parameters} for parameters in learned]
+        return torch.optim.Adam(named, lr=value_at(self.rates[0], 0), betas=(0.9, 0.99), eps=1e-8, fused=True)
+
+    def training_step(self, batch: int, batch_idx: int) -> Tensor:
+        step = self.global_step
+        for group, rate in zip(
+            self.optimizers().param_groups,  # type: ignore[union-attr]
+            (*self.rates, self.corrections.learning_rate),
+            strict=False,  # without corrections there is no group of theirs
+        ):
+            group["lr"] = value_at(rate, step)  # type: ignore[arg-type]
+        self.last = self.losses_at(step)
+        return self.last.loss
+
+    def losses_at(self, step: int) -> Weighted:
+        """What the guidances say in a step, by the parts as they are."""
+        torch.manual_seed(step_seed(self.seed, step))
+        self._on_step(step)
+        return corrected_losses(self.guidance, self._draw, self.data.at(step), step, self.corrections)
+
+    def _on_step(self, step: int) -> None:
+        self.geometry.on_step(step)
+
+    def _draw(self, cameras: Cameras, pixels: Tensor | None, *, whole: bool = False) -> RenderOutput:
+        self.renderer.train(not whole)
+        return self.renderer(self.geometry, self.material, cameras, pixels)
