@@ -283,7 +283,8 @@ def _spelled(annotation: ast.expr, file: Path, root: Path) -> str:
             return inner(base)
         case ast.Subscript(value=ast.Name(id="Literal"), slice=choices):
             items = choices.elts if isinstance(choices, ast.Tuple) else [choices]
-            return "one of " + ", ".join(str(item.value) for item in items if isinstance(item, ast.Constant))
+            named = ", ".join(str(item.value) for item in items if isinstance(item, ast.Constant))
+            return named if len(items) == 1 else f"one of {named}"
         case ast.Subscript(value=ast.Name(id=name), slice=ast.Tuple(elts=[key, value])) if name in _MAPPINGS:
             return f"{name}[{inner(key)}, {inner(value)}]"
         case ast.BinOp(left=left, op=ast.BitOr(), right=right):

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 from sv3dgen.errors import InputError
 from sv3dgen.meshes.nearby_files import find_nearby
+from sv3dgen.views.image import MAX_PIXELS
 
 DRACO, MESHOPT = "KHR_draco_mesh_compression", "EXT_meshopt_compression"
 # What decides where a vertex is or which base color it shows, and is read.
@@ -67,6 +68,7 @@ class GltfFile:
     json: Mapping[str, Any]
     binary: bytes | None = None  # the second chunk of a GLB
     _buffers: dict[int, bytes] = field(default_factory=dict, repr=False)
+    _pixels: dict[int, int] = field(default_factory=dict, repr=False)
 
     def items(self, kind: str) -> list:
         """A top-level list such as `meshes`; empty where the file has none."""
@@ -75,6 +77,15 @@ class GltfFile:
     def refused(self, extension: str) -> InputError:
         """The refusal of what an extension holds that is not read."""
         return InputError(f"{self.path}: needs {extension}, which is not read; {_advice(extension)}")
+
+    def count_pixels(self, image: int, pixels: int) -> None:
+        """Raise InputError where the images that are read have more pixels together than a photo may have."""
+        self._pixels[image] = pixels
+        whole = sum(self._pixels.values())
+        if whole > MAX_PIXELS:
+            raise InputError(
+                f"{self.path}: images of {whole / 1e6:.0f} megapixels, expected at most {MAX_PIXELS // 10**6}"
+            )
 
     def buffer(self, index: int) -> bytes:
         """A buffer's bytes: the GLB's chunk, a data URI, or a file. Raises InputError where they are missing."""

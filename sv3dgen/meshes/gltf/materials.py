@@ -15,6 +15,7 @@ from PIL import Image
 
 from sv3dgen.errors import InputError
 from sv3dgen.meshes.gltf.file import GltfFile
+from sv3dgen.meshes.mesh_pictures import opened_only
 from sv3dgen.views.image import MAX_PIXELS, one_line
 
 Wrap = Literal["repeat", "mirror", "clamp"]
@@ -89,7 +90,9 @@ def _image(file: GltfFile, texture: int) -> Image.Image:
     name = image.get("uri", "") if not image.get("uri", "data:").startswith("data:") else image.get("name", "")
     what = f"image {source}{f' ({name})' if name else ''}"
     data = file.uri(image["uri"], what) if "uri" in image else file.view(image["bufferView"])
-    return open_texture(data, f"{file.path}: {what}")
+    opened = open_texture(data, f"{file.path}: {what}")
+    file.count_pixels(source, opened.width * opened.height)
+    return opened
 
 
 def open_texture(data: bytes, what: str) -> Image.Image:
@@ -97,9 +100,11 @@ def open_texture(data: bytes, what: str) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PIL warns of sizes that are refused below
-            image = Image.open(io.BytesIO(data), formats=_FORMATS)
+            with opened_only():
+                image = Image.open(io.BytesIO(data), formats=_FORMATS)
             if image.width * image.height > MAX_PIXELS:
-                raise InputError(f"{what}: {image.width}x{image.height} pixels, expected at most {MAX_PIXELS}")
+                found = f"{image.width}x{image.height} pixels, {image.width * image.height / 1e6:.0f} megapixels"
+                raise InputError(f"{what}: {found}, expected at most {MAX_PIXELS // 10**6}")
             image.load()
     except InputError:
         raise

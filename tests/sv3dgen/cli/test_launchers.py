@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from bare_config import bare_settings
 from checkout import ROOT
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
@@ -98,8 +99,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "systems").mkdir()
     (root / "systems" / "__init__.py").touch()
     (root / "systems" / "run.py").write_text(RUN)
-    config = yaml.safe_load((ROOT / "conf" / "config.yaml").read_text(encoding="utf-8"))
-    settings = {key: value for key, value in config.items() if key == "hydra" or not isinstance(value, dict)}
+    settings = bare_settings()
     shutil.copytree(ROOT / "conf" / "hydra", root / "conf" / "hydra")
     (root / "conf" / "config.yaml").write_text(yaml.safe_dump(settings | {"defaults": ["_self_"], "mishap": "none"}))
     return root

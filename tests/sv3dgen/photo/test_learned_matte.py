@@ -139,7 +139,7 @@ def test_shared_wild_photos(shared):
         pytest.skip("needs ../shared/wild")
     found = cut_out(read_photo(folder / "hard_shadow.png"), "a")
     assert np.asarray(found.image.getchannel("A")).mean() / 255 == pytest.approx(0.159, abs=0.003)  # the ball alone
-    assert "2 parts" in str(cut_out(read_photo(folder / "gray_band_on_gray.png"), "a").doubt)
+    assert "2 parts" in str(cut_out(read_photo(folder / "grey_band_on_grey.png"), "a").doubt)
 
 
 @needs_network

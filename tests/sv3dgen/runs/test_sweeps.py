@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from bare_config import bare_settings
 from checkout import ROOT
 
 from sv3dgen.runs import sweeps
@@ -50,8 +51,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for path, text in {"systems/__init__.py": "", "systems/run.py": RUN}.items():
         (root / path).parent.mkdir(exist_ok=True)
         (root / path).write_text(text)
-    config = yaml.safe_load((ROOT / "conf" / "config.yaml").read_text(encoding="utf-8"))
-    settings = {key: value for key, value in config.items() if key == "hydra" or not isinstance(value, dict)}
+    settings = bare_settings()
     config = settings | {"defaults": ["_self_", {"experiment": None}], "mishap": "none", "kind": "a"}
     (root / "conf" / "experiment").mkdir(parents=True)
     (root / "conf" / "config.yaml").write_text(yaml.safe_dump(config))

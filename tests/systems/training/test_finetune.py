@@ -322,7 +322,7 @@ def composed(*overrides):
 
 @pytest.mark.parametrize("curriculum", sorted(path.stem for path in (ROOT / "conf" / "curriculum").glob("*.yaml")))
 def test_curriculum_composes(curriculum):
-    config = composed(f"curriculum={curriculum}", "dataset=orbits")
+    config = composed(f"curriculum={curriculum}", "data=orbits")
     check_components(config, ROOT)
     takes_poses = len(config.model.unet.vector_dims) == 3
     assert takes_poses == (curriculum != "sv3d_u")
@@ -331,7 +331,7 @@ def test_curriculum_composes(curriculum):
 def run_config(*overrides):
     config = composed(
         "curriculum=sv3d_p",
-        "dataset=orbits",
+        "data=orbits",
         "logger=none",
         "trainer.precision=32",
         "train.steps=4",

@@ -137,16 +137,12 @@ def test_a_hub_without_an_address_is_not_asked(monkeypatch: pytest.MonkeyPatch, 
     assert "can't be reached" in refusal(REPOSITORY) and hub["asked"] == []
 
 
-def test_offline_weights_are_refused_early(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: dict[str, Any]
-) -> None:
-    weights_module.refuse_offline(REPOSITORY)
+def test_offline_weights_are_refused_early(monkeypatch: pytest.MonkeyPatch, hub: dict[str, Any]) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(InputError, match="sv3d_u.safetensors: .*HF_HUB_OFFLINE is set"):
-        weights_module.refuse_offline(REPOSITORY, "sv3d_u")
-    weights_module.refuse_offline(tmp_path)
+        weights_module.check_obtainable(REPOSITORY, "sv3d_u")
     hub["cached"][REPOSITORY, "sv3d_p.safetensors"] = "somewhere"
-    weights_module.refuse_offline(REPOSITORY)
+    weights_module.check_obtainable(REPOSITORY)
 
 
 def test_hub_in_trouble(hub: dict[str, Any]) -> None:
