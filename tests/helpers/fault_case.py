@@ -28,7 +28,7 @@ SETTINGS = (
     "checkpoint_every_steps=5",
     "coarse.steps=20",
     "coarse.geometry.levels=6",
-    "coarse.geometry.level_steps=15",
+    "coarse.geometry.levels_open=[[0,4],[15,6]]",
     "coarse.geometry.log2_table_size=12",
     "coarse.renderer.step_size=0.02",
     "coarse.mesh_resolution=48",
@@ -45,9 +45,9 @@ def config_of(views: str, *settings: str) -> DictConfig:
     register_resolvers()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("config", overrides=[f"views={views}", *SETTINGS, *settings])
-    config.fine.geometry.resolutions = {0: 20, 10: 28}
-    config.coarse.data.milestones = {0: {"size_px": 48, "layout": "patches", "patches": 128}}
-    config.fine.data.milestones = {0: {"size_px": 48, "layout": "frames", "views": 4, "crop_margin_px": 4}}
+    config.fine.geometry.resolutions = [[0, 20], [10, 28]]
+    config.coarse.data.milestones = [[0, {"size_px": 48, "layout": "patches", "patches": 128}]]
+    config.fine.data.milestones = [[0, {"size_px": 48, "layout": "frames", "views": 4, "crop_margin_px": 4}]]
     return config
 
 
