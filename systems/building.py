@@ -21,4 +21,5 @@ def build_stage(name: str, config: DictConfig, **filled: Any) -> Any:
     plain = {str(key): value for key, value in settings.items()} | filled
     for notice in check_reach(name, plain):
         log.warning("%s", notice)
-    return instantiate(in_steps(plain, plain["steps"]), _convert_="all")
+    # Under its name, by which Hydra tells where a part that can't be built stands.
+    return instantiate({name: in_steps(plain, plain["steps"])}, _convert_="all")[name]

@@ -65,7 +65,7 @@ def read_px(config: DictConfig) -> int:
 
 def stage_sizes_px(config: DictConfig) -> list[int]:
     """The longer sides of the views as the stages look at them, at all their milestones."""
-    stages = [config[stage] for stage in ("coarse", "fine") if config.get(stage) is not None]
+    stages = [config[stage] for stage in config.system.stages]
     return [sampling.size_px for stage in stages for _, sampling in stage.data.get("milestones", [])]
 
 

@@ -35,8 +35,12 @@ def device(request, monkeypatch) -> Iterator[str]:
     known = {"pretend": torch.device("pretend", 0)}
     for module in (run, shared_stages):
         monkeypatch.setattr(module, "find_device", lambda name: known.get(name) or find_device(name))
-    strategy = SingleDeviceStrategy(device=known["pretend"], accelerator=PretendAccelerator())
-    monkeypatch.setattr(fitting, "place", lambda _: {"strategy": strategy, "accelerator": "auto"})
+
+    def place(_: object) -> dict[str, object]:  # a strategy of its own for each Trainer: it keeps the Trainer's plugins
+        strategy = SingleDeviceStrategy(device=known["pretend"], accelerator=PretendAccelerator())
+        return {"strategy": strategy, "accelerator": "auto"}
+
+    monkeypatch.setattr(fitting, "place", place)
     with pretended(monkeypatch):
         yield "pretend"
 

@@ -87,7 +87,7 @@ def test_the_settings_are_there_resolved(runs, views_folder):
     for seed, run in enumerate(runs):
         assert run.config["seed"] == seed and run.config["coarse"]["seed"] == seed  # the latter refers to the former
         assert run.config["views"] == str(views_folder)
-        assert run.config["coarse"]["learning_rate"] == {"0": 0.01, "20": 0.002}
+        assert run.config["coarse"]["learning_rate"] == [[0, 0.01], [20, 0.002]]
         assert "${" not in json.dumps(run.config)
 
 
