@@ -1,5 +1,6 @@
 """Every number that can be set has a domain; what is outside of it is refused by name, before torch is imported."""
 
+import dataclasses
 import importlib
 import math
 import subprocess
@@ -81,7 +82,7 @@ def hint_of(config: DictConfig, key: str) -> tuple[Any, types.ModuleType]:
     module, _, target = (own if own.split(".")[0] in OURS else SCHEMAS[parent]).rpartition(".")
     found = importlib.import_module(module)
     part = getattr(found, target)
-    with_hints = part if "__annotations__" in vars(part) and name in vars(part)["__annotations__"] else part.__init__
+    with_hints = part if dataclasses.is_dataclass(part) else part.__init__
     return typing.get_type_hints(with_hints, include_extras=True)[name], found
 
 

@@ -126,9 +126,9 @@ def test_large_views_are_scaled_as_they_are_read(here: Path) -> None:
     for file in (here / "toy").glob("*.png"):
         with Image.open(file) as image:
             image.resize((1600, 1600)).save(file, compress_level=1)
-    config = OmegaConf.create({"coarse": {"data": {"milestones": [[0, {"size_px": 96}], [9, {"size_px": 1200}]]}}})
-    assert read_px(config) == 1200
-    assert read_px(OmegaConf.create({"coarse": None, "fine": {"data": {}}})) == LEAST_READ_PX
+    coarse = {"data": {"milestones": [[0, {"size_px": 96}], [9, {"size_px": 1200}]]}}
+    assert read_px(OmegaConf.create({"system": {"stages": ["coarse"]}, "coarse": coarse})) == 1200
+    assert read_px(OmegaConf.create({"system": {"stages": ["fine"]}, "fine": {"data": {}}})) == LEAST_READ_PX
     views = read_views(here / "toy", max_size_px=1200)
     assert views.images.shape[2:] == (1200, 1200) == (views.cameras.height_px, views.cameras.width_px)
     normals = torch.nn.functional.normalize(torch.tensor([0.3, 0.2, 0.9]), dim=0).expand(1600, 1600, 3)
