@@ -31,7 +31,8 @@ from sv3dgen.interfaces import Guidance, Reference
 from sv3dgen.kernels.backend import available
 from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.nvs_interfaces import ViewMaker
-from sv3dgen.runs.run_folder import RunCard, versions
+from sv3dgen.runs.machine import versions
+from sv3dgen.runs.run_folder import RunCard
 from sv3dgen.runs.sweeps import is_sweep, sweep_folder
 from sv3dgen.views.posed_views import PosedViews
 from systems.sv3d_nerf import Sv3dNerf

@@ -2,7 +2,7 @@
 
 import platform
 
-from sv3dgen.runs.run_folder import cpu_name, total_memory_bytes, usable_cores, versions
+from sv3dgen.runs.machine import cpu_name, total_memory_bytes, usable_cores, versions
 
 
 def describe() -> str:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sv3dgen.bench.machine import describe
 from sv3dgen.errors import InputError
-from sv3dgen.runs.run_folder import StageTimer
+from sv3dgen.runs.stage_timer import StageTimer
 from sv3dgen.sv3d.checkpoint.load import build_parts
 from sv3dgen.sv3d.config import SV3DConfig, sv3d_p
 from sv3dgen.sv3d.footprint import STAGES, USABLE, Work, activation_bytes, placed, plan_peak, stage_call, weight_bytes

@@ -15,7 +15,8 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sv3dgen.cli.config_check import OURS, defines_class
+from sv3dgen.cli.class_sources import defines_class
+from sv3dgen.cli.config_check import OURS
 from sv3dgen.errors import InputError
 
 _COMMENT = re.compile(r"(?m)(^|\s)#.*$")

@@ -15,7 +15,7 @@ from typing import Any
 from sv3dgen.cli.command import OneLineParser, exit_status
 from sv3dgen.kernels.accelerators import ACCELERATORS, torch_is_for_amd
 from sv3dgen.kernels.backend import available
-from sv3dgen.runs.run_folder import cpu_name, total_memory_bytes, usable_cores, versions
+from sv3dgen.runs.machine import cpu_name, total_memory_bytes, usable_cores, versions
 from sv3dgen.runs.threads import waiting
 
 

@@ -13,9 +13,11 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from sv3dgen.cli.annotations import domain_of
+from sv3dgen.cli.class_sources import read_signature
 from sv3dgen.cli.command import OneLineParser, exit_status
 from sv3dgen.cli.command_line import register_resolvers
-from sv3dgen.cli.config_check import OURS, domain_of, read_signature
+from sv3dgen.cli.config_check import OURS
 from sv3dgen.cli.overrides import first_line
 from sv3dgen.cli.run_settings import SCHEMAS
 from sv3dgen.errors import InputError

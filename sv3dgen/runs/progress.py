@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from torch import Tensor
 
-from sv3dgen.runs.run_folder import StageCost
+from sv3dgen.runs.stage_timer import StageCost
 
 TERMINAL_REFRESH_S = 0.2
 PLAIN_REFRESH_S = 5.0

@@ -1,4 +1,4 @@
-"""A run's folder: its card `run.json`, and what each stage costs in time and memory.
+"""A run's folder and its card, `run.json`.
 
 The card is written anew after every stage, whole or not at all, so that a killed run leaves what is known of it. A
 resumed run goes on with the card it finds: seconds of a stage add up, its peak memory is the largest seen.
@@ -7,29 +7,25 @@ resumed run goes on with the card it finds: seconds of a stage add up, its peak 
 import hashlib
 import json
 import logging
-import os
-import platform
 import re
 import shutil
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 from sv3dgen.atomic import atomic_write
 from sv3dgen.errors import InputError
 from sv3dgen.kernels.backend import available
+from sv3dgen.runs.machine import machine, versions
+from sv3dgen.runs.stage_timer import StageCost, StageTimer
 
 INTERPOLATION = re.compile(r"(?<!\\)(?:\\\\)*\$\{")  # with an odd number of backslashes it is none
 OURS = ("sv3dgen", "systems", "guidance", "geometry")  # the project's packages
 CHECKPOINT = "checkpoints/last.ckpt"  # in a run's folder
 CARD = "run.json"
-PACKAGES = ("torch", "lightning", "numpy", "numba", "triton", "hydra-core", "trimesh", "xatlas", "fast-simplification")
 _HYDRAS = {".hydra", "run.log"}
 _HYDRAS_INNER = {"config.yaml", "hydra.yaml", "overrides.yaml", "lock"}
 _WITHOUT_WORK = _HYDRAS | {CARD, "views"}  # the last a copy of what was given
@@ -39,50 +35,6 @@ _ENTRIES: dict[str, type] = {  # those that a resumed run goes on with
     "started": str,
 }
 _NOT_SETTINGS = {"hydra", "name", "resume", "share"}  # where a run stands, what it is called, what it need not do
-
-
-@dataclass(frozen=True)
-class StageCost:
-    """What a stage took. `peak_memory_bytes` is the resident memory of the process, libraries included."""
-
-    seconds: float
-    peak_memory_bytes: int
-    peak_gpu_memory_bytes: int = 0
-    finished: bool = True
-
-
-class StageTimer:
-    """`with StageTimer() as timer: ...; timer.cost`: seconds and peak memory of the block, also where it fails.
-
-    Timers may nest. Linux can forget its high-water mark of resident memory at the start of a block; elsewhere, or
-    where that is forbidden, the peak is the one of the process up to the end of the block. One thread at a time.
-    """
-
-    _open: list["StageTimer"] = []
-
-    def __init__(self) -> None:
-        self._peak = 0
-        self.cost: StageCost | None = None
-
-    def __enter__(self) -> "StageTimer":
-        self._note_peak()
-        StageTimer._open.append(self)
-        self._start = perf_counter()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        seconds = perf_counter() - self._start
-        self._note_peak()
-        StageTimer._open.remove(self)
-        self.cost = StageCost(seconds, self._peak, _peak_gpu_memory_bytes(), finished=kind is None)
-
-    @staticmethod
-    def _note_peak() -> None:
-        """Give the peak since the last note to every open timer, and start a new one."""
-        peak = peak_memory_bytes()
-        for timer in StageTimer._open:
-            timer._peak = max(timer._peak, peak)
-        _reset_peak()
 
 
 class RunCard:
@@ -246,29 +198,6 @@ def read_card(folder: Path) -> dict[str, Any] | None:
     return card
 
 
-def versions() -> dict[str, str]:
-    """Python's version, ours and those of the packages a result depends on."""
-    found = {"python": platform.python_version()}
-    for package in ("sv3dgen", *PACKAGES):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"  # sv3dgen itself, when run from a bare checkout
-    return found
-
-
-def machine(device: str) -> dict[str, Any]:
-    """Where the run takes place; `device` as torch names it."""
-    return {
-        "system": f"{platform.system()} {platform.release()}",
-        "device": device,
-        "device_name": _gpu_name(device) or cpu_name(),
-        "cpu": cpu_name(),
-        "cores": usable_cores(),
-        "memory_bytes": total_memory_bytes(),
-    }
-
-
 def config_hash(config: Mapping[str, Any]) -> str:
     """SHA-256 of the settings, the same for any order of keys, whatever the run is called and wherever it resumes."""
     content = {key: value for key, value in config.items() if key not in _NOT_SETTINGS}
@@ -317,69 +246,6 @@ def holds_made_views(folder: Path) -> bool:
 
 def _names(folder: Path) -> set[str]:
     return {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
-
-
-def cpu_name() -> str:
-    """The processor as it calls itself."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
-def usable_cores() -> int:
-    """Cores this process may run on."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-
-
-def total_memory_bytes() -> int | None:
-    """Memory of the machine; None where the system does not tell."""
-    if sys.platform == "win32":
-        return None
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-def peak_memory_bytes() -> int:
-    """Largest resident memory of the process so far, on Linux since the last reset; 0 where nothing tells."""
-    if sys.platform == "linux":
-        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
-        return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
-    if sys.platform == "win32":
-        return 0
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-def _reset_peak() -> None:
-    if sys.platform == "linux":
-        try:
-            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-        except OSError:
-            pass  # some containers forbid it: the peak is then the process's
-    cuda = _cuda()
-    if cuda is not None:
-        cuda.reset_peak_memory_stats()
-
-
-def _peak_gpu_memory_bytes() -> int:
-    cuda = _cuda()
-    return 0 if cuda is None else cuda.max_memory_allocated()
-
-
-def _gpu_name(device: str) -> str | None:
-    torch = sys.modules.get("torch")
-    if torch is None or not device.startswith("cuda") or not torch.cuda.is_available():
-        return None
-    return torch.cuda.get_device_name(device)  # if nothing is on it yet, too: a model for views is loaded late
-
-
-def _cuda() -> Any:
-    """torch.cuda where the run uses it. Torch is never imported from here: without it there is no GPU in use."""
-    torch = sys.modules.get("torch")
-    return torch.cuda if torch is not None and torch.cuda.is_initialized() else None
 
 
 def _now() -> str:

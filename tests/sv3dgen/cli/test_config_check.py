@@ -11,7 +11,9 @@ from beartype.door import is_bearable
 from checkout import ROOT
 from omegaconf import OmegaConf
 
-from sv3dgen.cli.config_check import accepts, check_components, check_plain_values, read_signature
+from sv3dgen.cli.annotations import accepts
+from sv3dgen.cli.class_sources import read_signature
+from sv3dgen.cli.config_check import check_components, check_plain_values
 from sv3dgen.errors import InputError
 from sv3dgen.schedules import Schedule
 

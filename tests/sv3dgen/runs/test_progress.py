@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import sv3dgen.runs.progress
 from sv3dgen.runs.progress import ProgressLine, status, summary
-from sv3dgen.runs.run_folder import StageCost
+from sv3dgen.runs.stage_timer import StageCost
 
 
 class Terminal(io.StringIO):

@@ -11,21 +11,14 @@ import torch
 from omegaconf import OmegaConf
 
 from sv3dgen.errors import InputError
-from sv3dgen.runs.run_folder import (
-    RunCard,
-    StageTimer,
-    config_hash,
-    discard_unused,
-    is_new,
-    peak_memory_bytes,
-    read_card,
-)
+from sv3dgen.runs.run_folder import RunCard, config_hash, discard_unused, is_new, read_card
+from sv3dgen.runs.stage_timer import StageTimer, peak_memory_bytes
 
 MIB = 2**20
 STAGES = """
 import json
 import numpy as np
-from sv3dgen.runs.run_folder import StageTimer
+from sv3dgen.runs.stage_timer import StageTimer
 
 def touch(mib):
     np.ones(mib * 2**20, dtype=np.uint8)  # resident for a moment
