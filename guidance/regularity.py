@@ -25,9 +25,9 @@ class Regularity(Guidance):
         wanted = active_terms(self.weights, step)
         losses = {}
         if "orientation" in wanted:
-            if render.inward_facing is None:
-                raise InputError("regularity.weights.orientation: needs the volume renderer")
-            losses["orientation"] = render.inward_facing
+            if "inward_facing" not in render.buffers:
+                raise InputError("regularity.weights.orientation: needs a renderer that draws inward_facing")
+            losses["orientation"] = render.buffer("inward_facing").mean()
         if "opaque" in wanted:
             losses["opaque"] = binary_entropy(render.opacity)
         if "mesh_normal" in wanted:

@@ -69,9 +69,9 @@ class Smoothness(Guidance):
                 if f"bilateral_{name}" in wanted:
                     losses[f"bilateral_{name}"] = bilateral_smoothness(render.buffer(name), edges, mask)
         if "albedo" in wanted:
-            if render.albedo_nearby is None:
+            if "albedo_nearby" not in render.buffers:
                 raise InputError("smoothness.weights.albedo: needs a renderer with albedo_jitter > 0")
-            losses["albedo"] = mse(render.buffer("albedo"), render.albedo_nearby, mask)
+            losses["albedo"] = mse(render.buffer("albedo"), render.buffer("albedo_nearby"), mask)
         if "albedo_range" in wanted:
             losses["albedo_range"] = outside_range(render.buffer("albedo"), self.albedo_low, self.albedo_high, mask)
         return GuidanceOutput(losses)

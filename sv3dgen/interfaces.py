@@ -42,30 +42,24 @@ class Shading:
 class RenderOutput:
     """Pictures of the object. Values outside `shaded` are zero and mean nothing, except `opacity`.
 
-    A buffer is None where the renderer was told to leave it out.
+    `buffers` are the further pictures [images, channels, height, width] that the renderer drew, by name. Those of the
+    project: `albedo`, `irradiance`, `depth` (distance from the camera along the ray, in world units), `normal` (unit,
+    world frame), `albedo_nearby` (albedo a small random step off the surface point) and `inward_facing` (weight of a
+    ray's samples whose normal looks away from the camera). A renderer may draw others.
     """
 
     rgb: Float[Tensor, "images 3 height width"]
     opacity: Float[Tensor, "images 1 height width"]
-    shaded: Bool[Tensor, "images 1 height width"]  # where color, depth and normal were computed
-    albedo: Float[Tensor, "images 3 height width"] | None = None
-    irradiance: Float[Tensor, "images 1 height width"] | None = None
-    depth: Float[Tensor, "images 1 height width"] | None = (
-        None  # distance from the camera along the ray, in world units
-    )
-    normal: Float[Tensor, "images 3 height width"] | None = None  # unit, world frame
-    albedo_nearby: Float[Tensor, "images 3 height width"] | None = (
-        None  # albedo a small random step beside the surface point
-    )
+    shaded: Bool[Tensor, "images 1 height width"]  # where color and buffers were computed
+    buffers: Mapping[str, Float[Tensor, "images channels height width"]] = field(default_factory=dict)
     mesh: Mesh | None = None  # the surface that was drawn, if one was
-    inward_facing: Float[Tensor, ""] | None = None  # mean weight of samples whose normal looks away from the camera
 
     def buffer(self, name: str) -> Tensor:
         """The buffer of that name. Raises InputError where the renderer leaves it out."""
-        found = getattr(self, name)
-        if found is None:
-            raise InputError(f"a guidance needs the render's {name}: this renderer has none")
-        return found
+        if name not in self.buffers:
+            drawn = ", ".join(self.buffers) or "none"
+            raise InputError(f"a guidance needs the render's {name}; this renderer draws {drawn}")
+        return self.buffers[name]
 
 
 @dataclass(frozen=True)

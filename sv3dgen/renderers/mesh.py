@@ -76,8 +76,8 @@ class MeshRasterizer(Renderer):
                 name: rearrange(frame[image, :, pixels[..., 0], pixels[..., 1]], "n h w c -> n c h w")
                 for name, frame in images.items()
             }
-        images["shaded"] = images["shaded"] > 0
-        return RenderOutput(**images, mesh=mesh)
+        rgb, shaded, opacity = (images.pop(name) for name in ("rgb", "shaded", "opacity"))
+        return RenderOutput(rgb, opacity, shaded > 0, images, mesh)
 
     @staticmethod
     def _points_and_normals(mesh: Mesh, face: Tensor, corners: Tensor, with_normals: bool) -> tuple[Tensor, Tensor]:

@@ -103,17 +103,12 @@ class Volume(FieldRenderer):
         columns = chunks[0] if len(chunks) == 1 else torch.cat(chunks)
         picture = rearrange(columns, "(n h w) c -> n c h w", n=images, h=height, w=width)
         rgb, albedo, irradiance, opacity, depth, normal, nearby, inward = picture.split([3, 3, 1, 1, 1, 3, 3, 1], dim=1)
-        return RenderOutput(
-            rgb=rgb,
-            albedo=albedo,
-            irradiance=irradiance,
-            opacity=opacity,
-            depth=depth,
-            normal=normal if with_normals else None,
-            shaded=torch.ones_like(opacity, dtype=torch.bool),
-            albedo_nearby=nearby if self.draws_nearby else None,
-            inward_facing=inward.mean() if with_normals else None,
-        )
+        buffers = {"albedo": albedo, "irradiance": irradiance, "depth": depth}
+        if with_normals:
+            buffers |= {"normal": normal, "inward_facing": inward}
+        if self.draws_nearby:
+            buffers["albedo_nearby"] = nearby
+        return RenderOutput(rgb, opacity, torch.ones_like(opacity, dtype=torch.bool), buffers)
 
     def _render(self, geometry: Field, material: Material, origins: Tensor, directions: Tensor) -> Tensor:
         """A chunk of rays, outputs side by side: rgb, albedo, irradiance, opacity, depth, normal, nearby, inward."""

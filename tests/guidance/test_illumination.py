@@ -22,12 +22,14 @@ def white_object(material: Sg, size: int = 8) -> tuple[RenderOutput, ViewBatch]:
     everywhere = torch.ones(1, 1, size, size)
     render = RenderOutput(
         rgb=image(shading.rgb),
-        albedo=image(shading.albedo),
-        irradiance=image(shading.irradiance),
         opacity=everywhere,
-        depth=everywhere,
-        normal=image(normals),
         shaded=everywhere > 0,
+        buffers={
+            "albedo": image(shading.albedo),
+            "irradiance": image(shading.irradiance),
+            "depth": everywhere,
+            "normal": image(normals),
+        },
     )
     cameras = look_at_origin(torch.zeros(1), torch.zeros(1), distance=2.0, size_px=size)
     return render, ViewBatch(cameras, None, image(shading.rgb).detach(), everywhere)

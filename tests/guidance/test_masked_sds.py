@@ -88,7 +88,7 @@ def render_of(pictures: Tensor, normal: tuple[float, float, float] = (0.0, 0.0, 
     """A wall through the origin that fills every frame."""
     ones = torch.ones(len(pictures), 1, *pictures.shape[2:])
     normals = torch.tensor(normal)[None, :, None, None].expand(len(pictures), 3, *pictures.shape[2:])
-    return RenderOutput(pictures, ones, ones > 0, depth=2 * ones, normal=normals)
+    return RenderOutput(pictures, ones, ones > 0, {"depth": 2 * ones, "normal": normals})
 
 
 NO_BATCH = ViewBatch(

@@ -28,12 +28,14 @@ def scene(height: int = 8, width: int = 8, seed: int = 0) -> tuple[RenderOutput,
     shaded = (noise(1) < 0.75) & (alpha > 0)
     render = RenderOutput(
         rgb=noise(3) * shaded,
-        albedo=noise(3) * shaded,
-        irradiance=noise(1) * shaded,
         opacity=noise(1),
-        depth=(1 + noise(1)) * shaded,
-        normal=torch.nn.functional.normalize(noise(3) - 0.5, dim=1) * shaded,
         shaded=shaded,
+        buffers={
+            "albedo": noise(3) * shaded,
+            "irradiance": noise(1) * shaded,
+            "depth": (1 + noise(1)) * shaded,
+            "normal": torch.nn.functional.normalize(noise(3) - 0.5, dim=1) * shaded,
+        },
     )
     cameras = look_at_origin(torch.zeros(2), torch.tensor([0.0, 90.0]), distance=2.0, size_px=max(height, width))
     return render, ViewBatch(cameras, None, noise(3), alpha)

@@ -20,14 +20,16 @@ def scene() -> tuple[RenderOutput, ViewBatch]:
     ones = torch.ones(1, 1, 2, 2)
     render = RenderOutput(
         rgb=torch.rand(1, 3, 2, 2),
-        albedo=torch.rand(1, 3, 2, 2),
-        irradiance=ones,
         opacity=0.5 * ones,
-        depth=ones,
-        normal=torch.zeros(1, 3, 2, 2),
         shaded=ones > 0,
         mesh=ROOF,
-        inward_facing=torch.tensor(0.25),
+        buffers={
+            "albedo": torch.rand(1, 3, 2, 2),
+            "irradiance": ones,
+            "depth": ones,
+            "normal": torch.zeros(1, 3, 2, 2),
+            "inward_facing": 0.25 * ones,
+        },
     )
     cameras = look_at_origin(torch.zeros(1), torch.zeros(1), distance=2.0, size_px=2)
     return render, ViewBatch(cameras, None, torch.rand(1, 3, 2, 2), ones)
@@ -48,11 +50,11 @@ def test_mesh_normal_moves_the_mesh():
     assert vertices.grad[:4].abs().max() > 0 and vertices.grad[4:].abs().max() == 0
 
 
-@pytest.mark.parametrize(("term", "missing"), [("orientation", "inward_facing"), ("mesh_normal", "mesh")])
+@pytest.mark.parametrize(("term", "missing"), [("orientation", {"buffers": {}}), ("mesh_normal", {"mesh": None})])
 def test_a_renderer_that_cannot_serve_a_term_is_named(term, missing):
     render, batch = scene()
     with pytest.raises(InputError, match=f"regularity.weights.{term}: needs"):
-        Regularity(weights={term: 1.0})(dataclasses.replace(render, **{missing: None}), batch, 0)
+        Regularity(weights={term: 1.0})(dataclasses.replace(render, **missing), batch, 0)
 
 
 def test_off_and_unknown():

@@ -23,13 +23,15 @@ def ball(size: int = 16, seed: int = 0) -> tuple[RenderOutput, ViewBatch]:
     colors = torch.rand(3, 1, 3, size, size, generator=generator)
     render = RenderOutput(
         rgb=colors[0] * inside,
-        albedo=colors[1] * inside,
-        irradiance=inside.float(),
         opacity=inside.float(),
-        depth=depth * inside,
-        normal=torch.nn.functional.normalize(normal, dim=1) * inside,
         shaded=inside,
-        albedo_nearby=(colors[1] + 0.1) * inside,
+        buffers={
+            "albedo": colors[1] * inside,
+            "irradiance": inside.float(),
+            "depth": depth * inside,
+            "normal": torch.nn.functional.normalize(normal, dim=1) * inside,
+            "albedo_nearby": (colors[1] + 0.1) * inside,
+        },
     )
     cameras = look_at_origin(torch.zeros(1), torch.zeros(1), distance=2.0, size_px=size)
     return render, ViewBatch(cameras, None, colors[2], inside.float())
@@ -44,12 +46,12 @@ def test_every_term_is_its_loss_over_the_object():
     mask = render.shaded
     edges = losses.sobel_edges(batch.rgb * batch.alpha + 1 - batch.alpha)
     expected = {
-        "depth": losses.smoothness(render.depth, mask),
-        "normal": losses.smoothness(render.normal, mask),
-        "bilateral_depth": losses.bilateral_smoothness(render.depth, edges, mask),
-        "bilateral_normal": losses.bilateral_smoothness(render.normal, edges, mask),
+        "depth": losses.smoothness(render.buffer("depth"), mask),
+        "normal": losses.smoothness(render.buffer("normal"), mask),
+        "bilateral_depth": losses.bilateral_smoothness(render.buffer("depth"), edges, mask),
+        "bilateral_normal": losses.bilateral_smoothness(render.buffer("normal"), edges, mask),
         "albedo": torch.tensor(0.01),
-        "albedo_range": losses.outside_range(render.albedo, 0.15, 0.95, mask),
+        "albedo_range": losses.outside_range(render.buffer("albedo"), 0.15, 0.95, mask),
     }
     assert list(got) == list(expected)
     for name, value in expected.items():
@@ -60,7 +62,9 @@ def test_every_term_is_its_loss_over_the_object():
 def test_the_jump_at_the_outline_does_not_count():
     """Depth falls to 0 past the outline; what lies there changes nothing."""
     render, batch = ball()
-    elsewhere = dataclasses.replace(render, depth=torch.where(render.shaded, render.depth, 99.0))
+    elsewhere = dataclasses.replace(
+        render, buffers={**render.buffers, "depth": torch.where(render.shaded, render.buffer("depth"), 99.0)}
+    )
     guidance = Smoothness(weights={"depth": 1.0, "bilateral_depth": 1.0})
     assert guidance(render, batch, 0).losses == guidance(elsewhere, batch, 0).losses
 
@@ -69,7 +73,7 @@ def test_edges_by_forward_differences():
     render, batch = ball()
     edges = losses.difference_edges(batch.rgb * batch.alpha + 1 - batch.alpha)
     got = Smoothness(weights={"bilateral_depth": 1.0}, edges="difference")(render, batch, 0).losses["bilateral_depth"]
-    torch.testing.assert_close(got, losses.bilateral_smoothness(render.depth, edges, render.shaded))
+    torch.testing.assert_close(got, losses.bilateral_smoothness(render.buffer("depth"), edges, render.shaded))
 
 
 def test_terms_follow_their_schedules():
@@ -82,7 +86,9 @@ def test_terms_follow_their_schedules():
 def test_nearby_albedo_must_have_been_rendered():
     render, batch = ball()
     with pytest.raises(InputError, match="albedo_jitter"):
-        Smoothness(weights={"albedo": 1.0})(dataclasses.replace(render, albedo_nearby=None), batch, 0)
+        Smoothness(weights={"albedo": 1.0})(
+            dataclasses.replace(render, buffers={"albedo": render.buffer("albedo")}), batch, 0
+        )
 
 
 def test_unknown_term_is_refused():

@@ -47,4 +47,4 @@ def render_of(batch: ViewBatch) -> RenderOutput:
     """What a perfect renderer draws of the sphere for a batch."""
     hit, normals = seen_normals(batch.cameras, batch.pixels)
     opacity = hit[:, None].float()
-    return RenderOutput(rgb=batch.rgb, opacity=opacity, shaded=hit[:, None], normal=normals.permute(0, 3, 1, 2))
+    return RenderOutput(batch.rgb, opacity, hit[:, None], {"normal": normals.permute(0, 3, 1, 2)})

@@ -136,8 +136,9 @@ class EvenSamples(FieldRenderer):
             value.reshape(*shape, -1).permute(0, 3, 1, 2)
             for value in (shading.rgb, opacity, shading.albedo, shading.irradiance, (weights * t).sum(-1, keepdim=True))
         ]
-        rgb, alpha, albedo, irradiance, depth = images
-        return RenderOutput(rgb, alpha, torch.ones_like(alpha, dtype=torch.bool), albedo, irradiance, depth)
+        rgb, alpha, *further = images
+        buffers = dict(zip(("albedo", "irradiance", "depth"), further, strict=True))
+        return RenderOutput(rgb, alpha, torch.ones_like(alpha, dtype=torch.bool), buffers)
 
     def _march(self, geometry: Field, cameras, pixels) -> tuple[Tensor, Tensor, Tensor]:
         origins, directions = cameras.rays(pixels)

@@ -61,9 +61,9 @@ def test_median_depth_of_an_opaque_ball_is_its_surface():
 
 def test_depth_and_normals_of_an_opaque_ball():
     render = Volume(step_size=0.002).eval()(Ball(0.3, 2000.0), Plain(True), one_camera())
-    torch.testing.assert_close(render.depth[0, 0, 16, 16], torch.tensor(1.7), atol=4e-3, rtol=0)
-    torch.testing.assert_close(render.normal[0, :, 16, 16], torch.tensor([0.0, 0.0, 1.0]), atol=2e-2, rtol=0)
-    assert render.inward_facing is not None and render.inward_facing < 1e-3
+    torch.testing.assert_close(render.buffer("depth")[0, 0, 16, 16], torch.tensor(1.7), atol=4e-3, rtol=0)
+    torch.testing.assert_close(render.buffer("normal")[0, :, 16, 16], torch.tensor([0.0, 0.0, 1.0]), atol=2e-2, rtol=0)
+    assert render.buffer("inward_facing").mean() < 1e-3
 
 
 def test_pixels_pick_from_the_frame():

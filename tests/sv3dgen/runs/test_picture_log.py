@@ -26,12 +26,14 @@ def pictures() -> tuple[RenderOutput, ViewBatch]:
     up = torch.tensor([0.0, 1.0, 0.0]).view(1, 3, 1, 1)
     render = RenderOutput(
         rgb=0.5 * color * right,
-        albedo=0.25 * color * right,
-        irradiance=right,
         opacity=right.clone().requires_grad_(),
-        depth=right,
-        normal=up * right,
         shaded=right.bool(),
+        buffers={
+            "albedo": 0.25 * color * right,
+            "irradiance": right,
+            "depth": right,
+            "normal": up * right,
+        },
     )
     cameras = look_at_origin(torch.zeros(2), torch.zeros(2), distance=2.0, size_px=SIZE)
     return render, ViewBatch(cameras, None, 0.75 * color, left)
