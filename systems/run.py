@@ -32,7 +32,9 @@ from systems.corrections_report import write_corrections
 from systems.finite import Finite
 from systems.fitting import Interrupt, LastCheckpoint, fit, saved_stage
 from systems.reporting import Losses, Pictures, notified_loggers
-from systems.shared_stages import SharedStages, obtain_coarse, obtain_views, share_folder
+from systems.shared_stages import SharedStages, share_folder
+from systems.stage_keys import coarse_key, views_key
+from systems.stage_results import read_coarse, read_made_views, write_coarse, write_made_views
 from systems.sv3d_dmtet import Sv3dDmtet
 from systems.sv3d_nerf import Sv3dNerf
 from systems.view_sources import generate_views, given_views
@@ -52,24 +54,23 @@ def run(config: DictConfig) -> None:
     hydra = HydraConfig.get()
     if find_device(config.device).type != "cpu":
         log.info("device: %s, preset: %s", find_device(config.device), hydra.runtime.choices.get("preset"))
-    started = Run(config, Path(hydra.runtime.output_dir), share_folder(config))
-    with notified_loggers(started.trainer["logger"], config), started.card.hearing_warnings():
-        try:
-            started.execute()
-        except Stopped:
-            started.card.stop(*(started.interrupt.where or (started.card.last_stage, 0, 0)))
-            raise
+    Run(config, Path(hydra.runtime.output_dir), share_folder(config)).execute()
 
 
 class Run:
     """What the stages of one run share: config, folder, card, parts, and the wish to stop early."""
 
+    card: RunCard
+    trainer: dict[str, Any]
+    shared: SharedStages | None
+
     def __init__(self, config: DictConfig, folder: Path, share: Path | None = None):
-        """`share` is a folder of stages that several runs have in common."""
-        self.config, self.folder = config, folder
+        """`share` is a folder of stages that several runs have in common. Files are touched by `begin`."""
+        self.config, self.folder, self.share = config, folder, share
         self.device = find_device(config.device)
         plain = OmegaConf.to_container(config, resolve=False)  # before anything below fills in what is left open
         assert isinstance(plain, dict)
+        self.settings = {str(key): value for key, value in plain.items()}
         self._seed()  # of the parts' first numbers
         # All parts before any work: what is wrong with the fine stage's numbers must not surface after the coarse one.
         self.coarse: Sv3dNerf | None = None
@@ -84,30 +85,44 @@ class Run:
             if self._needs_nvs():  # which is asked for at the end of the fine stage
                 nvs.check()
         self.exporter: Exporter = instantiate(config.export, _convert_="all")
-        # Once for all stages: a CSV logger empties its file when it is made.
-        self.trainer: dict[str, Any] = instantiate(config.trainer, _target_="builtins.dict", _convert_="all")
         self.interrupt = Interrupt()
         self.checkpoint = folder / "checkpoints" / "last.ckpt"
+
+    def begin(self) -> None:
+        """Have the folder as this run needs it, and write its card. InputError where it holds what can't be read."""
+        config = self.config
+        # Once for all stages: a CSV logger empties its file when it is made.
+        self.trainer = instantiate(config.trainer, _target_="builtins.dict", _convert_="all")
         if config.resume:
-            remove_leftovers(folder)
+            remove_leftovers(self.folder)
         else:  # what another run left here: stopped early, this one would go on with it
             self.checkpoint.unlink(missing_ok=True)
             if config.image is not None:
-                (folder / "views" / "transforms.json").unlink(missing_ok=True)
+                (self.folder / "views" / "transforms.json").unlink(missing_ok=True)
         # A run that was stopped between its photo's views and its first checkpoint has none.
         self.resumed_stage, step = saved_stage(self.checkpoint) if self.checkpoint.is_file() else (None, 0)
         if config.resume and self.coarse is not None:
             stages = list(config.system.stages)
             keep_numbers(self.trainer["logger"], stages=stages, stage=self.resumed_stage or stages[0], step=step)
-        settings = {str(key): value for key, value in plain.items()}
-        self.card = RunCard(folder, config=settings, seed=config.seed, device=str(self.device))
+        self.card = RunCard.begin(self.folder, config=self.settings, seed=config.seed, device=str(self.device))
         for use, licence in used_licences(config.kernels).items():
             log.info("%s: %s", use, licence)
             self.card.add_licence(use, licence)
-        self.shared = SharedStages(share, self.card, lambda: self.interrupt.requested)
+        self.shared = None
+        if self.share is not None:
+            self.shared = SharedStages(self.share, self.card, lambda: self.interrupt.requested)
 
     def execute(self) -> None:
         """All stages, in order; an interrupted one hands on what it has."""
+        self.begin()
+        with notified_loggers(self.trainer["logger"], self.config), self.card.hearing_warnings():
+            try:
+                self._execute()
+            except Stopped:
+                self.card.stop(*(self.interrupt.where or (self.card.last_stage, 0, 0)))
+                raise
+
+    def _execute(self) -> None:
         if self.coarse is None:
             with self.card.stage("views"):
                 self._generate_views()
@@ -169,10 +184,18 @@ class Run:
     def _generate_views(self) -> None:
         config, nvs, folder, card = self.config, self.nvs, self.folder / "views", self.card
         assert nvs is not None  # the command line is refused without a photo
-        if config.resume and holds_made_views(self.folder):
-            generate_views(config, nvs, folder, card)  # which keeps them
-        else:
-            obtain_views(self.shared, config, nvs, folder, lambda: generate_views(config, nvs, folder, card))
+        if self.shared is None or (config.resume and holds_made_views(self.folder)):
+            generate_views(config, nvs, folder, card)  # which keeps those that are there
+            return
+        with self.shared.place("views", views_key(config, nvs)) as place:
+            if place.holds_result:
+                with place.reading() as source:
+                    read_made_views(source, folder, card)
+            if not place.taken:
+                generate_views(config, nvs, folder, card)
+                if place.may_write:
+                    with place.writing() as target:
+                        write_made_views(target, folder, card)
 
     def _needs_nvs(self) -> bool:
         return any(asks_nvs(stage) for stage in (self.coarse, self.fine) if stage is not None)
@@ -187,10 +210,20 @@ class Run:
             return Mesh(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.long))
         if self.resumed_stage == "coarse":  # perhaps with sources that have changed: not for others to take
             return self._fit_coarse(coarse, reference)
+        if self.shared is None:
+            return self._fit_coarse(coarse, reference)
+        follows = {name: part.cache_key(reference) for name, part in coarse.guidance.items()}
         asked = self.nvs if asks_nvs(coarse) else None
-        return obtain_coarse(
-            self.shared, self.config, reference, coarse, asked, lambda: self._fit_coarse(coarse, reference)
-        )
+        with self.shared.place("coarse", coarse_key(self.config, reference.views, asked, follows)) as place:
+            if place.holds_result:
+                with place.reading() as source:
+                    mesh = read_coarse(source, coarse, reference)
+            if not place.taken:
+                mesh = self._fit_coarse(coarse, reference)
+                if place.may_write:
+                    with place.writing() as target:
+                        write_coarse(target, coarse, mesh)
+        return mesh
 
     def _fit_coarse(self, coarse: Sv3dNerf, reference: Reference) -> Mesh:
         self._seed()

@@ -19,7 +19,8 @@ from sv3dgen.errors import InputError
 from sv3dgen.interfaces import Field
 from sv3dgen.renderers.volume import Volume
 from systems.run import Run
-from systems.shared_stages import coarse_key, digest
+from systems.shared_stages import digest
+from systems.stage_keys import coarse_key
 from systems.weighting import check_kind
 
 PRESETS = sorted(path.stem for path in (ROOT / "conf" / "preset").glob("*.yaml"))

@@ -40,16 +40,20 @@ _NOT_SETTINGS = {"hydra", "name", "resume", "share"}  # where a run stands, what
 class RunCard:
     """`run.json` of a run: versions, machine, seed, config, backends, stages, metrics, licences; when it finished."""
 
-    def __init__(self, folder: str | Path, *, config: Mapping[str, Any], seed: int, device: str = "cpu") -> None:
-        """Start the card, or go on with the one in `folder` where that is the same run's: one of the same settings, or
-        the one that is resumed. `config` is the tree as plain values, unresolved, because what refers to the run's
-        folder would make every run's hash another."""
-        self.path = Path(folder) / CARD
+    def __init__(self, path: Path, card: dict[str, Any]) -> None:
+        self.path, self.card = path, card
+
+    @classmethod
+    def begin(cls, folder: str | Path, *, config: Mapping[str, Any], seed: int, device: str = "cpu") -> "RunCard":
+        """Write a new card, or go on with the one in `folder` where that is the same run's: of the same settings, or
+        resumed. `config` is the tree as plain values, unresolved, because what refers to the run's folder would make
+        every run's hash another."""
+        path = Path(folder) / CARD
         hashed = config_hash(config)
-        earlier = read_card(self.path.parent) or {}
+        earlier = read_card(path.parent) or {}
         if not config.get("resume") and earlier.get("config_sha256") != hashed:
             earlier = {}
-        self.card: dict[str, Any] = {
+        card = {
             "started": earlier.get("started", _now()),
             "updated": _now(),
             "versions": versions(),
@@ -65,7 +69,9 @@ class RunCard:
             "warnings": earlier.get("warnings", []),
             "resumed": [*earlier.get("resumed", []), *_changes(earlier, device)] if config.get("resume") else [],
         }
-        self.write()
+        begun = cls(path, card)
+        begun.write()
+        return begun
 
     @contextmanager
     def stage(self, name: str) -> Iterator[StageTimer]:

@@ -129,7 +129,8 @@ class TrainingRun:
         plain = OmegaConf.to_container(self.config, resolve=False)
         assert isinstance(plain, dict)
         config = {str(key): value for key, value in plain.items()}
-        return RunCard(self.folder, config=config, seed=self.config.seed, device=str(self.trainer.strategy.root_device))
+        device = str(self.trainer.strategy.root_device)
+        return RunCard.begin(self.folder, config=config, seed=self.config.seed, device=device)
 
 
 class Orbits(lightning.LightningDataModule):

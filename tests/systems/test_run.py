@@ -103,9 +103,9 @@ def test_what_another_run_left_is_not_gone_on_with(finished, views_folder, tmp_p
     """Neither its checkpoint nor its card; the same run's, or one that is gone on with, are kept."""
     folder, last = tmp_path / "run", tmp_path / "run" / "checkpoints" / "last.ckpt"
     shutil.copytree(finished, folder)
-    Run(small(views_folder, f"resume={folder}", "coarse.steps=50"), folder)
+    Run(small(views_folder, f"resume={folder}", "coarse.steps=50"), folder).begin()
     assert last.is_file() and "export" in (read_card(folder) or {})["stages"]
-    Run(small(views_folder, "coarse.steps=50", "seed=1"), folder)
+    Run(small(views_folder, "coarse.steps=50", "seed=1"), folder).begin()
     assert not can_go_on(folder)
     assert (read_card(folder) or {})["stages"] == {} == (read_card(folder) or {})["metrics"]
 
@@ -147,6 +147,7 @@ def test_the_numbers_of_a_killed_run_stay(views_folder, tmp_path, monkeypatch):
     before = logged(tmp_path)
     assert before == [("coarse", step) for step in range(5, 41, 5)] + [("fine", 5), ("fine", 10), ("fine", 15)]
     resumed = Run(small(views_folder, *numbers, f"resume={tmp_path}"), tmp_path)
+    resumed.begin()
     assert logged(tmp_path) == before[:-1]
     resumed.execute()
     assert logged(tmp_path) == [*before, ("fine", 20)]
@@ -235,3 +236,4 @@ def test_a_model_that_is_not_there_is_told_before_the_first_step(views_folder, t
     with pytest.raises(InputError, match=r"missing\."):
         Run(small(views_folder, *nvs, "guidance/sds=soft"), tmp_path)
     Run(small(views_folder, *nvs), tmp_path)  # nobody asks for it
+    assert not any(tmp_path.iterdir())

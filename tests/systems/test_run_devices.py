@@ -12,7 +12,7 @@ from stage_case import pretended
 
 from sv3dgen.devices import find_device
 from sv3dgen.meshes.files import read_mesh
-from systems import fitting, run, shared_stages
+from systems import fitting, run, stage_keys
 from systems.run import Run
 from tests.systems.test_run import small
 
@@ -33,7 +33,7 @@ def device(request, monkeypatch) -> Iterator[str]:
         yield real
         return
     known = {"pretend": torch.device("pretend", 0)}
-    for module in (run, shared_stages):
+    for module in (run, stage_keys):
         monkeypatch.setattr(module, "find_device", lambda name: known.get(name) or find_device(name))
 
     def place(_: object) -> dict[str, object]:  # a strategy of its own for each Trainer: it keeps the Trainer's plugins

@@ -205,7 +205,7 @@ def test_a_damaged_card_is_told_in_one_line(damage, tmp_path):
 
 def test_checkpoints_do_not_pass_through_the_systems_temporary_folder(views_folder, tmp_path, monkeypatch):
     run = Run(small(views_folder, "system=sv3d_nerf", "coarse.steps=12"), tmp_path / "run")
-    (tmp_path / "run" / "checkpoints").mkdir()
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
     left = tmp_path / "run" / "checkpoints" / ".last.0123abcd.ckpt"
     left.touch()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
@@ -214,14 +214,14 @@ def test_checkpoints_do_not_pass_through_the_systems_temporary_folder(views_fold
     monkeypatch.setattr(Run, "_fit", lambda self, *args: fit(self, *args))
     run.execute()
     assert (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file() and left.is_file()
-    Run(small(views_folder, "system=sv3d_nerf", f"resume={tmp_path / 'run'}"), tmp_path / "run")
+    Run(small(views_folder, "system=sv3d_nerf", f"resume={tmp_path / 'run'}"), tmp_path / "run").begin()
     assert not left.exists()
 
 
 def test_warnings_are_counted_and_kept(tmp_path):
     import logging
 
-    card = RunCard(tmp_path, config={}, seed=0)
+    card = RunCard.begin(tmp_path, config={}, seed=0)
     with card.hearing_warnings():
         for _ in range(2):
             logging.getLogger("sv3dgen.export.clean").warning("%d faces dropped", 3)

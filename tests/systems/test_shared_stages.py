@@ -21,14 +21,9 @@ from sv3dgen.runs.run_folder import RunCard
 from sv3dgen.sv3d.checkpoint import embedded
 from sv3dgen.views.posed_views import read_views, write_views
 from systems.run import Run
-from systems.shared_stages import (
-    SharedStages,
-    coarse_key,
-    digest,
-    digest_of_views,
-    obtain_views,
-    views_key,
-)
+from systems.shared_stages import SharedStages, digest
+from systems.stage_keys import coarse_key, digest_of_views, views_key
+from systems.stage_results import read_made_views, write_made_views
 from systems.sv3d_nerf import Sv3dNerf
 from tests.systems.test_run import small
 
@@ -38,7 +33,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:You're resuming from a checkpoin
 
 def card(folder: Path) -> RunCard:
     folder.mkdir(exist_ok=True)
-    return RunCard(folder, config={}, seed=0)
+    return RunCard.begin(folder, config={}, seed=0)
 
 
 def read_card(folder: Path) -> dict:
@@ -47,23 +42,17 @@ def read_card(folder: Path) -> dict:
 
 def obtain(shared: SharedStages, made: list[str], say: str, cache_key: dict) -> str:
     """A stage whose result is a word."""
-    found = []
-
-    def make() -> None:
-        made.append(say)
-        found.append(say)
-
-    def save(folder: Path) -> None:
-        (folder / "word").write_text(found[0])
-
-    shared.obtain(
-        "word",
-        lambda: cache_key,
-        make=make,
-        save=save,
-        load=lambda folder: found.append((folder / "word").read_text()),
-    )
-    return found[0]
+    with shared.place("word", cache_key) as place:
+        if place.holds_result:
+            with place.reading() as folder:
+                word = (folder / "word").read_text()
+        if not place.taken:
+            made.append(say)
+            word = say
+            if place.may_write:
+                with place.writing() as folder:
+                    (folder / "word").write_text(word)
+    return word
 
 
 def test_the_same_stage_is_made_once_and_another_one_is_made_too(tmp_path):
@@ -99,25 +88,15 @@ def test_a_coarse_stage_that_was_cut_is_computed_anew_to_the_same_bits(views_fol
     assert one.read_bytes() == two.read_bytes() and state.stat().st_size > 3000
 
 
-def test_without_a_folder_every_run_makes_its_own(tmp_path):
-    made: list[str] = []
-    for say in ("one", "two"):
-        assert obtain(SharedStages(None, card(tmp_path / say)), made, say, {}) == say
-    assert made == ["one", "two"]
-
-
 def test_what_fails_or_is_stopped_is_not_kept_and_leftovers_go(tmp_path):
     shared, made = tmp_path / "shared", []
     target = shared / f"word-{digest({})}"
     (shared / f".{target.name}.dead").mkdir(parents=True)  # a run was killed while it wrote
 
-    def fail(folder: Path) -> None:
+    stages = SharedStages(shared, card(tmp_path / "run"))
+    with pytest.raises(OSError, match="disk full"), stages.place("word", {}) as place, place.writing() as folder:
         (folder / "word").touch()
         raise OSError("disk full")
-
-    stages = SharedStages(shared, card(tmp_path / "run"))
-    with pytest.raises(OSError, match="disk full"):
-        stages.obtain("word", dict, make=lambda: None, save=fail, load=fail)
     stopped = SharedStages(shared, stages.card, lambda: bool(made))
     assert obtain(stopped, made, "half", {}) == "half"
     assert [path.name for path in shared.iterdir()] == [f"{target.name}.lock"]
@@ -242,26 +221,21 @@ def test_views_of_a_known_mesh_follow_from_its_file(tmp_path, views_folder):
     assert own != key()
 
 
-def test_views_are_taken_with_what_is_to_be_told_of_them(tmp_path, views_folder):
-    config = OmegaConf.merge(small(views_folder, "nvs=sv3d_tiny"), {"image": str(PHOTO), "views": None})
-    nvs, made = Sv3dNvs(weights=embedded.NAME), []
-    for name in ("gives", "takes"):
-        own, views = card(tmp_path / name), tmp_path / name / "views"
-
-        def make(own: RunCard = own, views: Path = views) -> None:
-            made.append(views)
-            views.mkdir()
-            for file in ("input.png", "000.png", "transforms.json", "orbit.mp4"):
-                (views / file).write_text(f"content of {file}")
-            own.add_note("nvs", "a small model")
-            own.add_licence("nvs weights", "Apache-2.0")
-            own.add_metrics(elevation_deg=12.5, psnr_train=3.0)
-
-        obtain_views(SharedStages(tmp_path / "shared", own), config, nvs, views, make)  # type: ignore[arg-type]
-    gives, takes = read_card(tmp_path / "gives"), read_card(tmp_path / "takes")
-    assert made == [tmp_path / "gives" / "views"]
-    assert takes["notes"] == gives["notes"] and takes["licences"] == gives["licences"]
-    assert takes["metrics"] == {"elevation_deg": 12.5}
-    assert takes["shared"]["views"].startswith(str(tmp_path / "shared" / "views-"))
-    listing = {file.name: file.read_text() for file in (tmp_path / "takes" / "views").iterdir()}
-    assert listing == {file.name: file.read_text() for file in (tmp_path / "gives" / "views").iterdir()}
+def test_views_are_taken_with_what_is_to_be_told_of_them(tmp_path):
+    gives, takes = card(tmp_path / "gives"), card(tmp_path / "takes")
+    made, taken, kept = tmp_path / "gives" / "views", tmp_path / "takes" / "views", tmp_path / "kept"
+    for folder in (made, kept):
+        folder.mkdir()
+    for file in ("input.png", "000.png", "transforms.json", "orbit.mp4"):
+        (made / file).write_text(f"content of {file}")
+    gives.add_note("nvs", "a small model")
+    gives.add_licence("nvs weights", "Apache-2.0")
+    gives.add_licence("kernels.rasterizer=fast", "of the run's own")
+    gives.add_metrics(elevation_deg=12.5, psnr_train=3.0)
+    write_made_views(kept, made, gives)
+    read_made_views(kept, taken, takes)
+    assert takes.card["notes"] == gives.card["notes"] and takes.card["licences"] == {"nvs weights": "Apache-2.0"}
+    assert takes.card["metrics"] == {"elevation_deg": 12.5}
+    assert {file.name: file.read_text() for file in taken.iterdir()} == {
+        file.name: file.read_text() for file in made.iterdir()
+    }

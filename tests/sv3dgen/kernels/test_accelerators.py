@@ -106,5 +106,5 @@ def test_licences_are_told_by_the_doctor_and_by_a_run(views_folder, tmp_path):
     assert use == "kernels.rasterizer=nvdiffrast" and "non-commercial" in told[use]
     config = small(views_folder)
     config.kernels = kernels
-    Run(config, tmp_path)
+    Run(config, tmp_path).begin()
     assert (read_card(tmp_path) or {})["licences"] == told

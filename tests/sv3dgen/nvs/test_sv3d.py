@@ -113,6 +113,7 @@ def test_views_that_are_there_are_not_made_again(photo, weights, finished, tmp_p
     config = composed(photo, weights, "system=sv3d_nerf", f"resume={tmp_path}")
     monkeypatch.setattr(Sv3dNvs, "model", property(lambda self: pytest.fail("loaded the model")))
     run = Run(config, tmp_path)
+    run.begin()
     (tmp_path / "views").symlink_to(finished / "views")
     assert torch.equal(run._views().images, read_views(finished / "views").images)
 
@@ -125,9 +126,9 @@ def test_another_photo_in_the_same_folder_is_made_anew(photo, weights, finished,
 
 def test_a_run_stopped_before_its_views_does_not_go_on_with_another_photo_s(photo, weights, finished, tmp_path):
     shutil.copytree(finished / "views", tmp_path / "views")
-    Run(composed(photo, weights, f"resume={tmp_path}"), tmp_path)
+    Run(composed(photo, weights, f"resume={tmp_path}"), tmp_path).begin()
     assert can_go_on(tmp_path)
-    Run(composed(photo, weights), tmp_path)
+    Run(composed(photo, weights), tmp_path).begin()
     assert not can_go_on(tmp_path)
 
 

@@ -17,7 +17,7 @@ class Links(HTMLParser):
 
 def test_report_tells_the_note_and_shows_what_is_there(tmp_path):
     folder = tmp_path / "cup & saucer" / "now"
-    card = RunCard(folder, config={"a": 1}, seed=3)
+    card = RunCard.begin(folder, config={"a": 1}, seed=3)
     card.add_note("nvs", "demonstration model, for <real> photos install SV3D_p")
     card.add_metrics(psnr_train=31.5)
     with card.stage("coarse"):

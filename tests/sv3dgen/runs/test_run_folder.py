@@ -65,7 +65,7 @@ def test_peak_memory_is_the_stages_own() -> None:
 
 
 def test_card_tells_what_the_run_was(tmp_path: Path) -> None:
-    card = RunCard(tmp_path, config={"seed": 3, "views": "toy"}, seed=3)
+    card = RunCard.begin(tmp_path, config={"seed": 3, "views": "toy"}, seed=3)
     with card.stage("coarse"):
         assert read(tmp_path)["stages"] == {}  # a run killed here has its card all the same
     card.add_metrics(psnr_train=33.25, faces=4000)
@@ -87,26 +87,26 @@ def test_card_names_a_gpu_that_nothing_is_on_yet(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"the GPU {device}")
-    RunCard(tmp_path, config={}, seed=0, device="cuda:1")
+    RunCard.begin(tmp_path, config={}, seed=0, device="cuda:1")
     assert read(tmp_path)["machine"]["device_name"] == "the GPU cuda:1"
-    RunCard(tmp_path, config={}, seed=0, device="cpu")
+    RunCard.begin(tmp_path, config={}, seed=0, device="cpu")
     assert read(tmp_path)["machine"]["device_name"] == read(tmp_path)["machine"]["cpu"]
 
 
 def test_a_failed_stage_is_on_the_card(tmp_path: Path) -> None:
-    card = RunCard(tmp_path, config={}, seed=0)
+    card = RunCard.begin(tmp_path, config={}, seed=0)
     with pytest.raises(MemoryError), card.stage("fine"):
         raise MemoryError
     assert read(tmp_path)["stages"]["fine"]["finished"] is False
 
 
 def test_a_resumed_run_goes_on_with_its_card(tmp_path: Path) -> None:
-    first = RunCard(tmp_path, config={"seed": 0}, seed=0)
+    first = RunCard.begin(tmp_path, config={"seed": 0}, seed=0)
     with pytest.raises(KeyboardInterrupt), first.stage("coarse"):
         time.sleep(0.05)
         raise KeyboardInterrupt
     first.add_metrics(psnr=30.0)
-    second = RunCard(tmp_path, config={"seed": 0}, seed=0)
+    second = RunCard.begin(tmp_path, config={"seed": 0}, seed=0)
     assert second.card["metrics"] == {"psnr": 30.0}
     with second.stage("coarse"):
         time.sleep(0.05)
@@ -144,7 +144,7 @@ def as_hydra_opens(folder: Path) -> Path:
 @pytest.mark.parametrize("views_are", ["refused", "written", "not looked at"])
 def test_unused_folder_goes_with_its_empty_parents(tmp_path: Path, views_are: str) -> None:
     folder = as_hydra_opens(tmp_path / "kept" / "outputs" / "toy" / "now")
-    card = RunCard(folder, config={}, seed=0)
+    card = RunCard.begin(folder, config={}, seed=0)
     if views_are == "refused":
         with pytest.raises(InputError), card.stage("views"):
             raise InputError("a pose that can't be")
@@ -166,7 +166,7 @@ def test_other_runs_and_folders_above_stay(tmp_path: Path) -> None:
 
 def test_used_folder_stays(tmp_path: Path) -> None:
     folder = as_hydra_opens(tmp_path / "run")
-    with pytest.raises(MemoryError), RunCard(folder, config={}, seed=0).stage("coarse"):
+    with pytest.raises(MemoryError), RunCard.begin(folder, config={}, seed=0).stage("coarse"):
         raise MemoryError
     discard_unused(folder, tmp_path)
     assert (folder / "run.json").exists() and (folder / "run.log").exists()
@@ -186,12 +186,12 @@ def test_peak_memory_is_of_this_process() -> None:
 
 def test_a_card_is_finished_until_the_run_goes_on(tmp_path: Path) -> None:
     assert read_card(tmp_path) is None
-    card = RunCard(tmp_path, config={"steps": 1, "share": "a", "resume": None}, seed=0)
+    card = RunCard.begin(tmp_path, config={"steps": 1, "share": "a", "resume": None}, seed=0)
     card.add_shared("coarse", Path("shared/coarse-0"))
     assert "finished" not in read(tmp_path)
     card.finish()
     assert read_card(tmp_path) == read(tmp_path) and read(tmp_path)["finished"]
-    RunCard(tmp_path, config={"steps": 1, "share": "b", "resume": "x"}, seed=0)
+    RunCard.begin(tmp_path, config={"steps": 1, "share": "b", "resume": "x"}, seed=0)
     again = read(tmp_path)
     assert "finished" not in again and again["shared"] == {"coarse": "shared/coarse-0"}
     assert again["config_sha256"] == card.card["config_sha256"]

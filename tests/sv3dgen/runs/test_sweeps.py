@@ -23,7 +23,7 @@ from sv3dgen.runs.run_folder import RunCard
 
 def run(config):
     folder = Path(HydraConfig.get().runtime.output_dir)
-    card = RunCard(folder, config=OmegaConf.to_container(config, resolve=False), seed=config.seed)
+    card = RunCard.begin(folder, config=OmegaConf.to_container(config, resolve=False), seed=config.seed)
     (sweeps.sweep_folder() / "at.txt").touch()
     with open("told.txt", "a") as told:
         resumed = "" if config.resume is None else f" resumes {Path(config.resume).name}"
