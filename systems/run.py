@@ -212,9 +212,9 @@ class Run:
             return self._fit_coarse(coarse, reference)
         if self.shared is None:
             return self._fit_coarse(coarse, reference)
-        follows = {name: part.cache_key(reference) for name, part in coarse.guidance.items()}
         asked = self.nvs if asks_nvs(coarse) else None
-        with self.shared.place("coarse", coarse_key(self.config, reference.views, asked, follows)) as place:
+        cache_key = coarse_key(self.config, reference.views, asked, coarse.guidance_keys(reference))
+        with self.shared.place("coarse", cache_key) as place:
             if place.holds_result:
                 with place.reading() as source:
                     mesh = read_coarse(source, coarse, reference)

@@ -1,6 +1,7 @@
 """What the coarse and the fine stage have in common: their parts, the views they fit, and how a step goes."""
 
 from collections.abc import Mapping
+from typing import cast
 
 import lightning
 import torch
@@ -55,6 +56,11 @@ class Stage(lightning.LightningModule):
     def rates(self) -> tuple[Schedule, ...]:
         """The learning rates of the optimizer's groups, in their order, without that of the corrections."""
         raise NotImplementedError
+
+    def guidance_keys(self, reference: Reference) -> dict[str, str | None]:
+        """What the losses of each guidance follow from, but for settings, views and model (`Guidance.cache_key`)."""
+        parts = cast(Mapping[str, Guidance], self.guidance)
+        return {name: part.cache_key(reference) for name, part in parts.items()}
 
     def _take(self, reference: Reference) -> None:
         """Have views, guidances and corrections start from the reference."""

@@ -22,7 +22,7 @@ from sv3dgen.views.posed_views import PosedViews
 
 COLUMNS = ("shift_x", "shift_y", "turn", "scale", "stretch", "shear", "tilt_x", "tilt_y")  # of `lie`
 LIGHT = ("exposure", "red", "green", "blue")  # of `light`
-TABLE = (*COLUMNS, "bend", "gain_red", "gain_green", "gain_blue")
+TABLE: tuple[str, ...] = (*COLUMNS, "bend", "gain_red", "gain_green", "gain_blue")
 
 
 class ViewCorrections(nn.Module):

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, cast
 
-import lightning
 import torch
 from diffusers.models.attention_processor import Attention
 from diffusers.models.resnet import ResnetBlock2D
@@ -14,7 +13,6 @@ from torch import Tensor, nn
 
 from sv3dgen.domains import Between, IntervalOrNever, LearningRate, Magnitude, Seed, Steps
 from sv3dgen.seeding import generator
-from sv3dgen.sv3d.checkpoint.load import Parts
 from sv3dgen.sv3d.checkpoint.model_config import config_from_fields
 from sv3dgen.sv3d.checkpoint.save import save_official
 from sv3dgen.sv3d.network.vae import ImageVAE
@@ -22,14 +20,13 @@ from sv3dgen.sv3d.training.initialize import fresh_parts
 from sv3dgen.sv3d.training.muon import Muon
 from sv3dgen.sv3d.training.norm import fast_norms
 from systems.training.batches import TrainingBatch
-from systems.training.callbacks import check_loss
-from systems.weighting import Weighted, check_steps
+from systems.training.training_module import TrainingModule
 
 _FIRST_LOG_VARIANCE = -8.0  # almost no noise: with more, brightness is learned and colors are drowned
 _SPREAD_MEMORY = 0.95  # of the running mean that becomes the scale factor
 
 
-class Sv3dAutoencoder(lightning.LightningModule):
+class Sv3dAutoencoder(TrainingModule):
     """Frames through few latents and back: squared error, that of edges, and a weak pull to a normal distribution.
 
     There is neither a perceptual nor an adversarial term, whose networks would have to be downloaded. Absolute errors
@@ -38,6 +35,8 @@ class Sv3dAutoencoder(lightning.LightningModule):
     variance, would be learned long after brightness: errors in it weigh more at first. The scale factor that is saved
     makes the latents' deviation 1.
     """
+
+    spread: Tensor
 
     def __init__(
         self,
@@ -53,38 +52,27 @@ class Sv3dAutoencoder(lightning.LightningModule):
         seed: Seed = 0,
     ):
         """`model` holds the sizes of a whole model, whose other parts stay as they are made."""
-        super().__init__()
-        check_steps(steps, seed)
+        super().__init__(steps=steps, seed=seed, learning_rate=learning_rate, warmup_steps=warmup_steps)
         self.config = config_from_fields(model, "model")
         self.unet, self.vae, self.image_encoder = fresh_parts(self.config, torch.Generator().manual_seed(seed))
-        self.vae.requires_grad_(True).to(memory_format=torch.channels_last)
-        self.steps, self.seed, self.frames_per_clip = steps, seed, frames_per_clip
-        self.learning_rate, self.warmup_steps = learning_rate, warmup_steps
+        self.vae.requires_grad_(True).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.frames_per_clip = frames_per_clip
         self.edge_weight, self.color_weight, self.pull_weight = edge_weight, color_weight, pull_weight
         with torch.no_grad():
             _begin_as_identity(self.vae)
             cast(Tensor, self.vae.quant_conv.bias)[self.config.vae.latent_channels :] = _FIRST_LOG_VARIANCE
         self.register_buffer("spread", torch.ones(()))  # running mean of the latents' mean square
-        self.last = Weighted(torch.zeros(()))
         fast_norms(self.vae)
         self.train()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return Muon(self.vae.named_parameters(prefix="vae"), lr=self.learning_rate)
-
-    def learning_rate_at(self, step: int) -> float:
-        """Linear warm-up, then a straight line down to a hundredth at the last step."""
-        rest = 1 - 0.99 * min(1.0, step / self.steps)
-        return self.learning_rate * rest * min(1.0, (step + 1) / max(1, self.warmup_steps))
+        return Muon(self.trained_parameters(), lr=self.learning_rate)
 
     def color_weight_at(self, step: int) -> float:
         """A straight line down to 1 at the last step."""
         return 1 + (self.color_weight - 1) * (1 - min(1.0, step / self.steps))
 
-    def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
-        step = self.global_step
-        for group in self.optimizers().param_groups:  # type: ignore[union-attr]
-            group["lr"] = self.learning_rate_at(step)
+    def losses(self, batch: TrainingBatch, step: int) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
         stream = generator(self.seed, "autoencoder", step)
         pictures = self._pictures(batch, stream)
         mean, log_variance = self.vae.moments(pictures).float().chunk(2, dim=1)
@@ -100,11 +88,8 @@ class Sv3dAutoencoder(lightning.LightningModule):
             "pull": 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean(),
         }
         loss = losses["color"] + self.edge_weight * losses["edges"] + self.pull_weight * losses["pull"]
-        check_loss(self.trainer, loss, batch.orbits.names)
         self.spread.lerp_(mean.detach().square().mean(), 1 - _SPREAD_MEMORY)
-        detached = {"loss": loss.detach(), **{name: value.detach() for name, value in losses.items()}}
-        self.last = Weighted(loss.detach(), detached)
-        return loss
+        return loss, {"loss": loss, **losses}
 
     def _pictures(self, batch: TrainingBatch, generator: torch.Generator) -> Float[Tensor, "images 3 height width"]:
         """Some frames of each clip, in [-1, 1]."""
@@ -117,7 +102,7 @@ class Sv3dAutoencoder(lightning.LightningModule):
         """Write a whole model, of which only the autoencoder has learned anything."""
         scale = 1 / float(self.spread.sqrt())
         config = replace(self.config, vae=replace(self.config.vae, scale_factor=scale))
-        save_official(Parts(self.unet, self.vae, self.image_encoder), config, path, write=self.global_rank == 0)
+        save_official(self.parts, config, path, write=self.global_rank == 0)
 
 
 def _begin_as_identity(vae: ImageVAE) -> None:

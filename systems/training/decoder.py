@@ -5,14 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import lightning
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from sv3dgen.domains import Between, IntervalOrNever, LearningRate, Seed, Steps
 from sv3dgen.seeding import generator
-from sv3dgen.sv3d.checkpoint.load import Parts
 from sv3dgen.sv3d.checkpoint.model_config import config_from_fields
 from sv3dgen.sv3d.checkpoint.save import save_official
 from sv3dgen.sv3d.memory import MemoryPlan
@@ -22,13 +20,12 @@ from sv3dgen.sv3d.training.norm import fast_norms
 from sv3dgen.sv3d.training.start_weights import starting_parts
 from sv3dgen.views.orbits import Orbit
 from systems.training.batches import TrainingBatch
-from systems.training.callbacks import check_loss
-from systems.weighting import Weighted, check_steps
+from systems.training.training_module import TrainingModule
 
 LUMA = (0.299, 0.587, 0.114)  # of sRGB (ITU-R BT.601)
 
 
-class Sv3dDecoder(lightning.LightningModule):
+class Sv3dDecoder(TrainingModule):
     """The decoder alone, on latents that the whole model samples for the training orbits.
 
     A small model's views are means of what may be there, and a mean of latents is no latent of a mean picture: to it a
@@ -50,8 +47,7 @@ class Sv3dDecoder(lightning.LightningModule):
         seed: Seed = 0,
     ):
         """`weights` are of the whole model; `frames_per_clip` of the sampled frames are decoded in a step."""
-        super().__init__()
-        check_steps(steps, seed)
+        super().__init__(steps=steps, seed=seed, learning_rate=learning_rate, warmup_steps=warmup_steps)
         config = config_from_fields(model, "model")
         if weights is None:
             raise ValueError("weights=null: expected those of a model whose decoder is to be trained")
@@ -65,26 +61,15 @@ class Sv3dDecoder(lightning.LightningModule):
         self.before = copy.deepcopy(self.vae)
         self.requires_grad_(False)
         self.vae.decoder.requires_grad_(True)
-        self.steps, self.seed, self.sampler_steps, self.frames_per_clip = steps, seed, sampler_steps, frames_per_clip
-        self.learning_rate, self.warmup_steps = learning_rate, warmup_steps
-        self.last = Weighted(torch.zeros(()))
-        self.strict_loading = False  # frozen weights are not in a run's checkpoints
+        self.sampler_steps, self.frames_per_clip = sampler_steps, frames_per_clip
         fast_norms(self.vae)
         self.train()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        trained = [(name, parameter) for name, parameter in self.named_parameters() if parameter.requires_grad]
-        return Muon(trained, lr=self.learning_rate)
+        return Muon(self.trained_parameters(), lr=self.learning_rate)
 
-    def learning_rate_at(self, step: int) -> float:
-        """Linear warm-up, then a straight line down to a hundredth at the last step."""
-        rest = 1 - 0.99 * min(1.0, step / self.steps)
-        return self.learning_rate * rest * min(1.0, (step + 1) / max(1, self.warmup_steps))
-
-    def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
-        for group in self.optimizers().param_groups:  # type: ignore[union-attr]
-            group["lr"] = self.learning_rate_at(self.global_step)
-        stream = generator(self.seed, "decoder", self.global_step)
+    def losses(self, batch: TrainingBatch, step: int) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
+        stream = generator(self.seed, "decoder", step)
         frames = batch.orbits.frames.float() / 127.5 - 1
         clips, count = frames.shape[:2]
         chosen = torch.rand(clips, count, generator=stream).argsort(1)[:, : self.frames_per_clip].to(frames.device)
@@ -100,10 +85,7 @@ class Sv3dDecoder(lightning.LightningModule):
             "brightness": luma(drawn - was).square().mean(),
             "reconstruction": (self.vae.decode(latents).float() - truth).square().mean(),
         }
-        loss = torch.stack(list(losses.values())).sum()
-        check_loss(self.trainer, loss, batch.orbits.names)
-        self.last = Weighted(loss.detach(), {name: value.detach() for name, value in losses.items()})
-        return loss
+        return torch.stack(list(losses.values())).sum(), losses
 
     def sampled(
         self, batch: TrainingBatch, frames: Float[Tensor, "clips frames 3 height width"]
@@ -119,11 +101,7 @@ class Sv3dDecoder(lightning.LightningModule):
 
     def save_weights(self, path: Path) -> None:
         """Write the whole model, with its new decoder."""
-        save_official(Parts(self.unet, self.vae, self.image_encoder), self.config, path, write=self.global_rank == 0)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        trained = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
-        checkpoint["state_dict"] = {name: value for name, value in checkpoint["state_dict"].items() if name in trained}
+        save_official(self.parts, self.config, path, write=self.global_rank == 0)
 
 
 def luma(color: Float[Tensor, "images 3 height width"]) -> Float[Tensor, "images 1 height width"]:

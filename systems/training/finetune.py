@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-import lightning
 import torch
 from einops import rearrange
 from jaxtyping import Float
@@ -18,7 +17,6 @@ from sv3dgen.data.latent_cache import LatentCache, fingerprint
 from sv3dgen.data.orbit_dataset import OrbitBatch
 from sv3dgen.domains import Between, Count, IntervalOrNever, LearningRate, Magnitude, Seed, Share, Steps
 from sv3dgen.errors import InputError
-from sv3dgen.sv3d.checkpoint.load import Parts
 from sv3dgen.sv3d.checkpoint.model_config import config_from_fields
 from sv3dgen.sv3d.checkpoint.save import save_official
 from sv3dgen.sv3d.conditioning import Condition, frame_vector
@@ -34,15 +32,14 @@ from sv3dgen.sv3d.training.sharding import shard, whole
 from sv3dgen.sv3d.training.start_weights import load_vae, starting_parts
 from sv3dgen.views.orbits import Orbit
 from systems.training.batches import TrainingBatch
-from systems.training.callbacks import check_loss
-from systems.weighting import Weighted, check_steps
+from systems.training.training_module import TrainingModule
 
 Trained = Literal["unet", "image_encoder"]
 
 _MOST_UNSEEN_NOISE = 1e-3  # of the conditioning picture, that cached latents may go without
 
 
-class Sv3dFinetune(lightning.LightningModule):
+class Sv3dFinetune(TrainingModule):
     """The EDM denoising loss on the latents of orbits, with the weights that make it an error in v.
 
     One noise level for each clip, ln sigma ~ N(p_mean, p_std^2). The autoencoder is frozen. `model` holds the sizes
@@ -80,8 +77,7 @@ class Sv3dFinetune(lightning.LightningModule):
         encode_chunk: Count = 7,
         seed: Seed = 0,
     ):
-        super().__init__()
-        check_steps(steps, seed)
+        super().__init__(steps=steps, seed=seed, learning_rate=learning_rate, warmup_steps=warmup_steps)
         if not 0 <= front_weight <= 1:
             raise ValueError(f"front_weight={front_weight}: expected 0 to 1")
         if not trains or set(trains) - set(get_args(Trained)):
@@ -96,9 +92,7 @@ class Sv3dFinetune(lightning.LightningModule):
             parts, config = parts._replace(vae=vae), replace(config, vae=replace(config.vae, scale_factor=scale_factor))
         self.config = config
         self.unet, self.vae, self.image_encoder = parts
-        self.steps, self.seed = steps, seed
-        self.optimizer = optimizer
-        self.learning_rate, self.warmup_steps, self.learning_rate_end = learning_rate, warmup_steps, learning_rate_end
+        self.optimizer, self.learning_rate_end = optimizer, learning_rate_end
         self.weight_decay, self.p_mean, self.p_std, self.front_weight = weight_decay, p_mean, p_std, front_weight
         self.rates = DropRates(both=drop_both, context=drop_context, image=drop_image)
         self.encode_chunk, self.trains, self.even_noise = encode_chunk, tuple(trains), even_noise
@@ -109,9 +103,7 @@ class Sv3dFinetune(lightning.LightningModule):
                     layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
         self._choose_trained(trains, lora_rank, lora_scale, generator)
         self.ema = Ema(self.trained_parameters(), ema_decay)
-        self.last = Weighted(torch.zeros(()))
         self._sharded = False
-        self.strict_loading = False  # frozen weights are not in a run's checkpoints
         self.train()  # though nothing in it tells training from using it; Lightning warns where it is not
 
     def _choose_trained(
@@ -124,15 +116,6 @@ class Sv3dFinetune(lightning.LightningModule):
         if lora_rank is not None and "unet" in trains:
             add_adapters(self.unet, lora_rank, generator, scale=lora_scale)
             self.unet.add_embedding.requires_grad_(True)
-
-    @property
-    def parts(self) -> Parts:
-        """The modules, as they are now."""
-        return Parts(self.unet, self.vae, self.image_encoder)
-
-    def trained_parameters(self) -> list[tuple[str, torch.nn.Parameter]]:
-        """What the optimizer changes, by name."""
-        return [(name, parameter) for name, parameter in self.named_parameters() if parameter.requires_grad]
 
     def check_cache(self, folder: Path, cache: LatentCache) -> None:
         """Raise InputError where a dataset's latents or embeddings are not what this model's encoders make."""
@@ -188,21 +171,16 @@ class Sv3dFinetune(lightning.LightningModule):
             rate *= 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
         return rate
 
-    def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
-        for group in self.optimizers().param_groups:  # type: ignore[union-attr]
-            group["lr"] = self.learning_rate_at(self.global_step)
+    def losses(self, batch: TrainingBatch, step: int) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
         per_frame = self.frame_losses(batch)
         azimuth_deg = batch.orbits.azimuth_deg.to(per_frame.device)
         loss = (frame_weights(azimuth_deg, self.front_weight) * per_frame).mean()
-        check_loss(self.trainer, loss, batch.orbits.names)
         from_front = (azimuth_deg - azimuth_deg[:, -1:] + 180) % 360 - 180
-        losses = {
-            "loss": loss.detach(),
+        return loss, {
+            "loss": loss,
             "front": per_frame.detach()[from_front.abs() < 60].mean(),
             "back": per_frame.detach()[from_front.abs() > 120].mean(),
         }
-        self.last = Weighted(loss.detach(), losses)
-        return loss
 
     def frame_losses(self, batch: TrainingBatch) -> Float[Tensor, "clips frames"]:
         """The error in v of every frame, mean over channels and pixels."""
@@ -281,8 +259,7 @@ class Sv3dFinetune(lightning.LightningModule):
         self.ema.update()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        trained = {name for name, _ in self.trained_parameters()}
-        checkpoint["state_dict"] = {name: value for name, value in checkpoint["state_dict"].items() if name in trained}
+        super().on_save_checkpoint(checkpoint)
         checkpoint["ema"] = self.ema.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
