@@ -21,7 +21,7 @@ from sv3dgen.kernels import backend
 from sv3dgen.kernels.hash_grid import _numba as hash_grid_numba
 from sv3dgen.kernels.hash_grid import encode as hash_grid
 from sv3dgen.kernels.marching_tetrahedra import march as marching_tets
-from sv3dgen.kernels.rasterizer import antialias, interpolate, rasterize
+from sv3dgen.kernels.rasterizer import _rasterize_numba, antialias, interpolate
 from sv3dgen.kernels.ray_marching import _numba as ray_marching_numba
 from sv3dgen.kernels.ray_marching import march as ray_marching
 
@@ -101,9 +101,9 @@ def _standing_in(device: PretendDevice) -> Callable[[ModuleType, tuple[str, ...]
 def _drawn(
     snapped: Tensor, depth: Tensor, usable: Tensor, faces: Tensor, height: int, width: int
 ) -> tuple[Tensor, Tensor]:
-    xy = torch.where(usable[..., None], snapped, rasterize.INVALID).int().contiguous().numpy()
+    xy = torch.where(usable[..., None], snapped, _rasterize_numba.INVALID).int().contiguous().numpy()
     corners = np.ascontiguousarray(faces.numpy(), dtype=np.int64)
-    face_index, nearest = rasterize._rasterize_numba(xy, depth.contiguous().numpy(), corners, height, width, 1)
+    face_index, nearest = _rasterize_numba.rasterize_numba(xy, depth.contiguous().numpy(), corners, height, width, 1)
     return torch.from_numpy(face_index), torch.from_numpy(nearest)
 
 
@@ -114,7 +114,7 @@ def _meshing(device: PretendDevice) -> SimpleNamespace:
         device.wait()
         device.wait()
         indices = (tensor.int().contiguous().numpy() for tensor in unwrapped((tets, edges, tet_edges)))
-        found = marching_tets._surface_numba(unwrapped(inside).numpy(), *indices, unwrapped(table).numpy())
+        found = marching_tets.surface_numba(unwrapped(inside).numpy(), *indices, unwrapped(table).numpy())
         return device.wrap(tuple(torch.from_numpy(array) for array in found))
 
     return SimpleNamespace(surface=surface, Crossings=_Crossings)
