@@ -13,7 +13,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -21,9 +20,10 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 
 from sv3dgen.cli.allowed_targets import check_targets
+from sv3dgen.cli.command import refused
 from sv3dgen.cli.command_line import checked_arguments, register_resolvers
 from sv3dgen.cli.resume import needed_again
-from sv3dgen.errors import InputError, one_line
+from sv3dgen.errors import InputError
 from sv3dgen.runs import sweeps
 from sv3dgen.runs.compile_cache import settle as settle_compile_cache
 from sv3dgen.runs.report import told_of_stop
@@ -64,7 +64,7 @@ def start(config: DictConfig) -> None:
             raise
         if new:
             discard_unused(folder, top)
-        refuse(mistake)
+        sys.exit(refused(mistake, "sv3dgen"))
     except (KeyboardInterrupt, Stopped):
         way = f"stopped; to go on: {sweeps.how_to_go_on(sweeps.sweep_folder())}" if sweeping else how_to_go_on(folder)
         print(f"sv3dgen: {way}", file=sys.stderr)
@@ -115,18 +115,12 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__
 
 
-def refuse(message: str) -> NoReturn:
-    """One line on stderr, exit status 2."""
-    print(f"sv3dgen: {one_line(message)}", file=sys.stderr)
-    sys.exit(2)
-
-
 if __name__ == "__main__":
     settle_threads()
     try:
         sys.argv[1:] = checked_arguments(sys.argv[1:], ROOT)
     except InputError as error:
-        refuse(str(error))
+        sys.exit(refused(str(error), "sv3dgen"))
     try:
         start()
     except KeyboardInterrupt:

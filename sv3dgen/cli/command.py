@@ -1,4 +1,4 @@
-"""What the commands beside launch.py share: a mistake is one line, and the exit status says which kind it was."""
+"""What all commands share: a mistake is one line, and the exit status says which kind it was."""
 
 import argparse
 import sys
@@ -31,5 +31,10 @@ def exit_status(command: Callable[[], int], name: str = "error", *, stopped: str
     except KeyboardInterrupt:
         print(stopped, file=sys.stderr)
         return 130
-    print(f"{name}: {one_line(line)}", file=sys.stderr)
+    return refused(line, name)
+
+
+def refused(message: str, name: str) -> int:
+    """Tell a user's mistake in one line on stderr; gives the exit status that stands for one."""
+    print(f"{name}: {one_line(message)}", file=sys.stderr)
     return 2
