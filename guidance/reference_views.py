@@ -30,8 +30,8 @@ class ReferenceViews(Guidance):
     With `robust_scale` the color error e of generated views goes in as e^2 / (1 + e^2 / robust_scale^2) (Geman and
     McClure), so that what they show wrongly stops to pull; it is squared as of photos where that is None. A small view
     is compared with the render's mean over each of its pixels (`ViewBatch.footprint_px`), inside which the render
-    should be plain. `lpips_px` cuts squares of at most that size around the object for LPIPS, at places that change
-    with the step.
+    should be plain. AlexNet's weights of LPIPS come with the project; VGG16's are `lpips_file`, or fetched once.
+    `lpips_px` cuts squares of at most that size around the object for LPIPS, at places that change with the step.
     """
 
     terms: tuple[str, ...] = ("rgb", "mask", "lpips")
@@ -43,6 +43,7 @@ class ReferenceViews(Guidance):
         background: Literal["white", "random"] = "white",
         compare: Literal["composite", "inside"] = "composite",
         lpips_net: Literal["vgg", "alex"] = "vgg",
+        lpips_file: str | None = None,
         lpips_px: Pixels | None = None,
         robust_scale: Annotated[float | int, Between(0.001, 10.0)] | None = None,
         seed: Seed = 0,
@@ -57,7 +58,7 @@ class ReferenceViews(Guidance):
         self.robust_scale = robust_scale
         self.seed = seed
         # An Lpips, or None where nobody asks for it or its weights cannot be had.
-        self.lpips: Any = _lpips(lpips_net) if ever_nonzero(self.weights.get("lpips", 0.0)) else None
+        self.lpips: Any = _lpips(lpips_net, lpips_file) if ever_nonzero(self.weights.get("lpips", 0.0)) else None
         self._too_small_told = False
 
     def cache_key(self, reference: Reference) -> str | None:
@@ -128,11 +129,11 @@ class ReferenceViews(Guidance):
         return torch.stack([drawn[s] for s in squares]), torch.stack([target[s] for s in squares])
 
 
-def _lpips(net: Literal["vgg", "alex"]) -> torch.nn.Module | None:
+def _lpips(net: Literal["vgg", "alex"], file: str | None) -> torch.nn.Module | None:
     # Imported here: who does without LPIPS needs neither its weights nor torchmetrics.
     from sv3dgen.metrics.lpips import load_lpips
 
-    return load_lpips(net)
+    return load_lpips(net, file, fast=True)
 
 
 def _background(kind: str, generator: torch.Generator) -> Float[Tensor, "3 1 1"]:
