@@ -46,6 +46,9 @@ PARTS: dict[str, Part] = {
     "robust loss too": Part(
         ("coarse.guidance.reference_views.robust_scale=0.2", "fine.guidance.reference_views.robust_scale=0.2")
     ),
+    "mask doubt too": Part(
+        ("coarse.guidance.reference_views.mask_doubt=1.0", "fine.guidance.reference_views.mask_doubt=1.0")
+    ),
     "sources not told": Part(sources_told=False),
 }
 EXPLANATION = """\

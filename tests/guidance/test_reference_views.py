@@ -202,6 +202,20 @@ def test_the_color_error_of_generated_views_levels_off():
         ReferenceViews(weights={"rgb": 1.0}, robust_scale=0.0)
 
 
+def test_a_generated_alpha_of_one_half_says_nothing_of_the_outline():
+    render, batch = scene()
+    mixed = dataclasses.replace(batch, generated=torch.tensor([True, False]))
+    squared = (render.opacity - batch.alpha).square()
+    doubting = ReferenceViews(weights={"mask": 1.0}, mask_doubt=1.0)
+    torch.testing.assert_close(doubting(render, batch, 0).losses["mask"], squared.mean())
+    weight = torch.stack([(2 * batch.alpha[0] - 1).square(), torch.ones_like(batch.alpha[1])])
+    torch.testing.assert_close(doubting(render, mixed, 0).losses["mask"], (weight * squared).mean())
+    sure = ReferenceViews(weights={"mask": 1.0})(render, mixed, 0).losses["mask"]
+    torch.testing.assert_close(sure, squared.mean())
+    with pytest.raises(ValueError, match="mask_doubt=2"):
+        ReferenceViews(weights={"mask": 1.0}, mask_doubt=2.0)
+
+
 def test_a_small_view_is_compared_with_the_mean_over_its_pixels():
     render, batch = scene()
     blocks = torch.nn.functional.avg_pool2d(render.opacity, 2)
