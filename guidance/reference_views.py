@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sv3dgen.devices import sent_to
-from sv3dgen.domains import Between, Pixels, Seed, Weights
+from sv3dgen.domains import Between, Pixels, Seed, Share, Weights
 from sv3dgen.interfaces import Guidance, GuidanceOutput, Reference, RenderOutput, ViewBatch
 from sv3dgen.losses import masked_mean, mse
 from sv3dgen.schedules import active_terms, checked_weights, ever_nonzero
@@ -28,10 +28,11 @@ class ReferenceViews(Guidance):
     is solid, and leaves the outline to the mask. `background` "random" is white in every other step on average and one
     random color in the rest, the same for a given seed and step; it serves whatever composites.
     With `robust_scale` the color error e of generated views goes in as e^2 / (1 + e^2 / robust_scale^2) (Geman and
-    McClure), so that what they show wrongly stops to pull; it is squared as of photos where that is None. A small view
+    McClure), so that what they show wrongly stops to pull; it is squared as of photos where that is None. The alpha of
+    generated views is a probability: with `mask_doubt` 1 a pixel of one half does not pull at the outline. A small view
     is compared with the render's mean over each of its pixels (`ViewBatch.footprint_px`), inside which the render
-    should be plain. `lpips_px` cuts squares of at most that size around the object for LPIPS, at places that change
-    with the step.
+    should be plain. AlexNet's weights of LPIPS come with the project; VGG16's are `lpips_file`, or fetched once.
+    `lpips_px` cuts squares of at most that size around the object for LPIPS, at places that change with the step.
     """
 
     terms: tuple[str, ...] = ("rgb", "mask", "lpips")
@@ -43,8 +44,10 @@ class ReferenceViews(Guidance):
         background: Literal["white", "random"] = "white",
         compare: Literal["composite", "inside"] = "composite",
         lpips_net: Literal["vgg", "alex"] = "vgg",
+        lpips_file: str | None = None,
         lpips_px: Pixels | None = None,
         robust_scale: Annotated[float | int, Between(0.001, 10.0)] | None = None,
+        mask_doubt: Share = 0.0,
         seed: Seed = 0,
     ) -> None:
         super().__init__()
@@ -55,9 +58,12 @@ class ReferenceViews(Guidance):
         if robust_scale is not None and not robust_scale > 0:
             raise ValueError(f"robust_scale={robust_scale}: expected more than 0, or null")
         self.robust_scale = robust_scale
+        if not 0 <= mask_doubt <= 1:
+            raise ValueError(f"mask_doubt={mask_doubt}: expected 0 to 1")
+        self.mask_doubt = mask_doubt
         self.seed = seed
         # An Lpips, or None where nobody asks for it or its weights cannot be had.
-        self.lpips: Any = _lpips(lpips_net) if ever_nonzero(self.weights.get("lpips", 0.0)) else None
+        self.lpips: Any = _lpips(lpips_net, lpips_file) if ever_nonzero(self.weights.get("lpips", 0.0)) else None
         self._too_small_told = False
 
     def cache_key(self, reference: Reference) -> str | None:
@@ -76,7 +82,7 @@ class ReferenceViews(Guidance):
         elif "rgb" in wanted:
             losses["rgb"] = self._color(render.rgb, batch.rgb, render.shaded & (batch.alpha > SOLID), batch)
         if "mask" in wanted:
-            losses["mask"] = mse(averaged(render.opacity, batch.footprint_px), batch.alpha)
+            losses["mask"] = self._mask(averaged(render.opacity, batch.footprint_px), batch)
         if "lpips" in wanted and self._big_enough(batch):
             drawn = torch.where(render.shaded, drawn, target)
             losses["lpips"] = self.lpips(*self._cut(drawn, target, batch.alpha, generator)).mean()
@@ -92,6 +98,14 @@ class ReferenceViews(Guidance):
             return masked_mean(squared, mask)
         forgiving = squared / (1 + squared.mean(1, keepdim=True) / self.robust_scale**2)
         return masked_mean(torch.where(batch.generated[:, None, None, None], forgiving, squared), mask)
+
+    def _mask(self, opacity: Tensor, batch: ViewBatch) -> Tensor:
+        if batch.generated is None or not self.mask_doubt:
+            return mse(opacity, batch.alpha)
+        # A probability p of the object has the variance p (1 - p): most where it says nothing.
+        doubt = self.mask_doubt * 4 * batch.alpha * (1 - batch.alpha)
+        weight = torch.where(batch.generated[:, None, None, None], 1 - doubt, 1.0)
+        return (weight * (opacity - batch.alpha).square()).mean()
 
     def composited(
         self, render: RenderOutput, batch: ViewBatch, generator: torch.Generator
@@ -128,11 +142,11 @@ class ReferenceViews(Guidance):
         return torch.stack([drawn[s] for s in squares]), torch.stack([target[s] for s in squares])
 
 
-def _lpips(net: Literal["vgg", "alex"]) -> torch.nn.Module | None:
+def _lpips(net: Literal["vgg", "alex"], file: str | None) -> torch.nn.Module | None:
     # Imported here: who does without LPIPS needs neither its weights nor torchmetrics.
     from sv3dgen.metrics.lpips import load_lpips
 
-    return load_lpips(net)
+    return load_lpips(net, file, fast=True)
 
 
 def _background(kind: str, generator: torch.Generator) -> Float[Tensor, "3 1 1"]:

@@ -250,7 +250,7 @@ class Run:
         module.eval()
 
     def _export(self, views: PosedViews, mesh: Mesh, geometry: Geometry, material: Material) -> None:
-        photos = photo_texels(views, mesh.to("cpu"))
+        photos = photo_texels(views, mesh.to("cpu")) if self.exporter.photo_texels else []
 
         def albedo(points: Tensor, normals: Tensor) -> Tensor:
             there = points.to(self.device), normals.to(self.device)
@@ -258,7 +258,10 @@ class Run:
             return albedo_with_photos(shading.albedo.cpu(), shading.irradiance.cpu(), photos, points, normals)
 
         light = material.light()
-        report = self.exporter.export(mesh.to("cpu"), albedo, self.folder, light)
+        trusted = views[torch.tensor([index for index, trust in enumerate(views.trust) if trust])].cameras
+        report = self.exporter.export(
+            mesh.to("cpu"), albedo, self.folder, light, trusted, keep_unseen=self._needs_nvs()
+        )
         for note in report.notes:
             log.warning(note)
         rgba = views.rgba
@@ -269,6 +272,7 @@ class Run:
             faces=report.faces,
             watertight=report.watertight,
             charts=report.charts,
+            unseen_share=round(report.unseen_share or 0.0, 4),
             **{f"seconds_{part}": round(seconds, 2) for part, seconds in report.seconds.items()},
         )
 

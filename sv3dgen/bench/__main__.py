@@ -2,8 +2,9 @@
 
 kernels: each kernel beside its plain-torch reference. stages: a whole run by part, and what plain torch would need.
 objects: a folder of objects from views to mesh, each against its ground truth. photos: the same from one photo.
-distillation: score distillation on known meshes, where views see them and where none does. light: whether albedo and
-light come apart. memory: what SV3D takes at full size. elevation: how well silhouettes tell the elevation of a photo.
+distillation: score distillation on known meshes, where views see them and where none does. imperfect: meshes of views
+as wrong as a generator's, with and without what forgives that. light: whether albedo and light come apart. memory: what
+SV3D takes at full size. elevation: how well silhouettes tell the elevation of a photo.
 """
 
 import argparse
@@ -106,10 +107,30 @@ def _elevation(options: argparse.Namespace) -> tuple[dict[str, Any], str | None]
     return report, elevation.markdown(report)
 
 
+def _imperfect(options: argparse.Namespace) -> tuple[dict[str, Any], str | None]:
+    from sv3dgen.bench import imperfect
+
+    for name in options.parts or ():
+        if name not in imperfect.PARTS:
+            raise InputError(f"--parts {name}: expected some of {', '.join(imperfect.PARTS)}")
+    for level in options.levels or ():
+        if not 0 <= level <= 10:
+            raise InputError(f"--levels {level:g}: expected 0 to 10")
+    report = imperfect.measure(
+        options.meshes,
+        levels=options.levels or imperfect.LEVELS,
+        parts=options.parts or tuple(imperfect.PARTS),
+        only=options.only,
+        settings=options.settings,
+        keep=options.keep,
+    )
+    return report, imperfect.markdown(report)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(prog="python -m sv3dgen.bench", description=(__doc__ or "").partition("\n")[0])
     commands = parser.add_subparsers(
-        required=True, metavar="kernels|stages|objects|photos|distillation|light|memory|elevation"
+        required=True, metavar="kernels|stages|objects|photos|distillation|imperfect|light|memory|elevation"
     )
     common = OneLineParser(add_help=False)
     common.add_argument("--json", action="store_true", help="JSON instead of a table")
@@ -152,6 +173,17 @@ def _parser() -> argparse.ArgumentParser:
     distillation.add_argument("--only", nargs="*", default=[], help="words: meshes whose names hold one of them")
     distillation.add_argument("--set", dest="settings", nargs="*", default=[], help="settings for launch.py, key=value")
     distillation.set_defaults(measure=_distillation)
+
+    imperfect = commands.add_parser(
+        "imperfect", parents=[common], help="meshes from views as wrong as a generator's, by part that forgives"
+    )
+    imperfect.add_argument("--meshes", type=Path, required=True, help="folder of meshes, front +Z")
+    imperfect.add_argument("--levels", type=float, nargs="*", help="of errors (default: 0 0.5 1 2)")
+    imperfect.add_argument("--parts", nargs="*", help="all, 'no corrections' and others (default: every one)")
+    imperfect.add_argument("--keep", type=Path, help="folder to keep views and runs in")
+    imperfect.add_argument("--only", nargs="*", default=[], help="words: meshes whose names hold one of them")
+    imperfect.add_argument("--set", dest="settings", nargs="*", default=[], help="settings for launch.py, key=value")
+    imperfect.set_defaults(measure=_imperfect)
 
     light = commands.add_parser("light", parents=[common], help="albedo and light of meshes under a known light")
     light.add_argument("--meshes", type=Path, required=True, help="folder of meshes")

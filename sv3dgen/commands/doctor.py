@@ -37,7 +37,6 @@ EXTRAS = (
     ),
     Extra("rembg", "rembg", "background removal by a network", 'pip install -e ".[rembg]"', "MIT"),
 )
-BACKBONES = {"vgg": "vgg16-397923af.pth", "alex": "alexnet-owt-7be5be79.pth"}  # names in torch.hub's folder
 
 
 def examine() -> dict[str, Any]:
@@ -58,7 +57,7 @@ def examine() -> dict[str, Any]:
         },
         "extras": [{**asdict(extra), "version": installed(extra), "obstacle": obstacle(extra)} for extra in EXTRAS],
         "ffmpeg": ffmpeg(),
-        "lpips_weights": {net: lpips_weights(file) for net, file in BACKBONES.items()},
+        "lpips_weights": lpips_weights(),
     }
 
 
@@ -117,12 +116,12 @@ def ffmpeg() -> str | None:
         return None
 
 
-def lpips_weights(file: str) -> str | None:
-    """The cached file of a backbone, or None where the first use has to fetch it."""
-    import torch
+def lpips_weights() -> dict[str, str | None]:
+    """The file of each backbone, or None where the first use has to fetch it."""
+    from sv3dgen.metrics.lpips import SHIPPED, vgg_at_hand
 
-    path = Path(torch.hub.get_dir()) / "checkpoints" / file
-    return str(path) if path.is_file() else None
+    cached = vgg_at_hand()
+    return {"alex": str(SHIPPED), "vgg": None if cached is None else str(cached)}
 
 
 def report(facts: dict[str, Any]) -> str:

@@ -96,7 +96,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--views", type=Path, help="folder of posed views to compare the color with")
     parser.add_argument("--split", choices=("test", "train", "all"), default="test", help="which of these views")
     parser.add_argument("--light", type=Path, help="light.json to shade with; found beside the mesh if not given")
-    parser.add_argument("--lpips", action="store_true", help="LPIPS too (slow on a CPU)")
+    parser.add_argument(
+        "--lpips",
+        default="alex",
+        help="network of LPIPS: alex, vgg (slow, fetched once), or FILE of vgg's weights",
+    )
     parser.add_argument("--clip", help="CLIP-S with this model: a folder, or a name in the hub's cache")
     parser.add_argument(
         "--orbit", help="draw both meshes on this orbit and compare: dynamic (the paper's tables), static, sine30 ..."

@@ -67,7 +67,7 @@ def evaluate(
 
     plan = MemoryPlan() if exact else plan_for(device)
     model = SV3D.from_pretrained(weights, device=device, memory=replace(plan, clips_together=4))
-    distance = load_lpips("vgg") if lpips else None
+    distance = load_lpips() if lpips else None
     frames = model.config.frames
     mean = mean_of_images(OrbitDataset(data, split="train", kinds=tuple(kinds), frames=frames, cached=False))
     evaluations = {}
@@ -111,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--limit", type=int, help="orbits of each kind; all if not given")
     parser.add_argument("--seed", type=int, default=0, help="of the noise")
     parser.add_argument("--exact", action="store_true", help="float32 throughout")
-    parser.add_argument("--lpips", action="store_true", help="LPIPS too, where its weights can be had")
+    parser.add_argument("--lpips", action="store_true", help="LPIPS too, on AlexNet")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--pictures", type=Path, help="folder for contact sheets and videos")
     parser.add_argument("--json", action="store_true", help="JSON instead of a table")

@@ -129,7 +129,12 @@ def _parser() -> argparse.ArgumentParser:
         "--views", type=Path, help="folder of true posed views, NAME/transforms.json; default: the runs' own test views"
     )
     parser.add_argument("--protocol", choices=("sv3d-2024", "surface"), default="sv3d-2024", help="of CD and IoU")
-    parser.add_argument("--lpips", action="store_true", help="LPIPS too (slow on a CPU; its weights are fetched once)")
+    parser.add_argument(
+        "--lpips",
+        nargs="?",
+        const="alex",
+        help="LPIPS too: on alex, vgg (slow, fetched once), or FILE of vgg's weights",
+    )
     parser.add_argument("--clip", help="CLIP-S with this model: a folder, or a name in the hub's cache")
     parser.add_argument("--size-px", type=int, default=256, help="of pictures drawn where there are no true views")
     parser.add_argument("--format", choices=("markdown", "csv", "latex"), default="markdown")

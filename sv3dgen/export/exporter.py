@@ -22,6 +22,7 @@ from sv3dgen.export.gltf import write_glb
 from sv3dgen.export.lighting import lighting
 from sv3dgen.export.obj import write_obj
 from sv3dgen.export.turntable import write_turntable
+from sv3dgen.export.unseen_surface import seen_vertices, smoothed_unseen, unseen_share
 from sv3dgen.export.unwrap import Unwrap, unwrap_by_projection, unwrap_by_xatlas
 from sv3dgen.meshes.files import read_mesh
 from sv3dgen.meshes.mesh import Mesh
@@ -40,6 +41,7 @@ class ExportReport:
     faces: int
     watertight: bool  # every edge in exactly two faces after merging vertices of equal position
     charts: int
+    unseen_share: float | None  # of the surface's area; None where nobody told the cameras
     seconds: Mapping[str, float]  # by part
     files: tuple[Path, ...]
     notes: tuple[str, ...]  # what went otherwise than asked, one line each
@@ -49,7 +51,9 @@ class Exporter:
     """Clean, decimate, unwrap, bake and write. Deterministic.
 
     `faces` is reached within 2 %; a mesh that has fewer keeps them. `unwrap` "projection" is fast; "xatlas" stretches
-    less and gets `unwrap_limit_s` seconds, after which projection takes over.
+    less and gets `unwrap_limit_s` seconds, after which projection takes over. With `quiet_unseen` the surface that no
+    camera sees is smoothed, and its colors continue those at its border. `photo_texels` is for who makes `color_at`:
+    whether a photo among generated views gives its own pixels.
     """
 
     def __init__(
@@ -58,6 +62,8 @@ class Exporter:
         faces: Annotated[int, Between(100, 10000000)],
         texture_px: Annotated[int, Between(64, 8192)],
         loose_share: Share = 0.2,
+        quiet_unseen: bool = True,
+        photo_texels: bool = True,
         unwrap: Literal["projection", "xatlas"] = "projection",
         unwrap_limit_s: Annotated[float | int, Between(0.001, 86400.0)] = 20.0,
         turntable_frames: Annotated[int, Between(2, 1000)] = 72,
@@ -78,15 +84,27 @@ class Exporter:
         self.faces = faces
         self.texture_px = texture_px
         self.loose_share = loose_share
+        self.quiet_unseen = quiet_unseen
+        self.photo_texels = photo_texels
         self.unwrap = unwrap
         self.unwrap_limit_s = unwrap_limit_s
         self.turntable_frames = turntable_frames
         self.turntable_px = turntable_px
 
-    def export(self, surface: Mesh, color_at: ColorAt, folder: str | Path, light: dict) -> ExportReport:
+    def export(
+        self,
+        surface: Mesh,
+        color_at: ColorAt,
+        folder: str | Path,
+        light: dict,
+        cameras: Cameras | None = None,
+        *,
+        keep_unseen: bool = False,
+    ) -> ExportReport:
         """Write `mesh/mesh.{glb,obj,mtl,png}`, `light.json` and `turntable.mp4` into a run's folder.
 
-        `color_at` gives the sRGB albedo at world points with unit normals; `light` is `Material.light()`.
+        `color_at` gives the sRGB albedo at world points with unit normals; `light` is `Material.light()`; `cameras` are
+        those that saw the object. `keep_unseen` says that what they don't see is known from elsewhere.
         """
         folder = Path(folder)
         watch = Stopwatch()
@@ -99,9 +117,15 @@ class Exporter:
             mesh = decimate(whole, self.faces)
             notes += decimation_notes(whole, mesh, self.faces)
             watch.lap("decimate")
+            seen = None if cameras is None else seen_vertices(mesh, cameras.to("cpu"))
+            unseen = None if seen is None else unseen_share(mesh, seen)
+            quiet = self.quiet_unseen and not keep_unseen
+            if seen is not None and quiet:
+                mesh = smoothed_unseen(mesh, seen)
+            watch.lap("unseen")
             layout = self._unwrapped(mesh, notes)
             watch.lap("unwrap")
-            texture = bake(mesh, layout, self.texture_px, color_at)
+            texture = bake(mesh, layout, self.texture_px, color_at, seen if quiet else None)
             textured = with_texture(mesh, layout.uv, layout.uv_faces, texture)
             watch.lap("bake")
             files = write_files(folder, textured, light)
@@ -113,7 +137,7 @@ class Exporter:
             notes.append("the mesh is not closed: some edges don't lie in exactly two faces")
         files = (*files, folder / "turntable.mp4")
         return ExportReport(
-            len(mesh.vertices), len(mesh.faces), closed, layout.charts, watch.seconds, files, tuple(notes)
+            len(mesh.vertices), len(mesh.faces), closed, layout.charts, unseen, watch.seconds, files, tuple(notes)
         )
 
     def _unwrapped(self, mesh: Mesh, notes: list[str]) -> Unwrap:

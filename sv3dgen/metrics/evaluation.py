@@ -21,7 +21,7 @@ def evaluate(
     views: Path | None = None,
     split: Literal["test", "train", "all"] = "test",
     light: Path | None = None,
-    lpips: bool = False,
+    lpips: str | None = "alex",
     clip: str | None = None,
     orbit: str | None = None,
     elevation_deg: float = 10.0,
@@ -30,8 +30,8 @@ def evaluate(
 ) -> Report:
     """Scores by name, as the command line asks for them. Raises InputError for what only the user can fix.
 
-    `light` None stands for the light.json that belongs to `pred`, if there is one. `lpips` may fetch its weights; the
-    pictures of an `orbit` are scored by every learned metric whose weights are there.
+    `light` None stands for the light.json that belongs to `pred`, if there is one. `lpips` is "alex", "vgg",
+    whose weights it may fetch, or a file with these. The pictures of an `orbit` are scored by CLIP where it is there.
     """
     if not 16 <= size_px <= 4096:
         raise InputError(f"--size-px {size_px}: expected 16 to 4096")

@@ -1,13 +1,15 @@
 """LPIPS (arXiv 1801.03924): distance of two images in the features of a classification network.
 
-Written out as the few convolutions it is, so that nothing pulls in torchvision. The linear weights on top are those of
-LPIPS 0.1, read from the file that torchmetrics ships; the network's own file is fetched once into torch.hub's folder.
+Written out as the few convolutions it is, so that nothing pulls in torchvision. AlexNet's weights come with the package
+(`sv3dgen/lpips_alexnet`). VGG16's are a file of the user's or fetched once into torch.hub's folder; the linear weights
+0.1 on top of it are read from the file that torchmetrics ships.
 """
 
 import hashlib
 import logging
 import shutil
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
 from importlib.util import find_spec
@@ -16,13 +18,17 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from sv3dgen.atomic import atomic_write
+from sv3dgen.errors import InputError
 
 log = logging.getLogger(__name__)
 
 Net = Literal["vgg", "alex"]
+SHIPPED = Path(__file__).parents[1] / "lpips_alexnet" / "lpips_alexnet.safetensors"
+NAMES = {"alex": "AlexNet, weights of LPIPS 0.1", "vgg": "VGG16, weights of LPIPS 0.1"}
 
 _SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # ImageNet statistics for images in [-1, 1]
 _TIMEOUT_S = 15
@@ -43,7 +49,6 @@ class _Convolution:
 
 @dataclass(frozen=True)
 class _Backbone:
-    file: str  # its name ends in the first digits of its sha256
     layers: tuple[_Convolution, ...]
     smallest_px: int
 
@@ -59,10 +64,10 @@ def _vgg_layers() -> tuple[_Convolution, ...]:
     return tuple(layers)
 
 
+VGG_FILE = "vgg16-397923af.pth"  # in torch.hub's folder; its name ends in the first digits of its sha256
 _BACKBONES = {
-    "vgg": _Backbone("vgg16-397923af.pth", _vgg_layers(), 16),
+    "vgg": _Backbone(_vgg_layers(), 16),
     "alex": _Backbone(
-        "alexnet-owt-7be5be79.pth",
         (
             _Convolution(0, (3, 64), kernel=11, stride=4, padding=2, tapped=True),
             _Convolution(3, (64, 192), kernel=5, padding=2, pool=(3, 2), tapped=True),
@@ -87,6 +92,7 @@ class Lpips(nn.Module):
 
     def __init__(self, *, net: Net = "vgg", bfloat16: bool = False, seed: int = 0) -> None:
         super().__init__()
+        self.net: Net = net
         self.backbone = _BACKBONES[net]
         self.dtype = torch.bfloat16 if bfloat16 else torch.float32
         generator = torch.Generator().manual_seed(seed)
@@ -139,32 +145,79 @@ class Lpips(nn.Module):
                 activations.append(values.float())
         return activations
 
-    def read(self, backbone: Path, linear: Path) -> None:
-        """Take the trained weights from torchvision's file of the network and from LPIPS's file of linear weights."""
-        trained = torch.load(backbone, map_location="cpu", weights_only=True)
+    def take(self, trained: Mapping[str, Tensor]) -> None:
+        """Take the network's trained weights, by torchvision's names. Raises ValueError where one is missing."""
         for layer in self.backbone.layers:
-            getattr(self, f"weight_{layer.index}").copy_(trained[f"features.{layer.index}.weight"])
-            getattr(self, f"bias_{layer.index}").copy_(trained[f"features.{layer.index}.bias"])
-        weights = torch.load(linear, map_location="cpu", weights_only=True)
+            for kind in ("weight", "bias"):
+                _fill(getattr(self, f"{kind}_{layer.index}"), trained, f"features.{layer.index}.{kind}")
+
+    def take_linear(self, linear: Mapping[str, Tensor]) -> None:
+        """Take the linear weights, by LPIPS's names. Raises ValueError where one is missing."""
         for tap in range(len(self._taps)):
-            getattr(self, f"linear_{tap}").copy_(weights[f"lin{tap}.model.1.weight"].flatten())
+            _fill(getattr(self, f"linear_{tap}"), linear, f"lin{tap}.model.1.weight")
 
 
-def load_lpips(net: Net = "vgg") -> Lpips | None:
-    """The trained distance, or None and one logged line where its weights cannot be had."""
+def load_lpips(net: Net = "alex", file: str | Path | None = None, *, fast: bool = False) -> Lpips | None:
+    """The trained distance; of VGG16, None and one logged line where its weights cannot be had.
+
+    `file` has the network's weights in place of those that are shipped or fetched: *.pth or *.safetensors with
+    torchvision's names. Raises InputError where it is no such file. `fast` computes in bfloat16 where the CPU
+    multiplies it in hardware, which is off by about a hundredth.
+    """
+    module = Lpips(net=net, bfloat16=fast and _fast_bfloat16()).requires_grad_(False)
+    if file is not None:
+        _take_of_user(module, Path(file))
+    if net == "alex":
+        shipped = load_file(SHIPPED)
+        module.take_linear(shipped)
+        if file is None:
+            module.take(shipped)
+        return module
     try:
-        linear, backbone = _linear_file(net), _backbone_file(_BACKBONES[net].file)
-        module = Lpips(net=net, bfloat16=_fast_bfloat16())
-        module.read(backbone, linear)
+        module.take_linear(_tensors(_linear_file(net)))
+        if file is None:
+            module.take(_tensors(_fetched(VGG_FILE)))
     except (OSError, ValueError, ModuleNotFoundError) as error:
         log.warning("LPIPS is left out: %s", error)
         return None
-    return module.requires_grad_(False)
+    return module
 
 
-def is_at_hand(net: Net = "vgg") -> bool:
-    """Whether the network's file is on this machine already, so that nothing would be fetched."""
-    return (Path(torch.hub.get_dir()) / "checkpoints" / _BACKBONES[net].file).is_file()
+def vgg_at_hand() -> Path | None:
+    """VGG16's file, where it is on this machine already."""
+    path = Path(torch.hub.get_dir()) / "checkpoints" / VGG_FILE
+    return path if path.is_file() else None
+
+
+def _fill(buffer: Tensor, stored: Mapping[str, Tensor], name: str) -> None:
+    found = stored.get(name)
+    if found is None or found.numel() != buffer.numel():
+        got = "nothing" if found is None else f"shape {tuple(found.shape)}"
+        raise ValueError(f"{name}: expected shape {tuple(buffer.shape)}, got {got}")
+    buffer.copy_(found.reshape(buffer.shape))
+
+
+def _take_of_user(module: Lpips, path: Path) -> None:
+    try:
+        module.take(_tensors(path))
+    except (OSError, ValueError) as error:
+        wanted = f"{NAMES[module.net].partition(',')[0]}'s weights by torchvision's names, *.pth or *.safetensors"
+        raise InputError(f"{path}: expected {wanted} ({error})") from error
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a *.safetensors or *.pth file by name. Raises OSError or ValueError."""
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # a broken pickle fails in any way
+        raise ValueError(" ".join(str(error).split())[:200] or "the file is damaged") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"the file holds a {type(found).__name__}")
+    return found
 
 
 def _unit(features: Tensor) -> Tensor:
@@ -186,7 +239,7 @@ def _linear_file(net: Net) -> Path:
     return Path(package.origin).parent / "functional" / "image" / "lpips_models" / f"{net}.pth"
 
 
-def _backbone_file(name: str) -> Path:
+def _fetched(name: str) -> Path:
     """The network's file in torch.hub's folder, fetched if it is not there. Raises OSError or ValueError."""
     path = Path(torch.hub.get_dir()) / "checkpoints" / name
     digest = name.split("-")[-1].removesuffix(".pth")

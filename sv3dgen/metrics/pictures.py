@@ -9,7 +9,7 @@ from torch import Tensor
 from sv3dgen.color import over_white
 from sv3dgen.metrics.clip_similarity import ClipSimilarity, load_clip
 from sv3dgen.metrics.image import mse, psnr, ssim
-from sv3dgen.metrics.lpips import Lpips, is_at_hand, load_lpips
+from sv3dgen.metrics.lpips import NAMES, Lpips, load_lpips
 from sv3dgen.metrics.orbits import MOST_PSNR
 
 Scores = dict[str, float | int | str | None]
@@ -23,13 +23,16 @@ class Learned:
     clip: ClipSimilarity | str | None = None
 
 
-def learned_metrics(lpips: bool, clip: str | None, *, all_at_hand: bool) -> Learned:
-    """Those asked for, or all whose weights are on this machine. Only `lpips` itself may fetch anything."""
+def learned_metrics(lpips: str | None, clip: str | None, *, all_at_hand: bool) -> Learned:
+    """LPIPS on "alex", whose weights are here, on "vgg", which may fetch them, or on VGG16 of a file; and CLIP's cosine
+    by a model, or with `all_at_hand` by one that is on this machine.
+    """
     distance = None
-    if lpips or (all_at_hand and is_at_hand("vgg")):
-        distance = load_lpips("vgg") or "its weights cannot be had, see the log"
-    elif all_at_hand:
-        distance = "its weights are not on this machine; --lpips fetches them"
+    if lpips == "alex":
+        distance = load_lpips("alex")
+    elif lpips is not None:
+        found = load_lpips("vgg", None if lpips == "vgg" else lpips)
+        distance = found or "its weights cannot be had, see the log"
     return Learned(distance, load_clip(clip) if clip is not None or all_at_hand else None)
 
 
@@ -55,11 +58,19 @@ def picture_scores(
         "mask_iou": float(_mask_iou(alpha, true_alpha).mean()),
     }
     if learned.lpips is not None:
-        scores |= _learned_scores("lpips", learned.lpips, "VGG16, weights of LPIPS 0.1", drawn, target)
+        scores |= _learned_scores("lpips", *_lpips_for(learned.lpips, drawn), drawn, target)
     if learned.clip is not None:
         name = learned.clip if isinstance(learned.clip, str) else learned.clip.name
         scores |= _learned_scores("clip_s", learned.clip, name, drawn, target)
     return scores
+
+
+def _lpips_for(lpips: Lpips | str, pictures: Tensor) -> tuple[Lpips | str, str]:
+    if isinstance(lpips, str):
+        return lpips, ""
+    if min(pictures.shape[-2:]) < lpips.smallest_px:
+        return f"pictures are smaller than {lpips.smallest_px} px", ""
+    return lpips, NAMES[lpips.net]
 
 
 def _learned_scores(name: str, metric: Lpips | ClipSimilarity | str, backbone: str, first: Tensor, second: Tensor):

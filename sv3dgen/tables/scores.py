@@ -34,7 +34,7 @@ class Truth:
     meshes: Path | None = None
     views: Path | None = None
     protocol: Protocol = "sv3d-2024"
-    lpips: bool = False
+    lpips: str | None = None  # the network: alex, vgg, or a file of its weights
     clip: str | None = None
     size_px: int = 256  # of pictures drawn of both meshes
 
@@ -163,7 +163,9 @@ def _kept(
 
 def lacking(report: Mapping[str, Any], truth: Truth) -> list[str]:
     """Why metrics that were asked for are not in a report: their weights can't be had."""
-    asked = [name for name, wanted in (("lpips", truth.lpips), ("clip_s", truth.clip is not None)) if wanted]
+    asked = [
+        name for name, wanted in (("lpips", truth.lpips is not None), ("clip_s", truth.clip is not None)) if wanted
+    ]
     reasons = {name: report.get(f"{name}_backbone", report.get(f"orbit_{name}_backbone")) for name in asked}
     return [
         f"no {name}: {text.removeprefix('none: ')}"

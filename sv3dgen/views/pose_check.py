@@ -1,6 +1,7 @@
 """Do cameras and pictures belong together? Told in one line each, before minutes are spent on them."""
 
 import logging
+from itertools import combinations
 
 import torch
 from jaxtyping import Bool, Float
@@ -19,7 +20,7 @@ from sv3dgen.views.silhouettes import (
     best_explanation,
     small_silhouettes,
 )
-from sv3dgen.views.visual_hull import touches_border
+from sv3dgen.views.visual_hull import explained, touches_border, visual_hull, voxel_centers
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,9 @@ _CLEAN, _CLEARLY, _FAR = 0.93, 0.02, 0.1
 _SURELY_RIGHT = 0.99
 _ABOVE_CHANCE = 0.03  # what views in the right order exceed random order by, however inconsistent they are
 _ONE_VIEW_MISFITS = 0.2  # below the median: a swapped view is 0.25 or more, the worst of inconsistent views 0.1
+# Of two photos: a silhouette is all of what the hull of both looks like if their cameras are right. One that lies a
+# tenth of the object's height too high comes to 0.965.
+_PAIR_CLEAN, _PAIR_RESOLUTION = 0.97, 96
 
 
 def check_poses(views: PosedViews, declared_orbit: Orbit | None = None) -> None:
@@ -44,6 +48,7 @@ def check_poses(views: PosedViews, declared_orbit: Orbit | None = None) -> None:
     check_aim(views)
     check_angles(views, declared_orbit or Orbit(views.elevation_deg, views.azimuth_deg), declared_orbit is not None)
     check_silhouettes(views)
+    tell_contradictions(views)
 
 
 def check_matrices(views: PosedViews) -> None:
@@ -152,6 +157,26 @@ def check_silhouettes(views: PosedViews) -> None:
         log.info("the views agree on %s of their silhouettes; inconsistent views give a smoother mesh", _percent(given))
         if not any(views.generated):
             log.info("where that is the cameras' fault, corrections=all learns what each view is off")
+
+
+def tell_contradictions(views: PosedViews) -> None:
+    """A warning for each two photos among generated views whose silhouettes can't be of one object."""
+    photos = [i for i, (made, trust) in enumerate(zip(views.generated, views.trust, strict=True)) if not made and trust]
+    if not any(views.generated) or len(photos) < 2:
+        return  # of photos alone, `check_silhouettes` tells
+    silhouettes = small_silhouettes(views.images[photos, 3].float() / 255, views.cameras[torch.tensor(photos)])
+    for first, second in combinations(range(len(photos)), 2):
+        masks, cameras = silhouettes.masks[[first, second]], silhouettes.cameras[torch.tensor([first, second])]
+        hull = visual_hull(masks, cameras, resolution=_PAIR_RESOLUTION, dilate_px=0)
+        agreed = float(explained(masks, cameras, voxel_centers(hull)).min())
+        if agreed < _PAIR_CLEAN:
+            names = f"{views.names[photos[first]]} and {views.names[photos[second]]}"
+            log.warning(
+                "%s contradict each other: as photos of one object they agree on %s of their silhouettes; is the pose "
+                'of one wrong, or is it generated ("source")?',
+                names,
+                _percent(agreed),
+            )
 
 
 def _named(views: PosedViews, wrong: Bool[Tensor, " views"]) -> list[str]:

@@ -72,7 +72,7 @@ class OrbitValidation(lightning.Callback):
 
     def on_train_start(self, trainer: lightning.Trainer, module: Any) -> None:
         self.mean_image = mean_of_images(self.batches.dataset("train"))
-        self.lpips = load_lpips("vgg") if self.with_lpips else None
+        self.lpips = load_lpips(fast=True) if self.with_lpips else None
 
     def on_train_batch_end(self, trainer: lightning.Trainer, module: Any, outputs: Any, batch: Any, index: int) -> None:
         if self.every_steps and at_step(trainer, index, self.every_steps):

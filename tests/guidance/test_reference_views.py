@@ -124,7 +124,7 @@ def test_small_and_empty_images_give_zero_not_nan():
 @pytest.fixture
 def random_lpips(monkeypatch) -> Lpips:
     module = Lpips(net="alex")
-    monkeypatch.setattr("sv3dgen.metrics.lpips.load_lpips", lambda net: module)
+    monkeypatch.setattr("sv3dgen.metrics.lpips.load_lpips", lambda *_, **__: module)
     return module
 
 
@@ -162,14 +162,14 @@ def test_images_too_small_for_lpips_are_told_once(random_lpips, caplog):
 
 
 def test_lpips_that_cannot_be_had_is_left_out(monkeypatch):
-    monkeypatch.setattr("sv3dgen.metrics.lpips.load_lpips", lambda net: None)
+    monkeypatch.setattr("sv3dgen.metrics.lpips.load_lpips", lambda *_, **__: None)
     render, batch = scene(32, 32)
     guidance = ReferenceViews(weights={"lpips": 1.0, "rgb": 1.0})
     assert set(guidance(render, batch, 0).losses) == {"rgb"}
 
 
 def test_lpips_is_not_looked_for_unless_it_will_weigh(monkeypatch):
-    monkeypatch.setattr(reference_views, "_lpips", lambda net: pytest.fail("looked for LPIPS"))
+    monkeypatch.setattr(reference_views, "_lpips", lambda *_: pytest.fail("looked for LPIPS"))
     ReferenceViews(weights={"rgb": 1.0, "lpips": [[0, 0.0], [100, 0.0]]})
 
 
@@ -200,6 +200,20 @@ def test_the_color_error_of_generated_views_levels_off():
     assert forgiving < photos
     with pytest.raises(ValueError, match="robust_scale=0"):
         ReferenceViews(weights={"rgb": 1.0}, robust_scale=0.0)
+
+
+def test_a_generated_alpha_of_one_half_says_nothing_of_the_outline():
+    render, batch = scene()
+    mixed = dataclasses.replace(batch, generated=torch.tensor([True, False]))
+    squared = (render.opacity - batch.alpha).square()
+    doubting = ReferenceViews(weights={"mask": 1.0}, mask_doubt=1.0)
+    torch.testing.assert_close(doubting(render, batch, 0).losses["mask"], squared.mean())
+    weight = torch.stack([(2 * batch.alpha[0] - 1).square(), torch.ones_like(batch.alpha[1])])
+    torch.testing.assert_close(doubting(render, mixed, 0).losses["mask"], (weight * squared).mean())
+    sure = ReferenceViews(weights={"mask": 1.0})(render, mixed, 0).losses["mask"]
+    torch.testing.assert_close(sure, squared.mean())
+    with pytest.raises(ValueError, match="mask_doubt=2"):
+        ReferenceViews(weights={"mask": 1.0}, mask_doubt=2.0)
 
 
 def test_a_small_view_is_compared_with_the_mean_over_its_pixels():

@@ -24,7 +24,7 @@ def peaks(views_folder: Path, settings: list[str]) -> Iterator[tuple[str, int]]:
     config = composed(f"views={views_folder}", *settings)
     views, folder = read_views(views_folder), views_folder
     with pytest.MonkeyPatch.context() as patch, pretended(patch, measure=True) as device:
-        patch.setattr(reference_views, "_lpips", lambda net: Lpips(net=net))  # whatever its weights, it is as large
+        patch.setattr(reference_views, "_lpips", lambda net, _: Lpips(net=net))  # its weights don't matter
         torch.manual_seed(0)
         coarse = build_stage("coarse", config.coarse).to("pretend")
         coarse.start_from(Reference(views, folder))

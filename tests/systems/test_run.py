@@ -81,7 +81,7 @@ def test_a_run_leaves_what_the_readme_promises(finished):
         assert (finished / name).stat().st_size > 0, name
     card = json.loads((finished / "run.json").read_text())
     assert list(card["stages"]) == ["views", "coarse", "fine", "export"]
-    assert card["metrics"]["watertight"] is True
+    assert card["metrics"]["watertight"] is True and 0 <= card["metrics"]["unseen_share"] < 1
     assert card["finished"] >= card["started"]
     assert card["metrics"]["psnr_train"] > 12  # 60 steps of a toy: better than a gray blob, no more
 

@@ -271,7 +271,7 @@ def test_meshes_are_found_whatever_the_case_of_their_suffix(tmp_path):
     assert found == [("cat", tmp_path / "views" / "cat", tmp_path / "cat.GLB")]
 
 
-@pytest.mark.parametrize("measurement", ["photos", "distillation", "light", "elevation"])
+@pytest.mark.parametrize("measurement", ["photos", "distillation", "imperfect", "light", "elevation"])
 def test_a_folder_without_meshes_is_told(measurement, tmp_path, capsys):
     def refusal(*arguments):
         assert command.main([measurement, *map(str, arguments)]) == 2

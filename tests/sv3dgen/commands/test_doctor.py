@@ -24,7 +24,7 @@ def test_json_holds_every_fact(capsys: pytest.CaptureFixture[str]) -> None:
     assert facts["versions"]["torch"] and facts["cpu"]["cores"] >= 1 and facts["cpu"]["numba_threads"] >= 1
     assert facts["devices"][-1]["type"] == "cpu"
     assert {operation["operation"] for operation in facts["operations"]["cpu"]} == set(IMPLEMENTATIONS)
-    assert set(facts["lpips_weights"]) == {"vgg", "alex"}
+    assert set(facts["lpips_weights"]) == {"vgg", "alex"} and facts["lpips_weights"]["alex"].endswith(".safetensors")
 
 
 def test_report_says_why_and_under_which_licence(capsys: pytest.CaptureFixture[str]) -> None:

@@ -198,13 +198,17 @@ def test_clip_tells_equal_pictures_from_others(clip_folder):
     assert torch.allclose(torch.nn.functional.normalize(clip.embed(own), dim=-1), expected, atol=1e-5)
 
 
-def test_learned_metrics_name_their_backbone_or_what_is_missing(painted, clip_folder, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr("sv3dgen.metrics.lpips.is_at_hand", lambda net: False)
+def test_learned_metrics_name_their_backbone_or_what_is_missing(painted, clip_folder, tmp_path, capsys):
     scores = evaluate(painted, painted, protocol="sv3d-2024", orbit="static", size_px=32, clip=str(clip_folder))
     assert scores["orbit_clip_s"] == pytest.approx(1, abs=1e-5) and scores["orbit_clip_s_backbone"] == "tiny-clip"
-    assert scores["orbit_lpips"] is None and "--lpips" in scores["orbit_lpips_backbone"]
+    assert scores["orbit_lpips"] == 0 and "AlexNet" in scores["orbit_lpips_backbone"]
     asked = ["--pred", str(painted), "--gt", str(painted), "--protocol", "sv3d-2024"]
     asked += ["--orbit", "static", "--size-px", "32"]
+    small = evaluate(painted, painted, protocol="sv3d-2024", orbit="static", size_px=24)
+    assert small["orbit_lpips"] is None and "smaller than 31 px" in small["orbit_lpips_backbone"]
+    (tmp_path / "vgg.pth").write_bytes(b"no weights")
+    assert main([*asked, "--lpips", str(tmp_path / "vgg.pth")]) == 2
+    assert f"{tmp_path / 'vgg.pth'}: expected VGG16's weights" in capsys.readouterr().err
     assert main([*asked, "--clip", "nobody/no-such-model", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["orbit_clip_s"] is None and "nobody/no-such-model is not in" in told["orbit_clip_s_backbone"]

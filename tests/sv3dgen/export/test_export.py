@@ -178,7 +178,7 @@ def exported(tmp_path_factory):
 def test_export_writes_what_it_reports(exported):
     folder, report = exported
     assert report.watertight and abs(report.faces - 2000) <= 40 and report.notes == ()
-    assert set(report.seconds) == {"clean", "decimate", "unwrap", "bake", "write", "turntable"}
+    assert set(report.seconds) == {"clean", "decimate", "unseen", "unwrap", "bake", "write", "turntable"}
     names = {str(path.relative_to(folder)) for path in report.files}
     assert names == {"mesh/mesh.glb", "mesh/mesh.obj", "mesh/mesh.mtl", "mesh/mesh.png", "light.json", "turntable.mp4"}
     assert {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} == names

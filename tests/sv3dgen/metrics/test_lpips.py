@@ -1,7 +1,6 @@
 # pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false, reportOptionalOperand=false
 """The network and the distance against slow, plain forms with random weights; the weight files with made-up ones."""
 
-import dataclasses
 import hashlib
 import importlib.util
 import io
@@ -12,13 +11,19 @@ from typing import Literal
 import numpy as np
 import pytest
 import torch
+from checkout import SHARED
+from PIL import Image
+from safetensors.torch import save_file
 
+from sv3dgen.errors import InputError
 from sv3dgen.metrics import lpips
 from sv3dgen.metrics.lpips import Lpips, load_lpips
 
 # torchvision's `features` in words: a number is a 3 x 3 convolution to so many channels, M a 2 x 2 max pooling.
 VGG16 = [64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512]
 VGG16_TAPS = {3, 8, 15, 22, 29}  # the rectified outputs LPIPS looks at, by index in `features`
+
+EXAMPLES = SHARED / "lpips"
 
 
 def pictures(count: int = 2, px: int = 32, seed: int = 0) -> torch.Tensor:
@@ -82,12 +87,11 @@ def made_up_weights(net: Literal["vgg", "alex"]) -> tuple[dict[str, torch.Tensor
 
 
 @pytest.mark.parametrize(("net", "features_of", "px"), [("vgg", vgg_features, 20), ("alex", alex_features, 40)])
-def test_against_the_slow_form(net, features_of, px, tmp_path):
+def test_against_the_slow_form(net, features_of, px):
     backbone, linear = made_up_weights(net)
-    torch.save(backbone, tmp_path / "backbone.pth")
-    torch.save(linear, tmp_path / "linear.pth")
     module = Lpips(net=net)
-    module.read(tmp_path / "backbone.pth", tmp_path / "linear.pth")
+    module.take(backbone)
+    module.take_linear(linear)
     first, second = pictures(px=px), pictures(px=px, seed=1)
     got = module(first, second)
     for pair in range(2):
@@ -146,38 +150,83 @@ def hub(tmp_path, monkeypatch):
     return tmp_path, asked
 
 
-def test_without_the_network_it_is_left_out_in_one_line(hub, caplog):
+def test_alexnet_needs_no_network(hub, caplog):
+    _, asked = hub
+    with caplog.at_level(logging.WARNING):
+        assert load_lpips("alex") is not None
+    assert not asked and not caplog.records
+
+
+@pytest.mark.skipif(not EXAMPLES.is_dir(), reason="../shared/lpips, the example pictures of LPIPS, is not there")
+@pytest.mark.parametrize("net", ["alex", "vgg"])
+def test_reference_values(net, hub):
+    module = load_lpips(net, None if net == "alex" else EXAMPLES / "vgg16-397923af-features-fp16.safetensors")
+    assert module is not None
+    reference, *others = (example(name) for name in ("ex_ref.png", "ex_p0.png", "ex_p1.png"))
+    got = [float(module(reference, other)) for other in others]
+    assert got == pytest.approx({"alex": [0.722, 0.138], "vgg": [0.569, 0.422]}[net], abs=6e-4)
+
+
+def example(name: str) -> torch.Tensor:
+    with Image.open(EXAMPLES / name) as picture:
+        return torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1)[None] / 255
+
+
+def test_shipped_weights_are_the_ones_that_the_package_names():
+    digest = hashlib.sha256(lpips.SHIPPED.read_bytes()).hexdigest()
+    assert digest in (lpips.SHIPPED.parent / "README.md").read_text(encoding="utf-8")
+    assert {path.name for path in lpips.SHIPPED.parent.glob("LICENSE.*")} == {"LICENSE.lpips", "LICENSE.torchvision"}
+
+
+def test_without_the_network_vgg_is_left_out_in_one_line(hub, caplog):
     folder, asked = hub
     with caplog.at_level(logging.WARNING):
-        assert load_lpips("alex") is None
+        assert load_lpips("vgg") is None
     assert len(caplog.records) == 1
-    assert "LPIPS is left out" in caplog.text and "alexnet-owt-7be5be79.pth" in caplog.text
-    assert asked == ["https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"]
+    assert "LPIPS is left out" in caplog.text and "vgg16-397923af.pth" in caplog.text
+    assert asked == ["https://download.pytorch.org/models/vgg16-397923af.pth"]
     assert not [path for path in folder.rglob("*") if path.is_file()]
 
 
 def test_a_damaged_file_is_left_out_and_named(hub, caplog):
     folder, asked = hub
     (folder / "checkpoints").mkdir()
-    (folder / "checkpoints" / "alexnet-owt-7be5be79.pth").write_bytes(b"half a file")
-    assert load_lpips("alex") is None
+    (folder / "checkpoints" / "vgg16-397923af.pth").write_bytes(b"half a file")
+    assert load_lpips("vgg") is None
     assert "sha256" in caplog.text and not asked
 
 
-def test_a_file_that_is_there_is_read(hub, tmp_path, monkeypatch):
+def test_a_file_that_is_there_is_read(hub, monkeypatch):
     folder, asked = hub
-    backbone, _ = made_up_weights("alex")
+    backbone, _ = made_up_weights("vgg")
     (folder / "checkpoints").mkdir()
     torch.save(backbone, folder / "whole.pth")
     digest = hashlib.sha256((folder / "whole.pth").read_bytes()).hexdigest()[:8]
-    (folder / "whole.pth").rename(folder / "checkpoints" / f"alexnet-{digest}.pth")
-    renamed = dataclasses.replace(lpips._BACKBONES["alex"], file=f"alexnet-{digest}.pth")
-    monkeypatch.setitem(lpips._BACKBONES, "alex", renamed)
-    module = load_lpips("alex")
-    assert module is not None and not asked
-    torch.testing.assert_close(module.get_buffer("bias_10").float(), backbone["features.10.bias"], atol=1e-3, rtol=0.01)
-    shipped = torch.load(lpips._linear_file("alex"), map_location="cpu", weights_only=True)
-    assert torch.equal(module.get_buffer("linear_4"), shipped["lin4.model.1.weight"].flatten())
+    (folder / "whole.pth").rename(folder / "checkpoints" / f"vgg16-{digest}.pth")
+    monkeypatch.setattr(lpips, "VGG_FILE", f"vgg16-{digest}.pth")
+    module = load_lpips("vgg")
+    assert module is not None and not asked and lpips.vgg_at_hand()
+    torch.testing.assert_close(module.get_buffer("bias_28"), backbone["features.28.bias"])
+    linear = torch.load(lpips._linear_file("vgg"), map_location="cpu", weights_only=True)
+    assert torch.equal(module.get_buffer("linear_4"), linear["lin4.model.1.weight"].flatten())
+
+
+@pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors"])
+def test_a_file_of_the_user_is_read_or_refused(name, hub, tmp_path):
+    backbone, _ = made_up_weights("alex")
+    path = tmp_path / name
+    save = save_file if path.suffix == ".safetensors" else torch.save
+    save(backbone, path)
+    module = load_lpips("alex", path)
+    assert module is not None
+    torch.testing.assert_close(module.get_buffer("bias_10"), backbone["features.10.bias"])
+    with pytest.raises(InputError, match=r"VGG16's weights .*features.0.weight: expected shape \(64, 3, 3, 3\)"):
+        load_lpips("vgg", path)
+    path.write_bytes(b"half a file")
+    with pytest.raises(InputError, match=name):
+        load_lpips("alex", path)
+    with pytest.raises(InputError, match="none"):
+        load_lpips("alex", tmp_path / f"none{path.suffix}")
 
 
 def test_a_download_that_breaks_leaves_no_file(hub, monkeypatch, caplog):
@@ -185,15 +234,14 @@ def test_a_download_that_breaks_leaves_no_file(hub, monkeypatch, caplog):
     monkeypatch.setattr(
         lpips.urllib.request, "urlopen", lambda url, timeout: io.BytesIO(b"<html>captive portal</html>")
     )
-    assert load_lpips("alex") is None
+    assert load_lpips("vgg") is None
     assert not [path for path in folder.rglob("*") if path.is_file()]
 
 
 @pytest.mark.skipif(importlib.util.find_spec("lpips") is None, reason="the lpips package is not installed")
 def test_equals_the_lpips_package():
     ours = load_lpips("alex")
-    if ours is None:
-        pytest.skip("no trained weights here")
+    assert ours is not None
     theirs = importlib.import_module("lpips").LPIPS(net="alex", verbose=False)
     first, second = pictures(px=64), pictures(px=64, seed=1)
     with torch.no_grad():

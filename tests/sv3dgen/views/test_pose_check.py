@@ -189,3 +189,17 @@ def test_round_objects_pass():
 
 def test_few_views_pass(views):
     check_poses(views[torch.tensor([4, 12, 20])])
+
+
+def test_photos_among_generated_views_that_contradict_each_other_are_told(views, caplog):
+    generated = tuple(index not in (5, 20) for index in range(21))
+    check_poses(change(views, generated=generated))
+    assert "contradict" not in caplog.text
+    alpha = views.images[5, 3].roll(11, 0)  # an object that stands higher than the front view has it
+    check_poses(change(with_alpha(views, 5, alpha), generated=generated))
+    (told,) = (record.message for record in caplog.records if "contradict" in record.message)
+    assert told.startswith("005.png and 020.png contradict each other") and "\n" not in told
+    caplog.clear()
+    untrusted = tuple(0.0 if index == 5 else 1.0 for index in range(21))
+    check_poses(change(with_alpha(views, 5, alpha), generated=generated, trust=untrusted))
+    assert "contradict" not in caplog.text
