@@ -16,6 +16,7 @@ ROOMS = (
     "cutout",
     "views",
     "kernels",
+    "stereo",
     "meshes",
     "nvs_interfaces",
     "interfaces",

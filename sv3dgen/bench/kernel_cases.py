@@ -10,6 +10,7 @@ from sv3dgen.kernels.backend import Backend
 from sv3dgen.kernels.hash_grid.encode import hash_encode, hash_grid_spec
 from sv3dgen.kernels.marching_tetrahedra.march import marching_tets
 from sv3dgen.kernels.normal_consistency import normal_consistency
+from sv3dgen.kernels.plane_sweep.sweep import plane_sweep
 from sv3dgen.kernels.rasterizer.edge_adjacency import edge_adjacency
 from sv3dgen.kernels.ray_marching.march import accumulate, march, render_weights
 from sv3dgen.meshes.mesh import Mesh
@@ -25,6 +26,7 @@ def cases(device: torch.device) -> Iterator[Case]:
     yield from rasterizer_cases(sizes, device)
     yield _marching_tets_case(sizes, device)
     yield _normal_consistency_case(sizes, device)
+    yield _plane_sweep_case(sizes, device)
 
 
 def _hash_grid_cases(sizes: Sizes, device: torch.device) -> Iterator[Case]:
@@ -118,3 +120,23 @@ def _normal_consistency_case(sizes: Sizes, device: torch.device) -> Case:
     title = f"compare normals of {in_words(len(faces))} triangles, forward + backward"
     moved = bytes_of(faces, pairs) + 2 * bytes_of(vertices)
     return Case("normal_consistency", title, run, ("torch", "numba"), moved, operations)
+
+
+def _plane_sweep_case(sizes: Sizes, device: torch.device) -> Case:
+    side, planes, sources = sizes.picture_px // 4, 32, 4
+    pictures = torch.rand(1 + sources, side, side, generator=generator()).to(device)
+    masks = torch.ones(1 + sources, side, side, dtype=torch.bool, device=device)
+    homographies = torch.eye(3, device=device).repeat(planes, sources, 1, 1)
+    homographies[:, :, 0, 2] = torch.arange(planes, device=device)[:, None] / 4
+    first = torch.zeros(side, side, dtype=torch.int32, device=device)
+
+    def run(backend: Backend) -> None:
+        settings = {"radius": 2, "backend": backend}
+        plane_sweep(pictures[0], masks[0], pictures[1:], masks[1:], homographies, first, first + planes - 1, **settings)
+
+    # A pixel on a plane in a source: its place 17, the color there 9, products and window sums 5 + 4 x 6, the score 14.
+    operations = side**2 * planes * sources * 69
+    # Written and read once more: the scores of all planes.
+    moved = bytes_of(pictures, masks, homographies) + (2 * planes + 5) * 4 * side**2
+    title = f"sweep {planes} planes, {side} x {side} px, {sources} sources"
+    return Case("plane_sweep", title, run, ("torch", "numba"), moved, operations)

@@ -18,7 +18,7 @@ from sv3dgen.kernels.accelerators import ACCELERATORS, torch_is_for_amd
 
 Backend = Literal["auto", "torch", "numba", "triton", "tinycudann", "nerfacc", "nvdiffrast"]
 
-# Operation -> implementations that exist. The reference of the one without a triton version is a few operations on
+# Operation -> implementations that exist. The references of those without a triton version are a few operations on
 # whole tensors, each of which a GPU runs with all it has.
 IMPLEMENTATIONS: dict[str, tuple[str, ...]] = {
     "hash_grid": ("torch", "numba", "triton", "tinycudann"),
@@ -26,6 +26,7 @@ IMPLEMENTATIONS: dict[str, tuple[str, ...]] = {
     "rasterizer": ("torch", "numba", "triton", "nvdiffrast"),
     "marching_tetrahedra": ("torch", "numba", "triton"),
     "normal_consistency": ("torch", "numba"),
+    "plane_sweep": ("torch", "numba"),
 }
 
 _overrides: dict[str, str] = {}

@@ -234,7 +234,7 @@ def test_cases_count_what_they_move_and_compute_and_grow_with_their_sizes(monkey
         for case in found[-1]:
             for backend in ("torch", "numba"):
                 case.run(backend)
-    rest = ["ray_marching"] + ["rasterizer"] * 5 + ["marching_tetrahedra", "normal_consistency"]
+    rest = ["ray_marching"] + ["rasterizer"] * 5 + ["marching_tetrahedra", "normal_consistency", "plane_sweep"]
     assert [case.operation for case in found[0]] == ["hash_grid"] * 2 + rest
     assert {case.operation for case in found[0]} == set(IMPLEMENTATIONS)
     for one, other in zip(*found, strict=True):
