@@ -28,7 +28,7 @@ from sv3dgen.cli.overrides import (
     with_guidance_placed,
 )
 from sv3dgen.cli.resume import resumed_run, resumed_sweep
-from sv3dgen.cli.unused_settings import check_distillation_is_used
+from sv3dgen.cli.unused_settings import check_distillation_is_used, check_memory_is_used
 from sv3dgen.errors import InputError
 from sv3dgen.kernels.accelerators import ACCELERATORS
 from sv3dgen.kernels.backend import IMPLEMENTATIONS, resolve, runs_on
@@ -83,6 +83,8 @@ def checked_arguments(arguments: list[str], root: Path) -> list[str]:
                 refuse_given_views(config)
                 if "system" not in swept:
                     check_distillation_is_used(command, config)
+                if "nvs" not in swept:
+                    check_memory_is_used(command, config)
             if resumed is not None:
                 resumed.check_unchanged(lambda saved: _without_hydra(_compose(saved)))
             given = tuple(str(OmegaConf.select(config, key)) for key in INPUT_KEYS)

@@ -57,10 +57,12 @@ def with_guidance_placed(settings: list[str]) -> list[str]:
         override = parse(text)
         folder, _, group = override.key_or_group.partition("/")
         package = override.package
-        added = (override.is_add() or override.is_force_add()) and not override.is_sweep_override()
+        added = override.is_add() or override.is_force_add()
         if folder != "guidance" or not added or package not in (None, *STAGES):
             placed.append(text)
             continue
+        if override.is_sweep_override():
+            raise InputError(f"{text}: a guidance is added to all runs of a sweep; expected one, or a sweep for each")
         name, option = group or str(override.value()), override.value()
         stages = STAGES if package is None else (package,)
         placed += [f"+{override.key_or_group}@{stage}.guidance.{name}={option}" for stage in stages]

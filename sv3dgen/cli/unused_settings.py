@@ -8,6 +8,17 @@ from sv3dgen.cli.overrides import parse
 from sv3dgen.errors import InputError
 
 DISTILLATION = "guidance/sds"
+MEMORY = "memory"
+
+
+def check_memory_is_used(command: Sequence[str], config: DictConfig) -> None:
+    """Raise InputError where the command itself asks for a plan of memory, and the view model has none."""
+    asked = [text for text in command if parse(text).key_or_group == MEMORY]
+    nvs = config.get("nvs")
+    if not asked or nvs is None or "memory" in nvs:
+        return
+    model = OmegaConf.select(config, "hydra.runtime.choices.nvs")
+    raise InputError(f"{asked[-1]}: of SV3D, and nvs={model} has no such setting; expected nvs=sv3d_p or another SV3D")
 
 
 def check_distillation_is_used(command: Sequence[str], config: DictConfig) -> None:

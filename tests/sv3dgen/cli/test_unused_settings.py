@@ -42,3 +42,15 @@ def test_score_distillation_needs_the_fine_stage(command: str, refused: str, vie
 )
 def test_score_distillation_that_a_cell_has_use_for(command: str, views: str) -> None:
     checked_arguments([*command.split(), views], ROOT)
+
+
+def test_a_plan_of_memory_needs_a_model_that_has_one(views: str) -> None:
+    with pytest.raises(InputError, match=r"^memory=8gb: of SV3D, and nvs=mesh has no such setting"):
+        checked_arguments([views, "nvs=mesh", "memory=8gb"], ROOT)
+    checked_arguments([views, "nvs=mesh", "preset=8gb"], ROOT)
+    checked_arguments([views, "nvs=sv3d_tiny", "memory=8gb"], ROOT)
+
+
+def test_guidances_are_not_swept_into_nowhere(views: str) -> None:
+    with pytest.raises(InputError, match=r"^\+guidance=regularity,smoothness: a guidance is added to all runs"):
+        checked_arguments(["-m", views, "+guidance=regularity,smoothness"], ROOT)
