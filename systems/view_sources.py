@@ -16,6 +16,8 @@ from sv3dgen.normals.source import NormalSource
 from sv3dgen.nvs_interfaces import NVSAbilities, ViewMaker
 from sv3dgen.photo.prepare import prepare_photo
 from sv3dgen.runs.run_folder import RunCard
+from sv3dgen.sfm.pose_photos import DOCUMENT, pose_photos
+from sv3dgen.sfm.unposed import is_unposed
 from sv3dgen.sv3d.picture import conditioning_picture
 from sv3dgen.views.orbits import Orbit, OrbitRecipe, SineOrbit, StaticOrbit
 from sv3dgen.views.pose_check import check_poses
@@ -25,6 +27,7 @@ from sv3dgen.views.video import write_video
 
 log = logging.getLogger(__name__)
 
+POSED = "posed"  # a run's folder of plain photos that it has found cameras for
 FILM, FILM_FRAMES_PER_S = "orbit.mp4", 10
 LEAST_READ_PX = 1024  # a view of 4000 px would take a gigabyte, and no stage looks at so many
 REFERENCE_AMPLITUDE_DEG = 30.0  # of the orbit that suits the 3D stages best (SV3D, table 8)
@@ -33,8 +36,11 @@ REFERENCE_AMPLITUDE_DEG = 30.0  # of the orbit that suits the 3D stages best (SV
 def given_views(config: DictConfig, folder: Path) -> PosedViews:
     """The views named by `views=`, checked against what is declared of their cameras, and copied into the run."""
     orbit = instantiate(config.orbit) if config.get("orbit") else None
+    source = Path(config.views)
+    if is_unposed(source):
+        source = posed_photos(config, source, folder.parent / POSED)
     views = read_views(
-        config.views,
+        source,
         orbit=orbit,
         elevation_deg=config.elevation_deg,
         fov_deg=config.fov_deg,
@@ -46,16 +52,23 @@ def given_views(config: DictConfig, folder: Path) -> PosedViews:
     )
     if config.check_poses:
         declared = None
-        if orbit is not None and Path(config.views).is_dir():
+        if orbit is not None and source.is_dir():
             declared = orbit(config.elevation_deg, len(views), torch.Generator().manual_seed(config.seed))
             declared = declared.mirrored() if config.clockwise else declared
         check_poses(views, declared)
     normals = instantiate(config.normals, _convert_="all")
     if isinstance(normals, NormalSource):
-        normals.bring_along(views, Path(config.views), folder)
+        normals.bring_along(views, source, folder)
     write_views(views, folder)
     _write_film(views, folder / FILM)
     return views
+
+
+def posed_photos(config: DictConfig, photos: Path, folder: Path) -> Path:
+    """Plain photos with the cameras that are found for them, in `folder`; a resumed run keeps those it has."""
+    if config.resume and (folder / DOCUMENT).is_file():
+        return folder
+    return pose_photos(photos, folder, matting=config.matting, seed=config.seed)
 
 
 def read_px(config: DictConfig) -> int:

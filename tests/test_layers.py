@@ -23,7 +23,7 @@ ROOMS = (
     "materials renderers",
     "runs",
     "procedural photo metrics normals",
-    "data export sv3d",
+    "data export sfm sv3d",
     "nvs",
     "cli",
     "tables bench",

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sv3dgen.cli.annotations import shown
 from sv3dgen.errors import InputError
+from sv3dgen.sfm.unposed import check_unposed, is_unposed
 from sv3dgen.sv3d.checkpoint.contents import read_contents
 from sv3dgen.sv3d.checkpoint.weights import check_obtainable, find_weights, is_on_hub
 from sv3dgen.views.camera_check import check_cameras
@@ -33,6 +34,10 @@ def check_inputs(config: DictConfig, *, sweeps_nvs: bool) -> ViewFiles | None:
     elif OmegaConf.select(config, "system.stages") == []:
         raise InputError("nothing to make views of: expected image=PHOTO")
     elif config.views is not None:
+        if is_unposed(Path(config.views)):
+            check_unposed(Path(config.views))
+            _check_matting(config.matting)
+            return None
         files = precheck_views(config.views)
         if files is not None and OmegaConf.select(config, "elevation_deg") == "auto":
             raise InputError("elevation_deg=auto: estimated of a photo or a video only; expected degrees")
@@ -43,7 +48,7 @@ def check_inputs(config: DictConfig, *, sweeps_nvs: bool) -> ViewFiles | None:
         return files
     else:
         raise InputError(
-            "nothing to work on: expected image=PHOTO, or views=FOLDER (posed views with transforms.json, or a video)"
+            "nothing to work on: expected image=PHOTO, or views=FOLDER (posed views, plain photos, or a video)"
         )
     return None
 
@@ -57,14 +62,18 @@ def _check_dataset(folder: str | None) -> None:
     check_rendered(Path(folder))
 
 
+def _check_matting(matting: object) -> None:
+    if matting not in MATTING:
+        raise InputError(f"matting={shown(matting)}: expected one of {', '.join(MATTING)}")
+
+
 def _check_photo(config: DictConfig, *, sweeps_nvs: bool) -> None:
     """Raise InputError for a photo, or for weights on this machine, that can't be used.
 
     A sweep over models may have one with weights of its own beside those that `weights` is for.
     """
     precheck_photo(config.image)
-    if config.matting not in MATTING:
-        raise InputError(f"matting={shown(config.matting)}: expected one of {', '.join(MATTING)}")
+    _check_matting(config.matting)
     if not 0.05 <= config.foreground_ratio <= 1:
         raise InputError(f"foreground_ratio={shown(config.foreground_ratio)}: expected at least 0.05, at most 1")
     if config.elevation_deg != "auto" and not abs(config.elevation_deg) < 90:

@@ -98,7 +98,7 @@ def _json_files(path: Path, split: Split) -> list[tuple[Path, str | None]]:
         names = sorted(entry.name for entry in path.iterdir())
         listing = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
         photos = any(name.lower().endswith((".png", ".jpg", ".jpeg", ".webp", ".heic")) for name in names)
-        hint = "; of photos without poses, COLMAP or nerfstudio's ns-process-data makes one" if photos else ""
+        hint = "; of photos without poses, python -m sv3dgen.pose PHOTOS --out FOLDER makes one" if photos else ""
         raise InputError(f"{path}: no transforms.json in this folder (it has {listing or 'nothing in it'}){hint}")
     return found
 

@@ -1,10 +1,10 @@
 """A sphere on a box, traced exactly: posed views with known surfaces."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from sv3dgen.views.cameras import look_at_origin
+from sv3dgen.views.cameras import Cameras, look_at_origin
 from sv3dgen.views.posed_views import PosedViews
 
 SPHERE_CENTER, SPHERE_RADIUS = (0.0, 0.1, 0.0), 0.3
@@ -17,6 +17,19 @@ def sphere_on_box() -> PosedViews:
     azimuth_deg = torch.arange(1, 13, dtype=torch.float32) * 30 % 360
     elevation_deg = torch.full((12,), 15.0)
     cameras = look_at_origin(elevation_deg, azimuth_deg, distance=2.0, size_px=64)
+    return PosedViews(
+        images=traced(cameras),
+        cameras=cameras,
+        names=tuple(f"{index:03d}.png" for index in range(12)),
+        splits=("train",) * 12,
+        elevation_deg=elevation_deg,
+        azimuth_deg=azimuth_deg,
+        source_to_world=torch.eye(4),
+    )
+
+
+def traced(cameras: Cameras) -> UInt8[Tensor, "views 4 height width"]:
+    """Pictures of the two, with straight alpha."""
     origins, directions = cameras.rays()
     hit_sphere, sphere = hit_of_sphere(origins, directions)
     hit_box, box = hit_of_box(origins, directions)
@@ -26,15 +39,7 @@ def sphere_on_box() -> PosedViews:
     checker = (points / 0.1).floor().sum(-1).remainder(2)
     rgb = torch.stack([0.3 + 0.5 * checker, 0.4 + points[..., 1], 0.8 - 0.4 * checker], dim=-1).clamp(0, 1)
     rgba = torch.cat([rgb * alpha[..., None], alpha[..., None].float()], dim=-1)
-    return PosedViews(
-        images=(rgba * 255).round().byte().permute(0, 3, 1, 2).contiguous(),
-        cameras=cameras,
-        names=tuple(f"{index:03d}.png" for index in range(12)),
-        splits=("train",) * 12,
-        elevation_deg=elevation_deg,
-        azimuth_deg=azimuth_deg,
-        source_to_world=torch.eye(4),
-    )
+    return (rgba * 255).round().byte().permute(0, 3, 1, 2).contiguous()
 
 
 def hit_of_sphere(origins: Float[Tensor, "*rays 3"], directions: Float[Tensor, "*rays 3"]) -> tuple[Tensor, Tensor]:
