@@ -14,10 +14,11 @@ from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.views.cameras import Cameras
 from sv3dgen.views.posed_views import PosedViews
 
-FADE_PX = 6  # of the photo, from outlines and from edges where something nearer begins
-GRAZING, SQUARE = 0.2, 0.5  # cosine to the camera: nothing of the photo below the first, all of it from the second on
+REACH_PX = 4  # of the photo: so far outside its object the nearest color inside still counts, for a mesh that is larger
+# Cosine to the camera: nothing of the photo below the first, all of it from the second on. Both are low: what a model
+# makes of such places is blurred, and has the background in it.
+GRAZING, SQUARE = 0.05, 0.25
 SOLID = 0.95  # alpha of pixels that show nothing of the background
-STEP = 0.04  # between neighboring depths, in world units, that is an edge
 NEARER = 0.02  # that a surface may lie behind what was drawn and still be the one that was seen
 LEAST_LIGHT = 0.05  # irradiance: in a darker place the photo tells nothing of the albedo
 NEAR, FAR = 0.05, 20.0  # of `Cameras.world_to_clip`
@@ -75,13 +76,13 @@ def _of_photo(photo: PosedViews, mesh: Mesh) -> PhotoTexels:
     drawn = rasterize(clip_positions(camera, mesh.vertices), mesh.faces, camera.height_px, camera.width_px)
     depth = 2 * FAR * NEAR / (FAR + NEAR - drawn.depth[None] * (FAR - NEAR))
     farthest = torch.nn.functional.max_pool2d(depth, 3, stride=1, padding=1)
-    nearest = -torch.nn.functional.max_pool2d(-depth, 3, stride=1, padding=1)
-    inner = (photo.rgba[0, 3] >= SOLID) & (farthest - nearest < STEP)[0, 0]
-    # The border of the picture is an outline, too.
-    padded = torch.nn.functional.pad(inner, (1, 1, 1, 1))
-    distance = torch.from_numpy(distance_transform_edt(padded.numpy())).float()[1:-1, 1:-1]
-    weight = _smoothstep((distance - 1) / FADE_PX)
-    return PhotoTexels(camera, photo.rgba[:, :3], weight[None, None], farthest)
+    solid = photo.rgba[0, 3] >= SOLID
+    if not solid.any():
+        return PhotoTexels(camera, photo.rgba[:, :3], torch.zeros_like(photo.rgba[:, :1]), farthest)
+    from_solid, place = distance_transform_edt(~solid.numpy(), return_indices=True)
+    rows, cols = torch.from_numpy(place).long()
+    weight = _smoothstep((REACH_PX - torch.from_numpy(from_solid).float()) / 2)
+    return PhotoTexels(camera, photo.rgba[:, :3, rows, cols], weight[None, None], farthest)
 
 
 def _read(picture: Tensor, place: Float[Tensor, "points 2"], mode: str = "bilinear") -> Float[Tensor, "points _"]:
