@@ -13,7 +13,7 @@ from torch import Tensor
 from sv3dgen.atomic import remove_leftovers
 from sv3dgen.devices import find_device
 from sv3dgen.errors import InputError
-from sv3dgen.export.exporter import Exporter, psnr_of_glb
+from sv3dgen.export.exporter import Exporter
 from sv3dgen.export.photo_texels import albedo_with_photos, photo_texels
 from sv3dgen.interfaces import Geometry, Material, Reference
 from sv3dgen.kernels.accelerators import used_licences
@@ -30,6 +30,7 @@ from sv3dgen.views.posed_views import PosedViews, read_views
 from systems.building import build_stage
 from systems.corrections_report import write_corrections
 from systems.finite import Finite
+from systems.fit_report import report_fit
 from systems.fitting import Interrupt, LastCheckpoint, fit, saved_stage
 from systems.reporting import Losses, Pictures, notified_loggers
 from systems.shared_stages import SharedStages, share_folder
@@ -149,7 +150,7 @@ class Run:
         if shape.corrections.count:
             write_corrections(self.folder, shape)
         with self.card.stage("export"):
-            self._export(views, mesh, shape.geometry, shape.material)
+            failed = self._export(views, mesh, shape.geometry, shape.material)
         if self._is_whole():
             write_report(self.folder, self.card.card)
             self.card.finish()
@@ -157,6 +158,8 @@ class Run:
             self.card.stop(*(self.interrupt.where or (self.card.last_stage, 0, 0)))
             write_report(self.folder, self.card.card)
         log.info(summary("mesh", self.folder / "mesh" / "mesh.glb", self.card.stages, self.card.card["warnings"]))
+        if failed is not None:
+            log.warning("%s", failed)  # the last line: who reads no other reads this
 
     def _is_whole(self) -> bool:
         """Whether the last stage came to its last step, and was not ended by the user before."""
@@ -249,7 +252,8 @@ class Run:
         fit(module, steps=module.steps, trainer=self.trainer, callbacks=callbacks, checkpoint=resumed)
         module.eval()
 
-    def _export(self, views: PosedViews, mesh: Mesh, geometry: Geometry, material: Material) -> None:
+    def _export(self, views: PosedViews, mesh: Mesh, geometry: Geometry, material: Material) -> str | None:
+        """Write the mesh; what is wrong with it by the views, in one line, where something is."""
         photos = photo_texels(views, mesh.to("cpu")) if self.exporter.photo_texels else []
 
         def albedo(points: Tensor, normals: Tensor) -> Tensor:
@@ -264,10 +268,9 @@ class Run:
         )
         for note in report.notes:
             log.warning(note)
-        rgba = views.rgba
-        glb = self.folder / "mesh" / "mesh.glb"
+        fit, failed = report_fit(self.folder, views, light, self.card)
         self.card.add_metrics(
-            psnr_train=round(psnr_of_glb(glb, light, views.cameras, rgba[:, :3], rgba[:, 3:]), 3),
+            psnr_train=round(float(fit.psnr.mean()), 3),
             vertices=report.vertices,
             faces=report.faces,
             watertight=report.watertight,
@@ -275,6 +278,7 @@ class Run:
             unseen_share=round(report.unseen_share or 0.0, 4),
             **{f"seconds_{part}": round(seconds, 2) for part, seconds in report.seconds.items()},
         )
+        return failed
 
 
 def white_views(views: PosedViews) -> int:

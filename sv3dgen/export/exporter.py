@@ -8,28 +8,21 @@ from time import perf_counter
 from typing import Annotated, Literal
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from sv3dgen.atomic import atomic_write
-from sv3dgen.color import over_white
 from sv3dgen.domains import Between, Pixels, Share
 from sv3dgen.errors import InputError
 from sv3dgen.export.bake import ColorAt, bake
 from sv3dgen.export.clean import clean
 from sv3dgen.export.decimate import decimate
 from sv3dgen.export.gltf import write_glb
-from sv3dgen.export.lighting import lighting
 from sv3dgen.export.obj import write_obj
 from sv3dgen.export.turntable import write_turntable
 from sv3dgen.export.unseen_surface import seen_vertices, smoothed_unseen, unseen_share
 from sv3dgen.export.unwrap import Unwrap, unwrap_by_projection, unwrap_by_xatlas
-from sv3dgen.meshes.files import read_mesh
 from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.meshes.textured_mesh import TexturedMesh, with_texture
 from sv3dgen.meshes.topology import is_closed
-from sv3dgen.metrics.image import psnr
-from sv3dgen.renderers.textured import render_textured
 from sv3dgen.views.cameras import Cameras
 
 
@@ -178,18 +171,3 @@ def write_files(folder: Path, mesh: TexturedMesh, light: dict) -> tuple[Path, ..
     with atomic_write(folder / "light.json") as temporary:
         temporary.write_text(json.dumps(light, indent=2) + "\n")
     return (folder / "mesh" / "mesh.glb", *others, folder / "light.json")
-
-
-@torch.no_grad()
-def psnr_of_glb(
-    path: str | Path,
-    light: dict,
-    cameras: Cameras,
-    rgb: Float[Tensor, "views 3 height width"],
-    alpha: Float[Tensor, "views 1 height width"],
-) -> float:
-    """Mean PSNR in dB, before white, of a written GLB read back, lit by `light` and rendered, against views of the
-    object."""
-    mesh = read_mesh(path)
-    rgba = render_textured(mesh, cameras, **lighting(mesh, light))
-    return float(psnr(over_white(rgba[:, :3], rgba[:, 3:]), over_white(rgb, alpha)).mean())

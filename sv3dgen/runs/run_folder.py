@@ -116,6 +116,13 @@ class RunCard:
         self.card["notes"][what] = note
         self.write()
 
+    def add_fit(self, fit: Mapping[str, Any], failure: str | None) -> None:
+        """Book how the mesh fits the views, and what is wrong with it as a warning, and write the card."""
+        self.card["fit"] = dict(fit)
+        if failure is not None and failure not in self.card["warnings"]:
+            self.card["warnings"].append(failure)
+        self.write()
+
     def add_shared(self, stage: str, folder: Path) -> None:
         """Say where the result of a stage was taken from that another run computed, and write the card."""
         self.card["shared"][stage] = str(folder)
