@@ -1,4 +1,4 @@
-"""`python -m sv3dgen.settings`: every number that can be set, what it is now and which values it may have.
+"""`python -m sv3dgen.settings`: every setting, what it is now, which values it may have and what it does.
 
 Settings given behind it choose other parts: `python -m sv3dgen.settings preset=paper guidance/sds=soft`.
 """
@@ -20,6 +20,7 @@ from sv3dgen.cli.command_line import register_resolvers
 from sv3dgen.cli.config_check import OURS
 from sv3dgen.cli.overrides import first_line
 from sv3dgen.cli.run_settings import SCHEMAS
+from sv3dgen.cli.setting_rows import Setting, setting_rows
 from sv3dgen.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,15 +53,20 @@ def _inside(node: DictConfig, path: str) -> Iterator[tuple[str, Any, str]]:
 
 
 def table(settings: list[str]) -> str:
-    """The numbers of the config that the settings choose, as Markdown."""
+    """The settings of the config that the given ones choose, as Markdown."""
     register_resolvers()
     try:
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-            config = compose("config", settings)
+            config = compose("config", settings, return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(first_line(error)) from error
-    rows = [f"| `{key}` | `{value}` | {domain.replace('|', 'or')} |" for key, value, domain in numbers(config)]
-    return "\n".join(["| setting | value | domain |", "|---|---|---|", *rows])
+    rows = setting_rows(config, config.hydra.runtime.choices, [ROOT / "conf"])
+    return "\n".join(["| setting | value | may be | what it does |", "|---|---|---|---|", *map(_row, rows)])
+
+
+def _row(setting: Setting) -> str:
+    cells = (f"`{setting.key}`", f"`{setting.value}`" if setting.value else "", setting.domain, setting.said)
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
