@@ -73,6 +73,7 @@ def _bounds(told: str) -> str:
     if " from " not in told and "one of " not in told:
         return ""
     told = _SCHEDULE.sub(r"\1, or a schedule [[when, value], ...]", told)
+    told = told.replace("list of int from", "list of whole numbers from")
     return told.replace("int from", "whole number from").replace("float from", "number from").replace(" | ", " or ")
 
 

@@ -1,8 +1,10 @@
 """`python -m sv3dgen.settings`: every setting, what it is now, which values it may have and what it does.
 
-Settings given behind it choose other parts: `python -m sv3dgen.settings preset=paper guidance/sds=soft`.
+Settings given behind it choose other parts: `python -m sv3dgen.settings preset=paper guidance/sds=soft`. With `--write
+docs/settings.md` the page of the documentation is made anew.
 """
 
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,6 +15,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from sv3dgen.atomic import atomic_write
 from sv3dgen.cli.annotations import domain_of
 from sv3dgen.cli.class_sources import read_signature
 from sv3dgen.cli.command import OneLineParser, exit_status
@@ -24,6 +27,7 @@ from sv3dgen.cli.setting_rows import Setting, setting_rows
 from sv3dgen.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
+MARKED = re.compile(r"(<!-- settings:(.*?)-->).*?(<!-- end -->)", re.DOTALL)
 
 
 def numbers(config: DictConfig) -> Iterator[tuple[str, Any, str]]:
@@ -69,13 +73,25 @@ def _row(setting: Setting) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
+def page(text: str) -> str:
+    """A page of the documentation with its tables made anew, each between two lines that say for which settings."""
+    return MARKED.sub(lambda found: f"{found[1]}\n\n{table(found[2].split())}\n\n{found[3]}", text)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0, or 2 for a setting that there is not."""
 
     def command() -> int:
         parser = OneLineParser(prog="python -m sv3dgen.settings", description=(__doc__ or "").partition("\n")[0])
         parser.add_argument("settings", nargs="*", help="choices as on launch.py's command line, such as preset=paper")
-        print(table(parser.parse_args(arguments).settings))
+        parser.add_argument("--write", type=Path, help="a page whose tables are made anew, such as docs/settings.md")
+        options = parser.parse_args(arguments)
+        if options.write is None:
+            print(table(options.settings))
+        else:
+            text = page(options.write.read_text(encoding="utf-8"))
+            with atomic_write(options.write) as temporary:
+                temporary.write_text(text, encoding="utf-8")
         return 0
 
     return exit_status(command, "sv3dgen.settings")
