@@ -143,7 +143,9 @@ def test_levels_of_detail_are_decimated_and_baked_anew(tmp_path: Path) -> None:
         return 0.5 + 0.5 * points
 
     exporter = Exporter(faces=3000, lods=[1000, 200, 9000], formats=["glb"], **SMALL)
-    report = exporter.export(from_numpy(made.vertices, made.faces), color, tmp_path, {"type": "constant"}, ORIGIN)
+    report = exporter.export(
+        from_numpy(made.vertices, made.faces), color, tmp_path, {"type": "constant"}, origin=ORIGIN
+    )
     counts = {faces: len(read_mesh(tmp_path / "mesh" / f"lod_{faces}.glb").faces) for faces in (1000, 200, 9000)}
     assert counts[1000] == pytest.approx(1000, rel=0.02) and counts[200] == pytest.approx(200, rel=0.02)
     assert counts[9000] == 5120 and any("export.lods=9000" in note for note in report.notes)
