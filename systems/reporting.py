@@ -7,12 +7,13 @@ from typing import Any, Protocol, runtime_checkable
 
 import lightning
 import torch
+from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig, OmegaConf
 
 from sv3dgen.interfaces import ViewBatch
 from sv3dgen.runs.picture_log import log_guidance, log_pictures
 
-PICTURE_PX = 128
+PICTURE_PX = 192
 PICTURE_VIEWS = 4
 
 
@@ -28,12 +29,14 @@ class RunLog(Protocol):
 @contextmanager
 def notified_loggers(loggers: object, config: DictConfig) -> Iterator[None]:
     """Tell the loggers that want to know it what the run is, and how the block ends."""
-    given = loggers if isinstance(loggers, Iterable) else [loggers]
+    given = [*loggers] if isinstance(loggers, Iterable) else [loggers]
     listening = [logger for logger in given if isinstance(logger, RunLog)]
-    for logger in listening:
-        resolved = OmegaConf.to_container(config, resolve=True)
-        assert isinstance(resolved, dict)
-        logger.begin({str(key): value for key, value in resolved.items()})
+    for logger in given:
+        if isinstance(logger, RunLog | TensorBoardLogger):
+            resolved = OmegaConf.to_container(config, resolve=True)
+            assert isinstance(resolved, dict)
+            settings = {str(key): value for key, value in resolved.items()}
+            logger.begin(settings) if isinstance(logger, RunLog) else logger.log_hyperparams(settings)
     try:
         yield
     except BaseException:
@@ -45,8 +48,8 @@ def notified_loggers(loggers: object, config: DictConfig) -> Iterator[None]:
 
 
 class Losses(lightning.Callback):
-    """Every `every_steps` steps, to the loggers: the module's last losses, unweighted, as `stage/guidance/term`, and
-    what schedules are at, as `stage/weight/guidance/term` and `stage/learning_rate`.
+    """Every `every_steps` steps, to the loggers: the module's last loss as `stage/loss`, its parts, unweighted, as
+    `stage/guidance/term`, and what schedules are at, as `stage/weight/guidance/term` and `stage/learning_rate`.
     """
 
     def __init__(self, stage: str, every_steps: int):
@@ -54,7 +57,8 @@ class Losses(lightning.Callback):
 
     def on_train_batch_end(self, trainer: lightning.Trainer, module: Any, *_: Any) -> None:
         if trainer.loggers and trainer.global_step % self.every_steps == 0:
-            numbers = {f"{self.stage}/{name}": loss.item() for name, loss in module.last.losses.items()}
+            numbers = {f"{self.stage}/loss": module.last.loss.item()}
+            numbers |= {f"{self.stage}/{name}": loss.item() for name, loss in module.last.losses.items()}
             numbers |= {f"{self.stage}/weight/{name}": weight for name, weight in module.last.weights.items()}
             rates = [group["lr"] for optimizer in trainer.optimizers for group in optimizer.param_groups]
             numbers |= {f"{self.stage}/learning_rate{index or ''}": float(rate) for index, rate in enumerate(rates)}

@@ -14,6 +14,7 @@ from sv3dgen.atomic import remove_leftovers
 from sv3dgen.devices import find_device
 from sv3dgen.errors import InputError
 from sv3dgen.export.exporter import Exporter
+from sv3dgen.export.origin import Origin, public_command
 from sv3dgen.export.photo_texels import albedo_with_photos, photo_texels
 from sv3dgen.interfaces import Geometry, Material, Reference
 from sv3dgen.kernels.accelerators import used_licences
@@ -22,6 +23,7 @@ from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.nvs_interfaces import ViewMaker
 from sv3dgen.runs.csv_log import keep_numbers
 from sv3dgen.runs.progress import ProgressLine, summary
+from sv3dgen.runs.provenance import given_settings, provenance
 from sv3dgen.runs.report import write_report
 from sv3dgen.runs.run_folder import RunCard, holds_made_views
 from sv3dgen.runs.stopping import Stopped
@@ -105,7 +107,13 @@ class Run:
         if config.resume and self.coarse is not None:
             stages = list(config.system.stages)
             keep_numbers(self.trainer["logger"], stages=stages, stage=self.resumed_stage or stages[0], step=step)
-        self.card = RunCard.begin(self.folder, config=self.settings, seed=config.seed, device=str(self.device))
+        self.card = RunCard.begin(
+            self.folder,
+            config=self.settings,
+            seed=config.seed,
+            device=str(self.device),
+            provenance=provenance(self.settings),
+        )
         for use, licence in used_licences(config.kernels).items():
             log.info("%s: %s", use, licence)
             self.card.add_licence(use, licence)
@@ -263,8 +271,9 @@ class Run:
 
         light = material.light()
         trusted = views[torch.tensor([index for index, trust in enumerate(views.trust) if trust])].cameras
+        origin = Origin(public_command(given_settings()), self.card.card["licences"])
         report = self.exporter.export(
-            mesh.to("cpu"), albedo, self.folder, light, trusted, keep_unseen=self._needs_nvs()
+            mesh.to("cpu"), albedo, self.folder, light, trusted, keep_unseen=self._needs_nvs(), origin=origin
         )
         for note in report.notes:
             log.warning(note)

@@ -161,6 +161,8 @@ def spelled(annotation: ast.expr, file: Path, root: Path) -> str:
             return named if len(items) == 1 else f"one of {named}"
         case ast.Subscript(value=ast.Name(id=name), slice=ast.Tuple(elts=[key, value])) if name in _MAPPINGS:
             return f"{name}[{inner(key)}, {inner(value)}]"
+        case ast.Subscript(value=ast.Name(id=name), slice=entry) if name in _SEQUENCES:
+            return f"a list of {inner(entry)}"
         case ast.BinOp(left=left, op=ast.BitOr(), right=right):
             return f"{inner(left)} | {inner(right)}"
     return ast.unparse(annotation).replace("None", "null")

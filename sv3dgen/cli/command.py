@@ -3,13 +3,28 @@
 import argparse
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from sv3dgen.errors import InputError, one_line
 from sv3dgen.runs.threads import settle_threads
 
 
+class DefaultsFormatter(argparse.HelpFormatter):
+    """Tells each option's default, unless it is none or its help speaks of it."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        told = action.help or ""
+        silent = "default" in told or not action.option_strings or action.nargs == 0
+        if silent or action.default in (None, "", [], argparse.SUPPRESS):
+            return told
+        return f"{told} (default: %(default)s)"
+
+
 class OneLineParser(argparse.ArgumentParser):
-    """Without the usage in front of an error: one line is what the user has to read."""
+    """Without the usage in front of an error: one line is what the user has to read. Defaults are told in the help."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **{"formatter_class": DefaultsFormatter} | settings)
 
     def error(self, message: str) -> None:  # type: ignore[override]
         raise InputError(f"{message} (see {self.prog} --help)")

@@ -21,6 +21,7 @@ from sv3dgen.cli.input_check import check_folder, check_inputs, check_not_overwr
 from sv3dgen.cli.known_keys import check_key, check_option, chooses, groups_in, search_path
 from sv3dgen.cli.launchers import with_cells
 from sv3dgen.cli.overrides import (
+    check_is_setting,
     commands,
     first_line,
     parse,
@@ -58,6 +59,8 @@ def checked_arguments(arguments: list[str], root: Path) -> list[str]:
         raise InputError(f"{given}: expected one of them; --cfg and --info tell of one run, with one value a key")
     if flags.hydra_help or flags.shell_completion or flags.config_name or flags.config_path or flags.config_dir:
         return arguments  # Hydra's own affairs, or somebody else's config
+    for text in flags.overrides:
+        check_is_setting(text)
     settings = [quoted(text) for text in flags.overrides]
     others = [text for text in arguments if text not in flags.overrides]
     resumed = resumed_sweep(settings) if flags.multirun else resumed_run(settings)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -14,6 +15,24 @@ from sv3dgen.runs.run_folder import escaped
 PATH_KEYS = ("views", "image", "weights", "data", "resume", "share", "name", "hydra.run.dir", "hydra.sweep.dir")
 STAGES = ("coarse", "fine")
 MAX_CHOICES = 64  # of one swept key: looked at before the first run starts
+
+
+def check_is_setting(text: str) -> None:
+    """Raise InputError for a bare word, with the setting that was meant where the file or folder of that name tells."""
+    if "=" in text or text.startswith("~"):
+        return
+    path, suffix = Path(text), Path(text).suffix.lower()
+    if (path / "run.json").is_file():
+        key = "resume"
+    elif path.is_dir() or suffix in (".mp4", ".mov", ".mkv", ".webm", ".avi", ".json"):
+        key = "views"
+    elif suffix in (".safetensors", ".ckpt"):
+        key = "weights"
+    elif suffix in (".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".heic", ".heif", ".gif", ".bmp"):
+        key = "image"
+    else:
+        raise InputError(f"{text}: expected key=value, see python launch.py --help")
+    raise InputError(f"{text}: expected key=value; did you mean {key}={text}?")
 
 
 def quoted(text: str) -> str:

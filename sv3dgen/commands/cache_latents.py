@@ -139,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--weights", required=True, help="of the model whose autoencoder it is")
     parser.add_argument("--every", type=int, default=1, help="of the 84 views, encode every 1, 2 or 4 (default: 1)")
     parser.add_argument("--embeddings", action="store_true", help="the image encoder's too, where that is not trained")
-    parser.add_argument("--device", default="auto")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps or auto")
     parser.add_argument("--half", action="store_true", help="compute in bfloat16: faster, a little off")
     parser.add_argument("--replace", action="store_true", help="throw away the latents that are there")
     return parser

@@ -88,7 +88,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(prog="python -m sv3dgen.evaluate", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--pred", type=Path, required=True, help="predicted mesh; docs/inputs.md has the formats")
     parser.add_argument("--gt", type=Path, required=True, help="ground-truth mesh")
-    parser.add_argument("--protocol", choices=("surface", "sv3d-2024"), default="surface")
+    parser.add_argument(
+        "--protocol", choices=("surface", "sv3d-2024"), default="surface", help="how distances are taken"
+    )
     parser.add_argument("--align", choices=("unit_box", "none"), default="unit_box", help="frame of protocol surface")
     parser.add_argument(
         "--yaw-deg", type=float, default=0.0, help="turn of the prediction about +Y, protocol sv3d-2024"
@@ -103,10 +105,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--clip", help="CLIP-S with this model: a folder, or a name in the hub's cache")
     parser.add_argument(
-        "--orbit", help="draw both meshes on this orbit and compare: dynamic (the paper's tables), static, sine30 ..."
+        "--orbit",
+        help="draw both meshes on this orbit and compare: dynamic (the paper's tables), dynamic_released, static, "
+        "sine30 or sine50",
     )
-    parser.add_argument("--elevation-deg", type=float, default=10.0, help="of the orbit's front view (default: 10)")
-    parser.add_argument("--size-px", type=int, default=576, help="of the orbit's pictures (default: 576)")
+    parser.add_argument("--elevation-deg", type=float, default=10.0, help="of the orbit's front view")
+    parser.add_argument("--size-px", type=int, default=576, help="side of the orbit's square pictures")
     parser.add_argument("--seed", type=int, default=0, help="of the surface samples and of a dynamic orbit")
     parser.add_argument("--json", action="store_true", help="JSON instead of a table")
     return parser

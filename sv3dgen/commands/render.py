@@ -35,14 +35,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("mesh", type=Path, help="GLB, glTF, OBJ, PLY, STL, OFF or 3MF; +Y up, front +Z: docs/inputs.md")
     parser.add_argument("--orbit", required=True, help="static, dynamic, dynamic_released, sine30 or sine50")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
-    parser.add_argument("--size", type=int, default=576, help="side of the square pictures in px (default: 576)")
-    parser.add_argument("--frames", type=int, default=21, help="number of views (default: 21)")
-    parser.add_argument("--elevation", type=float, default=10.0, help="of the front view, in degrees (default: 10)")
-    parser.add_argument("--fov", type=float, default=33.8, help="field of view in degrees (default: 33.8)")
+    parser.add_argument("--size-px", type=int, default=576, help="side of the square pictures")
+    parser.add_argument("--frames", type=int, default=21, help="number of views")
+    parser.add_argument("--elevation-deg", type=float, default=10.0, help="of the front view")
+    parser.add_argument("--fov-deg", type=float, default=33.8, help="field of view")
     parser.add_argument(
         "--distance", default="auto", help="of the cameras from the origin; auto: as near as the whole mesh allows"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the dynamic orbits (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="of the dynamic orbits")
     parser.add_argument("--light", type=Path, help="a run's light.json; default: the plain colors")
     parser.add_argument("--normalize", action="store_true", help="center the mesh and scale its longest side to 1")
     return parser
@@ -51,8 +51,13 @@ def _parser() -> argparse.ArgumentParser:
 def _check(options: argparse.Namespace) -> None:
     """Refuse what is wrong without a look at the mesh."""
     precheck_mesh(options.mesh)
-    for name, low, high in (("size", 16, 4096), ("frames", 2, 1000), ("fov", 1, 150), ("elevation", -89, 89)):
-        value = getattr(options, name)
+    for name, low, high in (
+        ("size-px", 16, 4096),
+        ("frames", 2, 1000),
+        ("fov-deg", 1, 150),
+        ("elevation-deg", -89, 89),
+    ):
+        value = getattr(options, name.replace("-", "_"))
         if not low <= value <= high:
             raise InputError(f"--{name} {value:g}: expected {low} to {high}")
     if options.distance != "auto":
@@ -84,7 +89,7 @@ def _render(options: argparse.Namespace) -> None:
     from sv3dgen.views.posed_views import views_of_orbit, write_views
     from sv3dgen.views.video import write_video
 
-    orbit = orbit_by_name(options.orbit, elevation_deg=options.elevation, frames=options.frames, seed=options.seed)
+    orbit = orbit_by_name(options.orbit, elevation_deg=options.elevation_deg, frames=options.frames, seed=options.seed)
     mesh = read_mesh(options.mesh)
     mesh = fit_unit_box(mesh) if options.normalize else mesh
     reach = float(mesh.vertices[mesh.faces.reshape(-1)].abs().max())
@@ -92,8 +97,8 @@ def _render(options: argparse.Namespace) -> None:
         print(f"{options.mesh}: reaches {reach:.3g} from the origin, past the {BOX} of the unit box; see --normalize")
     distance = options.distance
     if distance == "auto":
-        distance = fitting_distance(mesh.vertices, orbit.cameras(1.0, options.fov))
-    cameras = orbit.cameras(distance, options.fov, options.size)
+        distance = fitting_distance(mesh.vertices, orbit.cameras(1.0, options.fov_deg))
+    cameras = orbit.cameras(distance, options.fov_deg, options.size_px)
     shading = {} if options.light is None else lighting(mesh, options.light)
     look = appearance(mesh, shading.pop("irradiance", None))
     batches = render_batches(mesh, cameras, look, SUPERSAMPLE, **shading)
@@ -101,7 +106,7 @@ def _render(options: argparse.Namespace) -> None:
     views = views_of_orbit(rgba, orbit, cameras)
     write_video(options.out / "orbit.mp4", before_white(rgba.float() / 255))
     write_views(views, options.out)
-    print(f"{len(rgba)} views of {options.size} px at distance {distance:.4g} in {options.out}")
+    print(f"{len(rgba)} views of {options.size_px} px at distance {distance:.4g} in {options.out}")
 
 
 if __name__ == "__main__":

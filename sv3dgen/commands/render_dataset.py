@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="first of the seeds, and of light and paths (default: 0)")
     parser.add_argument("--size-px", type=int, default=64, help="side of the square pictures (default: 64)")
     parser.add_argument("--supersample", type=int, default=3, help="samples along a pixel's side (default: 3)")
-    parser.add_argument("--fov", type=float, default=33.8, help="field of view in degrees (default: 33.8)")
+    parser.add_argument("--fov-deg", type=float, default=33.8, help="field of view")
     parser.add_argument("--distance", default="auto", help="of the cameras; auto: as near as no view clips (default)")
     parser.add_argument("--orbits", default="static=1,dynamic=1", help="loops for each object (default: %(default)s)")
     parser.add_argument("--sine-share", type=float, default=0.0, help="of dynamic loops that are one sine (default: 0)")
@@ -124,7 +124,7 @@ def _run(options: argparse.Namespace) -> int:
             out=options.out.absolute(),
             size_px=options.size_px,
             supersample=options.supersample,
-            fov_deg=options.fov,
+            fov_deg=options.fov_deg,
             distance=options.distance,
             sine_share=options.sine_share,
             untextured=options.untextured,

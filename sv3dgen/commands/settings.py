@@ -1,8 +1,10 @@
-"""`python -m sv3dgen.settings`: every number that can be set, what it is now and which values it may have.
+"""`python -m sv3dgen.settings`: every setting, what it is now, which values it may have and what it does.
 
-Settings given behind it choose other parts: `python -m sv3dgen.settings preset=paper guidance/sds=soft`.
+Settings given behind it choose other parts: `python -m sv3dgen.settings preset=paper guidance/sds=soft`. With `--write
+docs/settings.md` the page of the documentation is made anew.
 """
 
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,6 +15,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from sv3dgen.atomic import atomic_write
 from sv3dgen.cli.annotations import domain_of
 from sv3dgen.cli.class_sources import read_signature
 from sv3dgen.cli.command import OneLineParser, exit_status
@@ -20,9 +23,11 @@ from sv3dgen.cli.command_line import register_resolvers
 from sv3dgen.cli.config_check import OURS
 from sv3dgen.cli.overrides import first_line
 from sv3dgen.cli.run_settings import SCHEMAS
+from sv3dgen.cli.setting_rows import Setting, setting_rows
 from sv3dgen.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
+MARKED = re.compile(r"(<!-- settings:(.*?)-->).*?(<!-- end -->)", re.DOTALL)
 
 
 def numbers(config: DictConfig) -> Iterator[tuple[str, Any, str]]:
@@ -52,15 +57,25 @@ def _inside(node: DictConfig, path: str) -> Iterator[tuple[str, Any, str]]:
 
 
 def table(settings: list[str]) -> str:
-    """The numbers of the config that the settings choose, as Markdown."""
+    """The settings of the config that the given ones choose, as Markdown."""
     register_resolvers()
     try:
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-            config = compose("config", settings)
+            config = compose("config", settings, return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(first_line(error)) from error
-    rows = [f"| `{key}` | `{value}` | {domain.replace('|', 'or')} |" for key, value, domain in numbers(config)]
-    return "\n".join(["| setting | value | domain |", "|---|---|---|", *rows])
+    rows = setting_rows(config, config.hydra.runtime.choices, [ROOT / "conf"])
+    return "\n".join(["| setting | value | may be | what it does |", "|---|---|---|---|", *map(_row, rows)])
+
+
+def _row(setting: Setting) -> str:
+    cells = (f"`{setting.key}`", f"`{setting.value}`" if setting.value else "", setting.domain, setting.said)
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def page(text: str) -> str:
+    """A page of the documentation with its tables made anew, each between two lines that say for which settings."""
+    return MARKED.sub(lambda found: f"{found[1]}\n\n{table(found[2].split())}\n\n{found[3]}", text)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,7 +84,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def command() -> int:
         parser = OneLineParser(prog="python -m sv3dgen.settings", description=(__doc__ or "").partition("\n")[0])
         parser.add_argument("settings", nargs="*", help="choices as on launch.py's command line, such as preset=paper")
-        print(table(parser.parse_args(arguments).settings))
+        parser.add_argument("--write", type=Path, help="a page whose tables are made anew, such as docs/settings.md")
+        options = parser.parse_args(arguments)
+        if options.write is None:
+            print(table(options.settings))
+        else:
+            text = page(options.write.read_text(encoding="utf-8"))
+            with atomic_write(options.write) as temporary:
+                temporary.write_text(text, encoding="utf-8")
         return 0
 
     return exit_status(command, "sv3dgen.settings")

@@ -137,7 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--clip", help="CLIP-S with this model: a folder, or a name in the hub's cache")
     parser.add_argument("--size-px", type=int, default=256, help="of pictures drawn where there are no true views")
-    parser.add_argument("--format", choices=("markdown", "csv", "latex"), default="markdown")
+    parser.add_argument("--format", choices=("markdown", "csv", "latex"), default="markdown", help="of what is written")
     parser.add_argument("--wandb", action="store_true", help="to Weights & Biases too, beside the runs of logger=wandb")
     parser.add_argument("--out", type=Path, help="file to write to instead of the console")
     return parser

@@ -1,7 +1,7 @@
 """From an optimized surface and its colors to the files a person takes away."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -15,8 +15,9 @@ from sv3dgen.errors import InputError
 from sv3dgen.export.bake import ColorAt, bake
 from sv3dgen.export.clean import clean
 from sv3dgen.export.decimate import decimate
+from sv3dgen.export.formats import Format, is_unlit, write_formats
 from sv3dgen.export.gltf import write_glb
-from sv3dgen.export.obj import write_obj
+from sv3dgen.export.origin import Origin
 from sv3dgen.export.turntable import write_turntable
 from sv3dgen.export.unseen_surface import seen_vertices, smoothed_unseen, unseen_share
 from sv3dgen.export.unwrap import Unwrap, unwrap_by_projection, unwrap_by_xatlas
@@ -46,7 +47,10 @@ class Exporter:
     `faces` is reached within 2 %; a mesh that has fewer keeps them. `unwrap` "projection" is fast; "xatlas" stretches
     less and gets `unwrap_limit_s` seconds, after which projection takes over. With `quiet_unseen` the surface that no
     camera sees is smoothed, and its colors continue those at its border. `photo_texels` is for who makes `color_at`:
-    whether a photo among generated views gives its own pixels.
+    whether a photo among generated views gives its own pixels. `lods` are numbers of faces: each gives a GLB more,
+    decimated from the whole surface, unwrapped and baked anew. `size_mm` is the longest side in the formats that have
+    a size (STL, 3MF, USDZ). `shading` "unlit" has viewers of GLB and USDZ add no light of theirs; "auto" does where
+    the light is in the colors already.
     """
 
     def __init__(
@@ -61,6 +65,10 @@ class Exporter:
         unwrap_limit_s: Annotated[float | int, Between(0.001, 86400.0)] = 20.0,
         turntable_frames: Annotated[int, Between(2, 1000)] = 72,
         turntable_px: Pixels = 400,
+        formats: Sequence[Format] = ("glb", "obj"),
+        lods: Sequence[Annotated[int, Between(100, 10000000)]] = (),
+        size_mm: Annotated[float | int, Between(0.1, 100000.0)] = 100.0,
+        shading: Literal["auto", "lit", "unlit"] = "auto",
     ) -> None:
         if faces < 100:
             raise ValueError(f"export.faces={faces}: expected at least 100")
@@ -83,6 +91,10 @@ class Exporter:
         self.unwrap_limit_s = unwrap_limit_s
         self.turntable_frames = turntable_frames
         self.turntable_px = turntable_px
+        self.formats = formats
+        self.lods = lods
+        self.size_mm = size_mm
+        self.shading: Literal["auto", "lit", "unlit"] = shading
 
     def export(
         self,
@@ -93,13 +105,16 @@ class Exporter:
         cameras: Cameras | None = None,
         *,
         keep_unseen: bool = False,
+        origin: Origin | None = None,
     ) -> ExportReport:
-        """Write `mesh/mesh.{glb,obj,mtl,png}`, `light.json` and `turntable.mp4` into a run's folder.
+        """Write `mesh/mesh.FORMAT`, `mesh/lod_FACES.glb`, `light.json` and `turntable.mp4` into a run's folder.
 
         `color_at` gives the sRGB albedo at world points with unit normals; `light` is `Material.light()`; `cameras` are
-        those that saw the object. `keep_unseen` says that what they don't see is known from elsewhere.
+        those that saw the object. `keep_unseen` says that what they don't see is known from elsewhere. `origin` is
+        stamped into the files that can hold it.
         """
-        folder = Path(folder)
+        folder, origin = Path(folder), origin or Origin()
+        unlit = is_unlit(self.shading, light)
         watch = Stopwatch()
         notes: list[str] = []
         with torch.no_grad():
@@ -121,8 +136,19 @@ class Exporter:
             texture = bake(mesh, layout, self.texture_px, color_at, seen if quiet else None)
             textured = with_texture(mesh, layout.uv, layout.uv_faces, texture)
             watch.lap("bake")
-            files = write_files(folder, textured, light)
+            files = write_formats(
+                folder / "mesh", self.formats, textured, size_mm=self.size_mm, unlit=unlit, origin=origin
+            )
+            files.append(write_light(folder, light))
             watch.lap("write")
+            for faces in dict.fromkeys(self.lods):
+                files.append(folder / "mesh" / f"lod_{faces}.glb")
+                fewer = decimate(whole, faces)
+                notes += decimation_notes(whole, fewer, faces, key="export.lods")
+                baked = self._baked(fewer, color_at, cameras if quiet else None, notes)
+                write_glb(files[-1], baked, unlit=unlit, origin=origin)
+            if self.lods:
+                watch.lap("lods")
             write_turntable(folder / "turntable.mp4", textured, self.turntable_px, self.turntable_frames)
             watch.lap("turntable")
         closed = is_closed(mesh)
@@ -132,6 +158,13 @@ class Exporter:
         return ExportReport(
             len(mesh.vertices), len(mesh.faces), closed, layout.charts, unseen, watch.seconds, files, tuple(notes)
         )
+
+    def _baked(self, mesh: Mesh, color_at: ColorAt, cameras: Cameras | None, notes: list[str]) -> TexturedMesh:
+        """The mesh with a texture of its own; quiet where none of the cameras sees it, if they are given."""
+        seen = None if cameras is None else seen_vertices(mesh, cameras.to("cpu"))
+        mesh = mesh if seen is None else smoothed_unseen(mesh, seen)
+        layout = self._unwrapped(mesh, notes)
+        return with_texture(mesh, layout.uv, layout.uv_faces, bake(mesh, layout, self.texture_px, color_at, seen))
 
     def _unwrapped(self, mesh: Mesh, notes: list[str]) -> Unwrap:
         if self.unwrap == "xatlas":
@@ -155,19 +188,17 @@ class Stopwatch:
         self.seconds[name], self._last = now - self._last, now
 
 
-def decimation_notes(whole: Mesh, mesh: Mesh, asked: int) -> list[str]:
+def decimation_notes(whole: Mesh, mesh: Mesh, asked: int, key: str = "export.faces") -> list[str]:
     """One line where the number of faces is not the one that was asked for."""
     if len(whole.faces) < asked:
-        return [f"the surface has {len(whole.faces)} faces, fewer than export.faces={asked}: kept them all"]
+        return [f"the surface has {len(whole.faces)} faces, fewer than {key}={asked}: kept them all"]
     if abs(len(mesh.faces) - asked) > 0.02 * asked:
-        return [f"decimated to {len(mesh.faces)} faces, export.faces={asked} could not be met on this shape"]
+        return [f"decimated to {len(mesh.faces)} faces, {key}={asked} could not be met on this shape"]
     return []
 
 
-def write_files(folder: Path, mesh: TexturedMesh, light: dict) -> tuple[Path, ...]:
-    """The mesh as GLB and OBJ, and its light."""
-    write_glb(folder / "mesh" / "mesh.glb", mesh)
-    others = write_obj(folder / "mesh" / "mesh.obj", mesh)
+def write_light(folder: Path, light: dict) -> Path:
+    """What `Material.light()` tells, as `light.json`."""
     with atomic_write(folder / "light.json") as temporary:
         temporary.write_text(json.dumps(light, indent=2) + "\n")
-    return (folder / "mesh" / "mesh.glb", *others, folder / "light.json")
+    return folder / "light.json"

@@ -1,13 +1,15 @@
 """Write GLB files by the glTF 2.0 specification.
 
 +Y up, front +Z, meters, which are this project's axes. Texture coordinates run downwards in glTF, so v is flipped. The
-base color image is sRGB by definition. The surface is fully rough and not metallic, as the albedo was fitted.
+base color image is sRGB by definition. The surface is fully rough and not metallic, as the albedo was fitted; where
+the light is in the colors already, it is marked as unlit (KHR_materials_unlit), and viewers add none of theirs.
 """
 
 import io
 import json
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,17 +19,21 @@ from PIL import Image
 from torch import Tensor
 
 from sv3dgen.atomic import atomic_write
+from sv3dgen.export.origin import Origin, generator
 from sv3dgen.meshes.mesh import vertex_normals
 from sv3dgen.meshes.textured_mesh import TexturedMesh
 
-GENERATOR = "sv3dgen"
+UNLIT = "KHR_materials_unlit"
 FLOAT, UNSIGNED_INT = 5126, 5125
 ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER = 34962, 34963
 LINEAR, LINEAR_MIPMAP_LINEAR, CLAMP_TO_EDGE = 9729, 9987, 33071
 
 
-def write_glb(path: str | Path, mesh: TexturedMesh) -> None:
-    """Write a mesh with one texture, and smooth normals that do not break at its seams."""
+def write_glb(path: str | Path, mesh: TexturedMesh, *, unlit: bool = False, origin: Origin | None = None) -> None:
+    """Write a mesh with one texture, and smooth normals that do not break at its seams.
+
+    `origin` goes into `asset.extras`.
+    """
     assert mesh.uv is not None and mesh.uv_faces is not None and len(mesh.textures) == 1
     corner_pairs = mesh.faces.reshape(-1) * len(mesh.uv) + mesh.uv_faces.reshape(-1)
     pairs, indices = torch.unique(corner_pairs, return_inverse=True)
@@ -44,10 +50,10 @@ def write_glb(path: str | Path, mesh: TexturedMesh) -> None:
     ]
     image = png_bytes(mesh.textures[0])
     with atomic_write(path) as temporary:
-        temporary.write_bytes(pack_glb(*describe(arrays, image)))
+        temporary.write_bytes(pack_glb(*describe(arrays, image, unlit, origin or Origin())))
 
 
-def describe(arrays: list[tuple[str, str, ndarray]], image: bytes) -> tuple[dict, bytes]:
+def describe(arrays: list[tuple[str, str, ndarray]], image: bytes, unlit: bool, origin: Origin) -> tuple[dict, bytes]:
     """The JSON tree and the binary buffer of a scene with one mesh."""
     views, accessors, buffer = [], [], b""
     for name, kind, values in arrays:
@@ -63,20 +69,27 @@ def describe(arrays: list[tuple[str, str, ndarray]], image: bytes) -> tuple[dict
     attributes = {name: i for i, (name, _, _) in enumerate(arrays) if name != "indices"}
     surface = {"baseColorTexture": {"index": 0}, "metallicFactor": 0.0, "roughnessFactor": 1.0}
     sampler = {"magFilter": LINEAR, "minFilter": LINEAR_MIPMAP_LINEAR, "wrapS": CLAMP_TO_EDGE, "wrapT": CLAMP_TO_EDGE}
-    tree = {
-        "asset": {"version": "2.0", "generator": GENERATOR},
+    primitive = {"attributes": attributes, "indices": len(arrays) - 1, "material": 0}
+    material: dict[str, object] = {"name": "albedo", "pbrMetallicRoughness": surface}
+    tree: dict[str, Any] = {
+        "asset": {"version": "2.0", "generator": generator()},
         "scene": 0,
-        "scenes": [{"nodes": [0]}],
+        "scenes": [{"name": "scene", "nodes": [0]}],
         "nodes": [{"mesh": 0, "name": "object"}],
-        "meshes": [{"primitives": [{"attributes": attributes, "indices": len(arrays) - 1, "material": 0}]}],
-        "materials": [{"name": "albedo", "pbrMetallicRoughness": surface}],
-        "textures": [{"source": 0, "sampler": 0}],
-        "images": [{"bufferView": len(views) - 1, "mimeType": "image/png"}],
+        "meshes": [{"name": "object", "primitives": [primitive]}],
+        "materials": [material],
+        "textures": [{"name": "albedo", "source": 0, "sampler": 0}],
+        "images": [{"name": "albedo", "bufferView": len(views) - 1, "mimeType": "image/png"}],
         "samplers": [sampler],
         "accessors": accessors,
         "bufferViews": views,
         "buffers": [{"byteLength": len(buffer)}],
     }
+    if extras := origin.extras():
+        tree["asset"]["extras"] = extras
+    if unlit:
+        material["extensions"] = {UNLIT: {}}
+        tree["extensionsUsed"] = [UNLIT]
     return tree, buffer
 
 

@@ -12,13 +12,15 @@ from torch import Tensor
 from sv3dgen.atomic import atomic_write
 from sv3dgen.interfaces import RenderOutput, ViewBatch
 from sv3dgen.renderers.outlines import spread_to_outline
+from sv3dgen.runs.sheet_titles import titled
 
 GAP_PX = 2
+COLUMNS = ("target", "render", "albedo", "normal", "mask", "target's mask")
 GUIDANCE_IMAGES = 7  # of each row of a guidance's sheet
 
 
 def contact_sheet(render: RenderOutput, batch: ViewBatch) -> Float[Tensor, "3 height width"]:
-    """One row per view: target, render, albedo, normal, mask, target mask. Colors in [0, 1] on white, a black grid.
+    """One row per view, in `COLUMNS`. Colors in [0, 1] on white, a black grid.
 
     Normals (world frame) are shown as (n + 1) / 2.
     """
@@ -56,7 +58,7 @@ def log_pictures(
     render: RenderOutput, batch: ViewBatch, *, step: int, stage_folder: Path, loggers: Iterable[Logger] = ()
 ) -> Path:
     """Write the contact sheet to `<stage_folder>/pictures/<step>.png` and hand it to the loggers; returns the file."""
-    return _log(contact_sheet(render, batch), "pictures", step, stage_folder, loggers)
+    return _log(titled(contact_sheet(render, batch), COLUMNS), "pictures", step, stage_folder, loggers)
 
 
 def log_guidance(
@@ -70,14 +72,14 @@ def log_guidance(
 
     To `<stage_folder>/pictures/<guidance>_<step>.png`, and to the loggers.
     """
-    rows: dict[str, list[Tensor]] = {}
+    rows: dict[str, dict[str, Tensor]] = {}
     for name, images in pictures.items():
         shown = images[:: max(1, len(images) // GUIDANCE_IMAGES)][:GUIDANCE_IMAGES]
-        rows.setdefault(name.partition("/")[0], []).append(
-            shown.detach().float().cpu().clamp(0, 1).expand(-1, 3, -1, -1)
-        )
+        guidance, _, what = name.partition("/")
+        rows.setdefault(guidance, {})[what] = shown.detach().float().cpu().clamp(0, 1).expand(-1, 3, -1, -1)
     for guidance, sheets in rows.items():
-        _log(tile(torch.stack(sheets)), guidance, step, stage_folder, loggers)
+        sheet = titled(tile(torch.stack([*sheets.values()])), rows=[what.replace("_", " ") for what in sheets])
+        _log(sheet, guidance, step, stage_folder, loggers)
 
 
 def _log(

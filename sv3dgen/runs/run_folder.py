@@ -38,16 +38,24 @@ _NOT_SETTINGS = {"hydra", "name", "resume", "share"}  # where a run stands, what
 
 
 class RunCard:
-    """`run.json` of a run: versions, machine, seed, config, backends, stages, metrics, licences; when it finished."""
+    """`run.json` of a run: what it was made of, its settings, stages, metrics and licences; when it finished."""
 
     def __init__(self, path: Path, card: dict[str, Any]) -> None:
         self.path, self.card = path, card
 
     @classmethod
-    def begin(cls, folder: str | Path, *, config: Mapping[str, Any], seed: int, device: str = "cpu") -> "RunCard":
+    def begin(
+        cls,
+        folder: str | Path,
+        *,
+        config: Mapping[str, Any],
+        seed: int,
+        device: str = "cpu",
+        provenance: Mapping[str, Any] | None = None,
+    ) -> "RunCard":
         """Write a new card, or go on with the one in `folder` where that is the same run's: of the same settings, or
         resumed. `config` is the tree as plain values, unresolved, because what refers to the run's folder would make
-        every run's hash another."""
+        every run's hash another. `provenance` is `provenance.py`'s."""
         path = Path(folder) / CARD
         hashed = config_hash(config)
         earlier = read_card(path.parent) or {}
@@ -56,6 +64,7 @@ class RunCard:
         card = {
             "started": earlier.get("started", _now()),
             "updated": _now(),
+            **(provenance or {}),
             "versions": versions(),
             "machine": machine(device),
             "seed": seed,

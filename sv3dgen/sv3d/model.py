@@ -14,7 +14,7 @@ from sv3dgen.devices import find_device
 from sv3dgen.errors import InputError
 from sv3dgen.nvs_interfaces import NVSAbilities, NVSModel, OrbitPrior
 from sv3dgen.sv3d.checkpoint import embedded
-from sv3dgen.sv3d.checkpoint.contents import read_contents, variant_of
+from sv3dgen.sv3d.checkpoint.contents import Contents, read_contents, variant_of
 from sv3dgen.sv3d.checkpoint.load import filled_parts
 from sv3dgen.sv3d.checkpoint.weights import Variant, find_weights
 from sv3dgen.sv3d.conditioning import Condition, frame_vector
@@ -93,7 +93,7 @@ class SV3D(NVSModel):
             dtypes={"unet": plan.unet_dtype, "vae": plan.vae_dtype, "image_encoder": plan.image_encoder_dtype},
             device="cpu" if plan.offload else device,
         )
-        log.info("%s: %s, %s, %s on %s", path, contents.variant, contents.sizes_from, plan.unet, device)
+        log.info("%s: %s, %s, %s on %s", _name(path, contents), path, contents.sizes_from, plan.unet, device)
         licence = _licence(path, contents.config)
         note = embedded.NOTE if path == embedded.WEIGHTS else ""
         return cls(*parts, contents.config, device=device, memory=plan, licence=licence, note=note)
@@ -245,6 +245,14 @@ class SV3D(NVSModel):
 
     def _in_use(self, part: torch.nn.Module) -> AbstractContextManager[None]:
         return on_device(part, self.device, stay=not self.memory.offload)
+
+
+def _name(path: Path, contents: Contents) -> str:
+    """What a person calls the model."""
+    if path == embedded.WEIGHTS:
+        return "SV3D-tiny"
+    released = contents.config in (sv3d_p(), sv3d_u())
+    return contents.variant if released else f"a model of {contents.variant}'s kind in other sizes"
 
 
 def _licence(path: Path, config: SV3DConfig) -> str:

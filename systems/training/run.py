@@ -20,6 +20,7 @@ from sv3dgen.devices import find_device
 from sv3dgen.errors import InputError
 from sv3dgen.runs.csv_log import keep_numbers
 from sv3dgen.runs.progress import ProgressLine
+from sv3dgen.runs.provenance import provenance
 from sv3dgen.runs.run_folder import RunCard
 from sv3dgen.runs.stopping import Stopped
 from systems.fitting import Interrupt, WrittenInPlace, read_checkpoint
@@ -130,7 +131,9 @@ class TrainingRun:
         assert isinstance(plain, dict)
         config = {str(key): value for key, value in plain.items()}
         device = str(self.trainer.strategy.root_device)
-        return RunCard.begin(self.folder, config=config, seed=self.config.seed, device=device)
+        return RunCard.begin(
+            self.folder, config=config, seed=self.config.seed, device=device, provenance=provenance(config)
+        )
 
 
 class Orbits(lightning.LightningDataModule):

@@ -157,6 +157,7 @@ def logged(folder: Path) -> list[tuple[str, int]]:
     """Stage and step of each row of the table of numbers."""
     with (folder / "logs" / "metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
+    assert all((row["coarse/loss"] or row["fine/loss"]) for row in rows)
     return [("coarse" if row["coarse/learning_rate"] else "fine", int(row["step"])) for row in rows]
 
 

@@ -165,7 +165,10 @@ def test_bad_numbers_are_told_before_there_is_a_folder(
 def test_the_table_of_settings_is_made_without_torch() -> None:
     code = "import sys, sv3dgen.settings as s; print(s.table(['preset=draft'])); assert 'torch' not in sys.modules"
     told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert told.returncode == 0 and "| `coarse.steps` | `250` | int from 1 to 1048575 |" in told.stdout, told.stderr
+    assert (
+        told.returncode == 0
+        and "| `coarse.steps` | `250` | whole number from 1 to 1048575 | of optimization;" in told.stdout
+    ), told.stderr
 
 
 def test_a_domain_is_said_as_it_is_meant() -> None:

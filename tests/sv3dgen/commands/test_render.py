@@ -30,7 +30,7 @@ def run(*arguments):
 
 
 def test_views_of_a_box(box, tmp_path, capsys):
-    assert run(box, "--orbit", "sine30", "--out", tmp_path / "out", "--size", 64, "--frames", 6) == 0
+    assert run(box, "--orbit", "sine30", "--out", tmp_path / "out", "--size-px", 64, "--frames", 6) == 0
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {f"{i:03d}.png" for i in range(6)} | {"transforms.json", "orbit.mp4"}
     assert "6 views" in capsys.readouterr().out
@@ -67,11 +67,11 @@ def test_a_mesh_past_the_unit_box_is_said_so_and_normalized_on_wish(tmp_path, ca
     "arguments, expected",
     [
         (("--orbit", "loop"), "orbit=loop"),
-        (("--orbit", "static", "--size", 3), "--size 3"),
+        (("--orbit", "static", "--size-px", 3), "--size-px 3"),
         (("--orbit", "static", "--frames", "many"), "--frames"),
         (("--orbit", "static", "--distance", "far"), "--distance far"),
-        (("--orbit", "static", "--fov", "nan"), "--fov"),
-        (("--orbit", "sine30", "--elevation", 40), "elevation_deg=40"),
+        (("--orbit", "static", "--fov-deg", "nan"), "--fov-deg"),
+        (("--orbit", "sine30", "--elevation-deg", 40), "elevation_deg=40"),
         (("--orbit", "static", "--light", "none.json"), "none.json"),
         ((), "--orbit"),
     ],
@@ -101,3 +101,13 @@ def test_silhouettes_agree_with_path_traced_views(shared, name):
     given = np.stack([np.array(Image.open(folder / frame["file_path"]))[..., 3] for frame in frames])
     traced = torch.from_numpy(given) > 127
     assert float((drawn & traced).sum() / (drawn | traced).sum()) > 0.99
+
+
+def test_old_names_of_options_are_taken_and_defaults_are_told(box, tmp_path, capsys):
+    assert run(box, "--orbit", "static", "--out", tmp_path / "a", "--size", 16, "--frames", 2, "--elevation", 5) == 0
+    assert "2 views of 16 px" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        run("--help")
+    told = " ".join(capsys.readouterr().out.split())
+    for part in ("--size-px", "square pictures (default: 576)", "--elevation-deg", "sine30"):
+        assert part in told

@@ -11,6 +11,7 @@ from PIL import Image
 
 from sv3dgen.interfaces import RenderOutput, ViewBatch
 from sv3dgen.runs.picture_log import GAP_PX, contact_sheet, log_pictures
+from sv3dgen.runs.sheet_titles import ROW_PX, TITLE_PX, titled
 from sv3dgen.views.cameras import look_at_origin
 
 SIZE = 8
@@ -69,6 +70,19 @@ def test_file_and_loggers(pictures: tuple[RenderOutput, ViewBatch], tmp_path: Pa
     path = log_pictures(*pictures, step=120, stage_folder=stage, loggers=loggers)
     assert path == stage / "pictures" / "00120.png"
     expected = (contact_sheet(*pictures) * 255).round().byte().permute(1, 2, 0).numpy()
-    assert np.array_equal(np.asarray(Image.open(path)), expected)
+    written = np.asarray(Image.open(path))
+    assert np.array_equal(written[TITLE_PX:], expected) and written[:TITLE_PX].min() < 100  # words above
     loggers[1].finalize("success")
     assert any(file.stat().st_size > 100 for file in (tmp_path / "logs").glob("events.*"))
+
+
+def test_titles_stand_outside_the_pictures() -> None:
+    sheet = torch.full((3, 60, 120), 0.5)
+    page = titled(sheet, columns=["one", "two"], rows=["a"])
+    assert page.shape == (3, 60 + TITLE_PX, 120 + ROW_PX) and torch.equal(page[:, TITLE_PX:, ROW_PX:], sheet)
+    for strip in (
+        page[:, :TITLE_PX, ROW_PX : ROW_PX + 60],
+        page[:, :TITLE_PX, ROW_PX + 60 :],
+        page[:, TITLE_PX:, :ROW_PX],
+    ):
+        assert strip.min() < 0.4 and strip.max() == 1

@@ -1,0 +1,46 @@
+"""Which files a mesh is written as."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+from sv3dgen.export.gltf import write_glb
+from sv3dgen.export.obj import write_obj
+from sv3dgen.export.origin import Origin
+from sv3dgen.export.ply import write_ply
+from sv3dgen.export.printing import write_3mf, write_stl
+from sv3dgen.export.usdz import write_usdz
+from sv3dgen.meshes.textured_mesh import TexturedMesh
+
+Format = Literal["glb", "obj", "ply", "stl", "3mf", "usdz"]
+
+
+def write_formats(
+    folder: Path, formats: Iterable[Format], mesh: TexturedMesh, *, size_mm: float, unlit: bool, origin: Origin
+) -> list[Path]:
+    """Write `mesh.FORMAT` for each format, and `mesh.glb` in any case: the run's own numbers are taken from it."""
+    write_glb(folder / "mesh.glb", mesh, unlit=unlit, origin=origin)
+    files = [folder / "mesh.glb"]
+    for form in dict.fromkeys(formats):
+        path = folder / f"mesh.{form}"
+        match form:
+            case "glb":
+                continue
+            case "obj":
+                files += write_obj(path, mesh)
+                continue
+            case "ply":
+                write_ply(path, mesh)
+            case "stl":
+                write_stl(path, mesh, size_mm)
+            case "3mf":
+                write_3mf(path, mesh, size_mm, origin)
+            case "usdz":
+                write_usdz(path, mesh, size_mm, unlit=unlit, origin=origin)
+        files.append(path)
+    return files
+
+
+def is_unlit(shading: Literal["auto", "lit", "unlit"], light: dict) -> bool:
+    """Whether viewers should add no light of theirs: with "auto", where the light is in the colors already."""
+    return shading == "unlit" or (shading == "auto" and light.get("type") == "constant")
