@@ -147,6 +147,10 @@ class RunCard:
             logging.getLogger().removeHandler(hearer)
             self.write()
 
+    def as_finished(self) -> dict[str, Any]:
+        """The card as `finish` will leave it: what is made of it comes first, lest a kill leave that undone."""
+        return {**self.card, "finished": _now()}
+
     def finish(self) -> None:
         """Say that the run came to its end, with all that was asked for; the last thing a run does."""
         self.card["finished"] = _now()
