@@ -24,6 +24,7 @@ _METRICS = {
     "faces": ("faces", ""),
     "watertight": ("closed", ""),
     "charts": ("charts of the texture", ""),
+    "unseen_share": ("surface that no view saw", "%"),
 }
 
 Row = tuple[str, str]
@@ -170,7 +171,8 @@ def result_rows(card: Mapping[str, Any]) -> list[Row]:
     for key, value in card.get("metrics", {}).items():
         if not key.startswith("seconds_"):
             name, unit = _METRICS.get(key, (key.replace("_", " "), ""))
-            rows.append((name, f"{spoken(value)} {unit}".strip()))
+            shown = round(100 * value, 1) if unit == "%" else value
+            rows.append((name, f"{spoken(shown)} {unit}".strip()))
     return rows
 
 

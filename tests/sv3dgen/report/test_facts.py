@@ -61,6 +61,16 @@ def test_numbers_of_the_fit_are_rows_but_not_those_of_each_view():
     assert facts.fit_rows({}) == []
 
 
+def test_results_are_told_in_words_and_units():
+    card = {"metrics": {"psnr_train": 31.52, "unseen_share": 0.125, "seconds_bake": 2.0, "of_ours": True}}
+    assert facts.result_rows(card) == [
+        ("PSNR of the mesh on its views", "31.52 dB"),
+        ("surface that no view saw", "12.5 %"),
+        ("of ours", "yes"),
+    ]
+    assert facts.part_rows(card) == [("bake", "2.0 s")]
+
+
 def test_a_warning_that_a_note_says_is_said_once():
     card = {"notes": {"nvs": "a demonstration"}, "warnings": ["nvs: a demonstration", "the mesh is not closed"]}
     assert facts.told(card) == [("nvs", "a demonstration"), ("", "the mesh is not closed")]
