@@ -27,10 +27,10 @@ from sv3dgen.cli.resume import needed_again
 from sv3dgen.errors import InputError
 from sv3dgen.runs import sweeps
 from sv3dgen.runs.compile_cache import settle as settle_compile_cache
-from sv3dgen.runs.report import told_of_stop
+from sv3dgen.runs.result import told_to_programs
 from sv3dgen.runs.run_folder import can_go_on, discard_unused, is_new, read_card
 from sv3dgen.runs.run_lock import alone_in
-from sv3dgen.runs.stopping import Stopped, handled, raise_stopped, was_requeued
+from sv3dgen.runs.stopping import Stopped, handled, raise_stopped, told_of_stop, was_requeued
 from sv3dgen.runs.sweep_cell import run_in_subprocess
 from sv3dgen.runs.threads import settle_threads
 
@@ -81,7 +81,8 @@ def work(config: DictConfig) -> None:
 
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its import sets INFO, which is chatter here
     warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec.` is deprecated")  # Lightning's own affair
-    run(config)
+    with told_to_programs(Path(HydraConfig.get().runtime.output_dir)):
+        run(config)
 
 
 def user_message(error: BaseException) -> str | None:

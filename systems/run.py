@@ -21,10 +21,11 @@ from sv3dgen.kernels.accelerators import used_licences
 from sv3dgen.kernels.backend import set_backend
 from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.nvs_interfaces import ViewMaker
+from sv3dgen.report.page import write_report
+from sv3dgen.report.pictures import write_pictures
 from sv3dgen.runs.csv_log import keep_numbers
 from sv3dgen.runs.progress import ProgressLine, summary
 from sv3dgen.runs.provenance import given_settings, provenance
-from sv3dgen.runs.report import write_report
 from sv3dgen.runs.run_folder import RunCard, holds_made_views
 from sv3dgen.runs.stopping import Stopped
 from sv3dgen.views.image import WHITE_LEVEL
@@ -135,7 +136,7 @@ class Run:
         if self.coarse is None:
             with self.card.stage("views"):
                 self._generate_views()
-            write_report(self.folder, self.card.card)
+            write_report(self.folder, self.card.as_finished())
             self.card.finish()
             log.info(summary("views", self.folder / "views", self.card.stages, self.card.card["warnings"]))
             return
@@ -160,7 +161,7 @@ class Run:
         with self.card.stage("export"):
             failed = self._export(views, mesh, shape.geometry, shape.material)
         if self._is_whole():
-            write_report(self.folder, self.card.card)
+            write_report(self.folder, self.card.as_finished())
             self.card.finish()
         else:
             self.card.stop(*(self.interrupt.where or (self.card.last_stage, 0, 0)))
@@ -287,6 +288,7 @@ class Run:
             unseen_share=round(report.unseen_share or 0.0, 4),
             **{f"seconds_{part}": round(seconds, 2) for part, seconds in report.seconds.items()},
         )
+        write_pictures(self.folder, views, light)
         return failed
 
 

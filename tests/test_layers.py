@@ -24,6 +24,7 @@ ROOMS = (
     "runs",
     "procedural photo metrics normals",
     "data export sfm sv3d",
+    "report",
     "nvs",
     "cli",
     "tables bench",

@@ -36,7 +36,7 @@ class ResumedRun:
     @property
     def settings(self) -> list[str]:
         """The saved settings that are not given anew, the given ones, and the way back into the folder."""
-        return [*_without(self.saved, self.given), *self.given, f"hydra.run.dir={_in_quotes(self.folder)}"]
+        return [*_without(self.saved, self.given), *self.given, f"hydra.run.dir={in_quotes(self.folder)}"]
 
     def check_unchanged(self, composed: Callable[[list[str]], DictConfig]) -> None:
         """Raise InputError for a setting given that makes another config of the saved ones than they were."""
@@ -68,7 +68,7 @@ class ResumedSweep:
     @property
     def settings(self) -> list[str]:
         """As of a run; each run of the sweep is told by `resume` that there may be something to go on with."""
-        return [*_without(self.saved, self.given), *self.given, f"hydra.sweep.dir={_in_quotes(self.folder)}"]
+        return [*_without(self.saved, self.given), *self.given, f"hydra.sweep.dir={in_quotes(self.folder)}"]
 
     def check_unchanged(self, composed: Callable[[list[str]], DictConfig]) -> None:
         """Raise InputError for a setting given that is not the launcher's."""
@@ -141,7 +141,8 @@ def _settings_in(path: Path, texts: Any) -> list[str]:
     return texts
 
 
-def _in_quotes(folder: Path) -> str:
+def in_quotes(folder: Path) -> str:
+    """A path as a value that Hydra reads as it is."""
     escaped = str(folder).replace("\\", "\\\\").replace('"', '\\"').replace("${", "\\${")
     return f'"{escaped}"'
 

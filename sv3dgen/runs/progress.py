@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from torch import Tensor
 
+from sv3dgen.runs.progress_file import ProgressFile
 from sv3dgen.runs.stage_timer import StageCost
 
 TERMINAL_REFRESH_S = 0.2
@@ -31,6 +32,7 @@ class StageLine:
         self.stage, self.note = stage, note
         self.stream = sys.stdout if stream is None else stream
         self.live = self.stream.isatty()
+        self._for_programs = ProgressFile(stage)
         self._bar: Progress | None = None
         self._task = TaskID(0)
         self._started: float | None = None  # until the first step is near, there is nothing to show
@@ -40,6 +42,7 @@ class StageLine:
         self._first, self._step, self._total = step, step, total
         self._loss: float | None = None
         self._started = self._refreshed = perf_counter()
+        self._for_programs.tell(step, total, now=True)
         # (time, step) of the last refreshes; without the first step, which may compile kernels for half a minute
         self._marks: deque[tuple[float, int]] = deque(maxlen=WINDOW)
         if self.live:
@@ -57,6 +60,7 @@ class StageLine:
     def advance(self, read_loss: Callable[[], float | None] = lambda: None) -> None:
         """Count one step."""
         self._step += 1
+        self._for_programs.tell(self._step, self._total, now=self._step == self._total)
         now = perf_counter()
         if not self._marks:
             self._marks.append((now, self._step))

@@ -26,9 +26,10 @@ INTERPOLATION = re.compile(r"(?<!\\)(?:\\\\)*\$\{")  # with an odd number of bac
 OURS = ("sv3dgen", "systems", "guidance", "geometry")  # the project's packages
 CHECKPOINT = "checkpoints/last.ckpt"  # in a run's folder
 CARD = "run.json"
+RESULT = "result.json"  # for programs
 _HYDRAS = {".hydra", "run.log"}
 _HYDRAS_INNER = {"config.yaml", "hydra.yaml", "overrides.yaml", "lock"}
-_WITHOUT_WORK = _HYDRAS | {CARD, "views"}  # the last a copy of what was given
+_WITHOUT_WORK = _HYDRAS | {CARD, RESULT, "views"}  # the last a copy of what was given
 _ENTRIES: dict[str, type] = {  # those that a resumed run goes on with
     **dict.fromkeys(("versions", "machine", "stages", "metrics", "licences", "notes", "shared"), dict),
     **dict.fromkeys(("warnings", "resumed"), list),
@@ -162,6 +163,10 @@ class RunCard:
         finally:
             logging.getLogger().removeHandler(hearer)
             self.write()
+
+    def as_finished(self) -> dict[str, Any]:
+        """The card as `finish` will leave it: what is made of it comes first, lest a kill leave that undone."""
+        return {**self.card, "finished": _now()}
 
     def finish(self) -> None:
         """Say that the run came to its end, with all that was asked for; the last thing a run does."""

@@ -9,9 +9,10 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 ENDING = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGUSR1", "SIGUSR2") if hasattr(signal, name)
@@ -64,3 +65,9 @@ def end_with(parent: int) -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
     if os.getppid() != parent:  # it was gone before that
         raise Stopped(signal.SIGTERM)
+
+
+def told_of_stop(stopped: Mapping[str, Any]) -> str:
+    """`in fine, at step 20 of 60`: of a card's `stopped`."""
+    at = f", at step {stopped.get('step')} of {stopped['of']}" if stopped.get("of") else ""
+    return f"in {stopped['stage']}{at}" if stopped.get("stage") else "before its first stage"

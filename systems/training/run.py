@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from sv3dgen.atomic import remove_leftovers
 from sv3dgen.devices import find_device
 from sv3dgen.errors import InputError
+from sv3dgen.report.page import write_report
 from sv3dgen.runs.csv_log import keep_numbers
 from sv3dgen.runs.progress import ProgressLine
 from sv3dgen.runs.provenance import provenance
@@ -103,9 +104,11 @@ class TrainingRun:
             log.info(f"weights: {self.weights}")
             card.add_metrics(steps=self.trainer.global_step, trained_parameters=trained, **self.throughput.numbers())
             if not self.interrupt.requested or self.trainer.global_step == self.config.train.steps:
+                write_report(self.folder, card.as_finished())
                 card.finish()
             else:
                 card.stop(*(self.interrupt.where or (STAGE, self.trainer.global_step, self.config.train.steps)))
+                write_report(self.folder, card.card)
 
     def _callbacks(self, trainer: dict[str, Any]) -> list[lightning.Callback]:
         config, batches_a_step = self.config, trainer.get("accumulate_grad_batches", 1)

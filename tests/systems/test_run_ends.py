@@ -133,7 +133,7 @@ def test_a_run_that_is_ended_early_says_where_and_is_not_finished(views_folder, 
     card = read_card(tmp_path / "run") or {}
     assert (tmp_path / "run" / "mesh" / "mesh.glb").is_file() and "finished" not in card
     assert card["stages"]["coarse"]["finished"] is False and card["stopped"]["of"] == 4000
-    assert "stopped early" in (tmp_path / "run" / "report.html").read_text()
+    assert "Stopped early" in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_ctrl_c_twice_ends_a_sweep_and_its_cells_die_with_it(views_folder, tmp_path):

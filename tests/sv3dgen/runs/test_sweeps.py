@@ -114,10 +114,18 @@ def test_a_failed_run_leaves_its_reason_and_the_others_run(project: Path, here: 
 def test_without_a_folder_of_its_own_a_sweep_has_one_too(project: Path, here: Path) -> None:
     assert launch(project, here, "views=toy", "mishap=none,input", "seed=0,1").returncode == 1
     (folder,) = (here / "multirun").iterdir()
-    assert sorted(path.name for path in folder.iterdir()) == ["0", "1", "2", "3", "at.txt", "multirun.yaml"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "0",
+        "1",
+        "2",
+        "3",
+        "at.txt",
+        "multirun.yaml",
+        "report.html",
+    ]
     nested = launch(project, here, "views=toy", "seed=0,1", "hydra.sweep.dir=s", "hydra.sweep.subdir='by seed/${seed}'")
     assert nested.returncode == 0, nested.stderr
-    assert sorted(path.name for path in (here / "s").iterdir()) == ["at.txt", "by seed", "multirun.yaml"]
+    assert sorted(path.name for path in (here / "s").iterdir()) == ["at.txt", "by seed", "multirun.yaml", "report.html"]
 
 
 def test_an_interrupted_sweep_goes_on_where_it_stopped(project: Path, here: Path) -> None:

@@ -1,0 +1,150 @@
+"""The main job as a call: `from sv3dgen import photo_to_mesh, views_to_mesh`.
+
+The run is a process of its own, as from the command line: it takes its memory with it when it ends, can be cancelled,
+and leaves the caller's threads, random numbers and signals alone. It imports nothing heavy into the caller.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from threading import Event
+from time import monotonic
+
+from sv3dgen.cli.resume import in_quotes
+from sv3dgen.errors import InputError
+from sv3dgen.runs.progress_file import PROGRESS
+from sv3dgen.runs.result import RESULT, Result, read_result
+
+LAUNCH = Path(__file__).parents[2] / "launch.py"
+LOOK_EVERY_S = 0.2
+PATIENCE_S = 60.0  # for a cancelled run to write its checkpoint
+_REFUSAL = "sv3dgen: "
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A stage, and how many of its steps are done; `of` is 0 where nobody knows how many there are."""
+
+    stage: str
+    step: int
+    of: int
+
+
+class RunError(RuntimeError):
+    """A run that failed for another reason than its input; its message ends with what the run said last."""
+
+
+def photo_to_mesh(
+    photo: str | Path,
+    *,
+    folder: str | Path | None = None,
+    settings: Sequence[str] = (),
+    on_progress: Callable[[Progress], None] | None = None,
+    cancel: Event | None = None,
+) -> Result:
+    """One photo of an object to a textured mesh, as `python launch.py image=PHOTO`.
+
+    `settings` are those of the command line, such as `["preset=draft", "seed=3"]`; `folder` is the run's, which is
+    made, and by default `outputs/NAME/TIME`. `on_progress` is called in this thread a few times a second.
+    `cancel.set()`, from any thread, ends the run after the step that it is in; its result then says `stopped`, and
+    `python launch.py resume=FOLDER` goes on with it. Raises InputError for what only the user can fix, RunError for
+    anything else that ended the run.
+    """
+    return _run("image", Path(photo), folder, settings, on_progress, cancel)
+
+
+def views_to_mesh(
+    views: str | Path,
+    *,
+    folder: str | Path | None = None,
+    settings: Sequence[str] = (),
+    on_progress: Callable[[Progress], None] | None = None,
+    cancel: Event | None = None,
+) -> Result:
+    """Posed views, a folder or a film, to a textured mesh, as `python launch.py views=VIEWS`; see `photo_to_mesh`."""
+    return _run("views", Path(views), folder, settings, on_progress, cancel)
+
+
+def _run(
+    key: str,
+    given: Path,
+    folder: str | Path | None,
+    settings: Sequence[str],
+    on_progress: Callable[[Progress], None] | None,
+    cancel: Event | None,
+) -> Result:
+    place = Path(folder) if folder is not None else _own_folder(given)
+    if (place / RESULT).exists():
+        raise InputError(f"folder={place}: holds the result of another run, expected a folder of its own")
+    command = [sys.executable, str(LAUNCH), f"{key}={in_quotes(given.absolute())}", *settings]
+    command.append(f"hydra.run.dir={in_quotes(place.absolute())}")
+    with tempfile.TemporaryDirectory(prefix="sv3dgen-") as own:
+        progress, output = Path(own) / "progress", Path(own) / "output"
+        with output.open("wb") as sink:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                env=os.environ | {PROGRESS: str(progress)},
+                start_new_session=True,  # Ctrl+C is the caller's, who hands it on
+            )
+            try:
+                for step in _steps(process, progress, cancel):
+                    if on_progress is not None:
+                        on_progress(step)
+            except BaseException:  # the caller's own, also Ctrl+C: the run is not wanted any more
+                _end(process)
+                raise
+        said = output.read_text(encoding="utf-8", errors="replace")
+    if process.returncode == 2:
+        refusals = [line.removeprefix(_REFUSAL) for line in said.splitlines() if line.startswith(_REFUSAL)]
+        raise InputError(refusals[-1] if refusals else said.strip()[-500:])
+    cancelled = cancel is not None and cancel.is_set()
+    if process.returncode != 0 and not (cancelled and (place / RESULT).is_file()):
+        if cancelled:
+            return Result("stopped", place.absolute(), message="stopped before its first stage")
+        raise RunError(f"{place}: the run ended with status {process.returncode}; its last words:\n{said[-2000:]}")
+    return read_result(place)
+
+
+def _steps(process: subprocess.Popen[bytes], file: Path, cancel: Event | None) -> Iterator[Progress]:
+    """What the run says of its progress, until it has ended."""
+    last, deadline = "", None
+    while True:
+        try:
+            process.wait(LOOK_EVERY_S)
+        except subprocess.TimeoutExpired:
+            pass
+        text = file.read_text(encoding="utf-8") if file.is_file() else ""
+        if text != last and text:
+            last = text
+            yield Progress(**json.loads(text))
+        if process.poll() is not None:
+            return
+        if cancel is not None and cancel.is_set():
+            if deadline is None:
+                process.send_signal(signal.SIGTERM)
+                deadline = monotonic() + PATIENCE_S
+            elif monotonic() > deadline:
+                process.kill()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+
+
+def _own_folder(given: Path) -> Path:
+    """As the command line has it."""
+    return Path("outputs") / given.stem / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")

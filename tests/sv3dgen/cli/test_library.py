@@ -1,0 +1,102 @@
+"""The main job as a call: a run in a process of its own."""
+
+import subprocess
+import sys
+from threading import Event
+
+import pytest
+from checkout import ROOT
+
+from sv3dgen.cli import library
+from sv3dgen.cli.library import RunError, photo_to_mesh, views_to_mesh
+from sv3dgen.errors import InputError
+
+# As launch.py, in a quarter of a second: what the setting `do=` says.
+STAND_IN = """
+import sys, time
+from pathlib import Path
+from sv3dgen.runs.progress_file import ProgressFile
+from sv3dgen.runs.result import told_to_programs
+from sv3dgen.runs.run_folder import RunCard
+from sv3dgen.runs.stopping import handled, raise_stopped
+given = dict(text.split("=", 1) for text in sys.argv[1:])
+folder = Path(given["hydra.run.dir"].strip('"'))
+if given.get("do") == "refuse":
+    sys.exit(print("sv3dgen: views=x: expected others", file=sys.stderr) or 2)
+with handled(raise_stopped), told_to_programs(folder):
+    card = RunCard.begin(folder, config={}, seed=0)
+    line = ProgressFile("coarse")
+    for step in range(1000 if given.get("do") == "last" else 3):
+        line.tell(step, 3, now=True)
+        time.sleep(0.3)
+    if given.get("do") == "break":
+        raise RuntimeError("out of ideas")
+    card.add_metrics(**{key.replace(".", "_"): text for key, text in given.items()})
+    card.finish()
+"""
+
+
+@pytest.fixture
+def stand_in(tmp_path, monkeypatch):
+    script = tmp_path / "launch.py"
+    script.write_text(STAND_IN)
+    monkeypatch.setattr(library, "LAUNCH", script)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+
+def test_a_call_tells_its_progress_and_returns_the_result(stand_in, tmp_path):
+    seen = []
+    photo = tmp_path / 'my "best" ${photo}.png'
+    result = photo_to_mesh(photo, folder=tmp_path / "run", settings=["seed=3"], on_progress=seen.append)
+    assert result.exit == "finished" and result.folder == tmp_path / "run"
+    assert seen and all((one.stage, one.of) == ("coarse", 3) for one in seen)
+    assert [one.step for one in seen] == sorted(one.step for one in seen)
+    escaped = str(photo).replace('"', '\\"').replace("${", "\\${")
+    assert result.metrics["image"] == f'"{escaped}"' and result.metrics["seed"] == "3"
+
+
+def test_a_cancelled_run_says_stopped(stand_in, tmp_path):
+    cancel = Event()
+    result = views_to_mesh(
+        tmp_path, folder=tmp_path / "run", settings=["do=last"], cancel=cancel, on_progress=lambda one: cancel.set()
+    )
+    assert result.exit == "stopped"
+
+
+def test_mistakes_and_failures_are_raised(stand_in, tmp_path):
+    with pytest.raises(InputError, match="^views=x: expected others$"):
+        views_to_mesh(tmp_path, folder=tmp_path / "a", settings=["do=refuse"])
+    with pytest.raises(RunError, match="out of ideas"):
+        views_to_mesh(tmp_path, folder=tmp_path / "b", settings=["do=break"])
+    with pytest.raises(InputError, match="holds the result of another run"):
+        views_to_mesh(tmp_path, folder=tmp_path / "b")
+
+
+def test_an_error_of_the_callers_ends_the_run(stand_in, tmp_path):
+    def objects(progress):
+        raise LookupError("enough")
+
+    with pytest.raises(LookupError):
+        views_to_mesh(tmp_path, folder=tmp_path / "run", settings=["do=last"], on_progress=objects)
+    assert '"exit": "stopped"' in (tmp_path / "run" / "result.json").read_text()
+
+
+def test_a_real_run(views_folder, tmp_path):
+    settings = ["preset=draft", "coarse.steps=2", "fine.steps=1", "export.texture_px=64", "export.turntable_frames=2"]
+    result = views_to_mesh(views_folder, folder=tmp_path / "run", settings=[*settings, "device=cpu"])
+    assert result.exit == "finished" and {"glb", "report", "card"} <= set(result.paths)
+    assert all(path.is_file() for path in result.paths.values())
+
+
+def test_importing_the_package_stays_cheap():
+    code = "import sys, sv3dgen; print(any(name in sys.modules for name in ('yaml', 'hydra', 'numpy', 'torch')));"
+    code += "from sv3dgen import photo_to_mesh; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
+
+
+def test_the_package_has_no_other_names():
+    import sv3dgen
+
+    with pytest.raises(AttributeError, match="no attribute 'video_to_mesh'"):
+        _ = sv3dgen.video_to_mesh  # pyright: ignore[reportAttributeAccessIssue]
