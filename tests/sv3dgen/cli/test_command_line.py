@@ -105,7 +105,7 @@ def here(tmp_path: Path, views_folder: Path, monkeypatch: pytest.MonkeyPatch) ->
         ("system=trains device=cpu trainer.accelerator=gpu", "device=cpu and trainer.accelerator=gpu: expected one"),
         (
             "views=toy geometry.weight=[[0,0],[9,x]]",
-            "geometry.weight=[[0, 0], [9, 'x']]: expected float | Sequence[Sequence[float]]",
+            "geometry.weight=[[0, 0], [9, 'x']]: expected float | a list of a list of float",
         ),
         ("views=toy +geometry.size=1", "geometry.size: Part has no such argument, expected one of: levels, radius,"),
         ("views=toy system.steps=abc", "system.steps=abc: expected int, such as 100"),
