@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
 from sv3dgen.atomic import atomic_write
@@ -23,12 +23,14 @@ from sv3dgen.export.turntable import before_white
 from sv3dgen.meshes.files import read_mesh
 from sv3dgen.meshes.textured_mesh import TexturedMesh
 from sv3dgen.renderers.textured import fitting_distance, render_textured
+from sv3dgen.runs.run_folder import read_card
 from sv3dgen.views.cameras import look_at_origin
 
 TITLES = ("given", "the mesh", "", "", "from behind", "its shape")
 AZIMUTH_DEG = (0.0, 45.0, -45.0, 180.0)
 ELEVATION_DEG = 15.0
 TITLE_PX, QUALITY = 26, 88
+FILLED = 0.85  # of a square by what was given
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -79,18 +81,24 @@ def clay(mesh: TexturedMesh) -> tuple[TexturedMesh, Float[Tensor, " vertices"]]:
 
 
 def given(run: Path, size_px: int) -> Float[Tensor, "3 size size"]:
-    """The run's photo, else its front view, on white."""
-    document = run / "views" / "transforms.json"
-    photo = run / "views" / "input.png"
-    if not photo.is_file():
-        frames = json.loads(document.read_text())["frames"]
-        photo = document.parent / frames[-1]["file_path"]  # the last of an orbit is the front
-    picture = Image.open(photo).convert("RGBA")
-    picture.thumbnail((size_px, size_px), Image.Resampling.LANCZOS)
+    """The run's photo, the original where it still lies there, else its front view; on white, as large as the mesh."""
+    picture = Image.open(given_file(run)).convert("RGBA")
+    picture = picture.crop(picture.getchannel("A").getbbox())
+    picture = ImageOps.contain(picture, (round(FILLED * size_px),) * 2, Image.Resampling.LANCZOS)
     square = Image.new("RGBA", (size_px, size_px), "white")
     square.alpha_composite(picture, ((size_px - picture.width) // 2, (size_px - picture.height) // 2))
     rgb = torch.frombuffer(bytearray(square.convert("RGB").tobytes()), dtype=torch.uint8)
     return rgb.reshape(size_px, size_px, 3).movedim(2, 0).float() / 255
+
+
+def given_file(run: Path) -> Path:
+    """The picture that stands for what the run was given."""
+    photo = run / "views" / "input.png"
+    if photo.is_file():
+        original = ((read_card(run) or {}).get("input") or {}).get("path")
+        return Path(original) if original is not None and Path(original).is_file() else photo
+    frames = json.loads((run / "views" / "transforms.json").read_text())["frames"]
+    return run / "views" / frames[-1]["file_path"]  # the last of an orbit is the front
 
 
 def page(rows: Float[Tensor, "rows pictures 3 size size"], size_px: int) -> Image.Image:

@@ -17,6 +17,7 @@ from sv3dgen.cli.command_line import checked_arguments
 from sv3dgen.commands.settings import page
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+README = PAGES[0].read_text(encoding="utf-8")
 BLOCK = re.compile(r"```bash\n(.*?)```", re.DOTALL)
 # What only another machine, or an installation, has.
 ELSEWHERE = {"hydra/launcher", "hydra.launcher", "hydra.searchpath"}
@@ -91,7 +92,7 @@ def test_links_lead_to_files() -> None:
 
 
 def test_readme_is_short_and_begins_with_a_picture() -> None:
-    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    lines = README.splitlines()
     assert len(lines) < 120
     picture = next(index for index, line in enumerate(lines) if line.startswith("!["))
     assert not any(line.startswith(("##", "```")) for line in lines[:picture])
@@ -112,3 +113,8 @@ def test_every_page_is_in_the_site(tmp_path: Path) -> None:
         env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
     )
     assert built.returncode == 0, built.stderr
+
+
+def test_the_container_is_built_by_the_readmes_command() -> None:
+    (install,) = re.findall(r"^(python3\.11 -m venv .* pip install .*?) && python", README, re.MULTILINE)
+    assert install in (ROOT / "Dockerfile").read_text(encoding="utf-8")

@@ -20,7 +20,8 @@ NAME = "report.html"
 MOST_FILM_BYTES = 4_000_000  # a longer film is linked to
 _FILMS = (("turntable.mp4", "The mesh, turning"), ("views/orbit.mp4", "The views, in order"))
 _FILES = (
-    *("mesh/mesh.glb", "mesh/mesh.obj", "light.json", "weights/model.safetensors", "views/transforms.json"),
+    *(f"mesh/mesh.{form}" for form in ("glb", "obj", "ply", "stl", "3mf", "usdz")),
+    *("light.json", "weights/model.safetensors", "views/transforms.json"),
     *("turntable.mp4", "run.json", "logs/metrics.csv", "run.log", ".hydra/config.yaml"),
 )
 _TEMPLATES = Path(__file__).with_name("templates")

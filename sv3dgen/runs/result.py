@@ -19,7 +19,7 @@ from sv3dgen.runs.stopping import Stopped, told_of_stop
 Exit = Literal["finished", "stopped", "failed"]
 FILES = {  # what a run may leave, by the names that programs know them by
     "glb": "mesh/mesh.glb",
-    "obj": "mesh/mesh.obj",
+    **{form: f"mesh/mesh.{form}" for form in ("obj", "ply", "stl", "3mf", "usdz")},
     "light": "light.json",
     "turntable": "turntable.mp4",
     "views": "views/transforms.json",
