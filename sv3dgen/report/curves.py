@@ -10,7 +10,7 @@ WIDTH, HEIGHT = 420, 240  # units of the drawing; about pixels on a phone
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 10, 26  # margins, for the labels
 MOST_LINES = 6  # of a chart: as many as there are colors and dashes
 MOST_POINTS = 400  # of a line
-_NOT_LOSSES = ("weight", "learning_rate")  # parts of a column's name
+_NOT_LOSSES = ("weight", "learning_rate", "gradient_norm")  # parts of a column's name
 SQUARED_COLOR = "reference_views/rgb"  # the loss that a PSNR is made of
 
 Number = float | int

@@ -65,7 +65,7 @@ def write_report(folder: Path, card: Mapping[str, Any]) -> Path:
         photo=webp_uri(photo, 512) if (photo := folder / "views" / "input.png").is_file() else None,
         films=list(_films(folder)),
         charts=curves.charts(curves.read_numbers(folder / "logs" / "metrics.csv")),
-        sheets=[(stage, path.stem, webp_uri(path, 1400)) for stage, path in _sheets(folder, card)],
+        sheets=[(title, webp_uri(path, 1400)) for title, path in _sheets(folder, card)],
         key_facts=_key_facts(card),
         stages=facts.stage_rows(card),
         total=facts.duration(facts.total_seconds(card)),
@@ -123,19 +123,29 @@ def _environment() -> Environment:
 
 
 def _films(folder: Path) -> Iterator[Film]:
-    for name, title in _FILMS:
-        path = folder / name
+    films = [(folder / name, title) for name, title in _FILMS]
+    films += [(path, f"Validation on {kind} orbits") for kind, path in _validated(folder, ".mp4").items()]
+    for path, title in films:
         if path.is_file():
-            short = path.stat().st_size <= MOST_FILM_BYTES
-            yield Film(title, data_uri(path.read_bytes(), "video/mp4") if short else None, name)
+            source = data_uri(path.read_bytes(), "video/mp4") if path.stat().st_size <= MOST_FILM_BYTES else None
+            yield Film(title, source, path.relative_to(folder).as_posix())
 
 
 def _sheets(folder: Path, card: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
-    """The last contact sheet of each stage."""
+    """The last contact sheet of each stage, and of each kind of orbit that a training is validated on."""
     for stage in card.get("stages", {}):
         sheets = sorted((folder / stage / "pictures").glob("[0-9]*.png"))
         if sheets:
-            yield stage, sheets[-1]
+            step = int(sheets[-1].stem)
+            yield f"{stage}, step {step}: view, render, albedo, normal, opacity, mask of the view", sheets[-1]
+    for kind, path in _validated(folder, ".png").items():
+        yield f"validation on {kind} orbits, step {int(path.name.partition('_')[0])}", path
+
+
+def _validated(folder: Path, suffix: str) -> dict[str, Path]:
+    """The last of the files `validation/STEP_KIND.suffix`, by kind."""
+    found = sorted((folder / "validation").glob(f"[0-9]*_*{suffix}"))
+    return {path.stem.partition("_")[2]: path for path in found}  # the last of a kind stays
 
 
 def _key_facts(card: Mapping[str, Any]) -> list[tuple[str, str]]:

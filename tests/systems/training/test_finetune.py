@@ -393,6 +393,8 @@ def test_run_leaves_weights_that_make_views(tmp_path, capsys):
     model = SV3D.from_pretrained(tmp_path / "weights", memory=MemoryPlan())
     assert model.config == run.module.config
     assert json.loads((tmp_path / "run.json").read_text())["stages"]["train"]["finished"]
+    page = (tmp_path / "report.html").read_text()
+    assert "validation on static orbits, step 4" in page and 'class="chip finished"' in page
     scores = json.loads((tmp_path / "validation" / "0000004.json").read_text())["static"]
     assert (
         scores["model"]["orbits"] == 2
