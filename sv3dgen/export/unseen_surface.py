@@ -17,7 +17,7 @@ from sv3dgen.renderers.unseen import best_facing, in_sight
 from sv3dgen.views.cameras import Cameras
 
 DEPTH_PX = 512  # of the z-buffer
-GRAZING = 0.05  # cosine to a camera: below it a surface is not seen, whatever the z-buffer says of an outline
+GRAZING = 0.15  # cosine to a camera: below it a view tells nothing, and the z-buffer may say either
 ROUNDS = 10  # of smoothing
 SHRINK, SWELL = 0.5, -0.53  # Taubin 1995: by turns, so that bumps go and the volume stays
 OWN = 1e-4  # weight of a vertex's own color: it decides where nothing seen borders on it

@@ -3,6 +3,7 @@ import dataclasses
 import torch
 
 from sv3dgen.views.views_hull import hull_of_views
+from sv3dgen.views.visual_hull import explained, voxel_centers
 
 BOX = torch.tensor([[-0.62] * 3, [0.62] * 3])
 
@@ -27,6 +28,18 @@ def test_photos_carve_exactly_and_generated_views_may_be_overruled(posed_views):
     assert cells(with_hole(generated, 3), miss_votes=0) < 0.9 * cells(generated)
     # The photo is the last.
     assert cells(with_hole(generated, 11)) < 0.9 * cells(generated)
+
+
+def test_what_a_photo_shows_is_there_whatever_generated_views_say(posed_views):
+    generated = dataclasses.replace(posed_views, generated=(True,) * 11 + (False,))
+    wrong = with_hole(generated, 2, 3, 4, 5)  # twice as many as may miss a voxel
+    photo = wrong[11:]
+    hull = hull_of_views(wrong, resolution=64, aabb=BOX)
+    assert explained(photo.masks, photo.cameras, voxel_centers(hull, BOX)).item() > 0.98
+    alone = hull_of_views(wrong[:11], resolution=64, aabb=BOX)
+    assert explained(photo.masks, photo.cameras, voxel_centers(alone, BOX)).item() < 0.95
+    # Nothing is added where the photo is explained already.
+    assert int(hull.sum()) < int(hull_of_views(wrong, resolution=64, aabb=BOX, miss_votes=10).sum())
 
 
 def test_a_view_without_trust_does_not_carve(posed_views):
