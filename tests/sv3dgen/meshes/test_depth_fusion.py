@@ -1,6 +1,8 @@
+import pytest
 import torch
 
 from sv3dgen.meshes.depth_fusion import fuse_depth, largest_component, unseen_hollows
+from sv3dgen.stereo.plane_sweep import StereoDepths
 from sv3dgen.views.cameras import look_at_origin
 
 
@@ -60,6 +62,33 @@ def test_water_does_not_rise():
     """A mouth in the floor lets nothing in."""
     empty, seen = cup(mouth=6)
     assert not unseen_hollows(empty.flip(1), seen.flip(1), opening_cells=2).any()
+
+
+def test_an_opening_is_open_where_free_space_over_it_is_proven():
+    empty, seen = cup(mouth=6)
+    proven = torch.zeros_like(empty)
+    assert not unseen_hollows(empty, seen, 2, proven).any()
+    proven[5:8, 13, 5:11] = True  # over half of the mouth
+    torch.testing.assert_close(unseen_hollows(empty, seen, 2, proven), ~seen)
+    below = torch.zeros_like(empty)
+    below[5:8, 1, 5:11] = True
+    assert not unseen_hollows(empty, seen, 2, below).any()
+
+
+def test_stereo_counts_with_its_confidence():
+    cameras, depth = sphere_depths(0.4)
+    point = torch.tensor([[0.42, 0.0, 0.0]])
+    ones = torch.ones_like(depth)
+    alone, _ = fuse_depth(point, cameras, depth, truncation=0.05)
+
+    def fused(confidence: float, weight: float) -> float:
+        stereo = StereoDepths(cameras, torch.where(depth.isfinite(), depth - 0.01, depth), confidence * ones)
+        return float(fuse_depth(point, cameras, depth, truncation=0.05, stereo=stereo, stereo_weight=weight)[0])
+
+    assert fused(0.2, 5.0) == fused(1.0, 0.0) == float(alone)  # not sure enough, and not asked
+    shift = float(alone) - fused(1.0, 1.0)
+    assert 0.002 < shift < 0.01 and float(alone) - fused(0.5, 2.0) == pytest.approx(shift, abs=1e-6)
+    assert float(alone) - fused(1.0, 9.0) > 1.5 * shift
 
 
 def test_largest_component_drops_the_rest():
