@@ -14,7 +14,7 @@ from sv3dgen.data.view_batches import ViewBatches
 from sv3dgen.data.view_corrections import ViewCorrections
 from sv3dgen.domains import Between, Cells, LearningRates, Magnitude, Pixels, Seed, Steps
 from sv3dgen.interfaces import Field, FieldRenderer, Guidance, Material, Reference
-from sv3dgen.meshes.depth_fusion import fuse_depth, largest_component, unseen_hollows
+from sv3dgen.meshes.depth_fusion import fuse_depth, largest_component, sizable_components, unseen_hollows
 from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.schedules import Schedule
 from sv3dgen.stereo.carving import carved
@@ -122,7 +122,7 @@ class Sv3dNerf(Stage):
 
     @torch.no_grad()
     def surface(self) -> Mesh:
-        """The closed mesh of what the views see of the field, largest part only, without bubbles inside; on the CPU."""
+        """The closed mesh of what the views see of the field, without crumbs and without bubbles inside; on the CPU."""
         self.renderer.eval()
         cameras = self.views.resized(self.mesh_depth_px).cameras
         depth = self.renderer.depth(self.geometry, cameras)
@@ -150,7 +150,7 @@ class Sv3dNerf(Stage):
             volume[unseen_hollows((volume > 0) & seen, seen | wall, opening, proven)] = self.mesh_truncation
         if not (volume < 0).any():  # stopped before there was anything: the hull is what is known then
             volume[near] = -self.mesh_truncation
-        volume = torch.where(largest_component(volume < 0) | (volume >= 0), volume, self.mesh_truncation)
+        volume = torch.where(sizable_components(volume < 0) | (volume >= 0), volume, self.mesh_truncation)
         volume = torch.where(largest_component(volume >= 0) | (volume < 0), volume, -self.mesh_truncation)  # no bubbles
         return marching_cubes(volume, torch.full((3,), 0.5 * spacing - radius), spacing)
 

@@ -14,6 +14,8 @@ from sv3dgen.views.cameras import Cameras, project
 log = logging.getLogger(__name__)
 
 LEAST_SURE = 0.3  # confidence from which on a stereo depth takes part in the fusion
+LEAST_PART = 0.005  # of the volume, from which on a loose part stays
+TOLD_SHARE = 0.001  # of the volume, from which on it is told that parts were dropped
 LEAST_PROVEN = 0.25  # of an opening, over which stereo has to prove free space for what no view sees below to be empty
 
 
@@ -111,3 +113,26 @@ def largest_component(inside: Bool[Tensor, "x y z"]) -> Bool[Tensor, "x y z"]:
         return inside
     sizes = ndimage.sum_labels(inside.cpu().numpy(), labels, range(1, count + 1))
     return torch.from_numpy(labels == 1 + sizes.argmax()).to(inside.device)
+
+
+def sizable_components(inside: Bool[Tensor, "x y z"]) -> Bool[Tensor, "x y z"]:
+    """The 26-connected sets of true cells that hold `LEAST_PART` of all of them or more, and the biggest one.
+
+    Wires thinner than a cell break, and what hangs on them is no less seen for that. What is dropped is told.
+    """
+    labels, count = ndimage.label(inside.cpu().numpy(), np.ones((3, 3, 3)))
+    if count <= 1:
+        return inside
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    kept = sizes >= LEAST_PART * sizes.sum()
+    kept[sizes.argmax()] = True
+    dropped = sizes[~kept].sum() / sizes.sum()
+    if dropped >= TOLD_SHARE:
+        log.info(
+            "surface: %d loose parts under %g %% of the volume each dropped, %.1f %% in all; %d parts kept",
+            (~kept).sum(),
+            100 * LEAST_PART,
+            100 * dropped,
+            kept.sum(),
+        )
+    return torch.from_numpy(np.concatenate([[False], kept])[labels]).to(inside.device)

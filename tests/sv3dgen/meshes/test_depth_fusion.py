@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from sv3dgen.meshes.depth_fusion import fuse_depth, largest_component, unseen_hollows
+from sv3dgen.meshes.depth_fusion import fuse_depth, largest_component, sizable_components, unseen_hollows
 from sv3dgen.stereo.plane_sweep import StereoDepths
 from sv3dgen.views.cameras import look_at_origin
 
@@ -97,3 +97,15 @@ def test_largest_component_drops_the_rest():
     inside[6, 6, 6] = True
     kept = largest_component(inside)
     assert kept.sum() == 27 and not kept[6, 6, 6]
+
+
+def test_loose_parts_stay_and_crumbs_go():
+    inside = torch.zeros(24, 24, 24, dtype=torch.bool)
+    inside[1:11, 1:11, 1:11] = True  # 1000 cells
+    inside[14:16, 14:16, 14:18] = True  # 16, loose
+    inside[16, 16, 18] = True  # touches it at a corner
+    inside[20, 20, 20] = True
+    kept = sizable_components(inside)
+    assert kept.sum() == 1017 and not kept[20, 20, 20] and kept[16, 16, 18]
+    assert torch.equal(sizable_components(inside & ~kept), inside & ~kept)  # the biggest, however small
+    assert not sizable_components(torch.zeros_like(inside)).any()
