@@ -16,6 +16,7 @@ from sv3dgen.errors import InputError
 from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.nvs_interfaces import NVSModel
 from sv3dgen.schedules import Schedule
+from sv3dgen.stereo.plane_sweep import StereoDepths
 from sv3dgen.views.cameras import Cameras
 from sv3dgen.views.posed_views import PosedViews
 
@@ -83,6 +84,7 @@ class Reference:
     views: PosedViews  # to fit; the last is the picture that a model made the others of, where one did
     folder: Path  # of the views
     nvs: NVSModel | None = None  # the run's novel-view model, where one is at hand; loaded when first asked
+    stereo: StereoDepths | None = None  # depths that the views tell, where the stage asks them for any
 
 
 @dataclass(frozen=True)

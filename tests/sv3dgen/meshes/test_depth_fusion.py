@@ -1,6 +1,8 @@
+import pytest
 import torch
 
-from sv3dgen.meshes.depth_fusion import fuse_depth, largest_component, unseen_hollows
+from sv3dgen.meshes.depth_fusion import fuse_depth, largest_component, sizable_components, unseen_hollows
+from sv3dgen.stereo.plane_sweep import StereoDepths
 from sv3dgen.views.cameras import look_at_origin
 
 
@@ -62,9 +64,48 @@ def test_water_does_not_rise():
     assert not unseen_hollows(empty.flip(1), seen.flip(1), opening_cells=2).any()
 
 
+def test_an_opening_is_open_where_free_space_over_it_is_proven():
+    empty, seen = cup(mouth=6)
+    proven = torch.zeros_like(empty)
+    assert not unseen_hollows(empty, seen, 2, proven).any()
+    proven[5:8, 13, 5:11] = True  # over half of the mouth
+    torch.testing.assert_close(unseen_hollows(empty, seen, 2, proven), ~seen)
+    below = torch.zeros_like(empty)
+    below[5:8, 1, 5:11] = True
+    assert not unseen_hollows(empty, seen, 2, below).any()
+
+
+def test_stereo_counts_with_its_confidence():
+    cameras, depth = sphere_depths(0.4)
+    point = torch.tensor([[0.42, 0.0, 0.0]])
+    ones = torch.ones_like(depth)
+    alone, _ = fuse_depth(point, cameras, depth, truncation=0.05)
+
+    def fused(confidence: float, weight: float) -> float:
+        stereo = StereoDepths(cameras, torch.where(depth.isfinite(), depth - 0.01, depth), confidence * ones)
+        return float(fuse_depth(point, cameras, depth, truncation=0.05, stereo=stereo, stereo_weight=weight)[0])
+
+    assert fused(0.2, 5.0) == fused(1.0, 0.0) == float(alone)  # not sure enough, and not asked
+    shift = float(alone) - fused(1.0, 1.0)
+    assert 0.002 < shift < 0.01 and float(alone) - fused(0.5, 2.0) == pytest.approx(shift, abs=1e-6)
+    assert float(alone) - fused(1.0, 9.0) > 1.5 * shift
+
+
 def test_largest_component_drops_the_rest():
     inside = torch.zeros(8, 8, 8, dtype=torch.bool)
     inside[1:4, 1:4, 1:4] = True
     inside[6, 6, 6] = True
     kept = largest_component(inside)
     assert kept.sum() == 27 and not kept[6, 6, 6]
+
+
+def test_loose_parts_stay_and_crumbs_go():
+    inside = torch.zeros(24, 24, 24, dtype=torch.bool)
+    inside[1:11, 1:11, 1:11] = True  # 1000 cells
+    inside[14:16, 14:16, 14:18] = True  # 16, loose
+    inside[16, 16, 18] = True  # touches it at a corner
+    inside[20, 20, 20] = True
+    kept = sizable_components(inside)
+    assert kept.sum() == 1017 and not kept[20, 20, 20] and kept[16, 16, 18]
+    assert torch.equal(sizable_components(inside & ~kept), inside & ~kept)  # the biggest, however small
+    assert not sizable_components(torch.zeros_like(inside)).any()
