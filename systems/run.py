@@ -8,32 +8,27 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from torch import Tensor
 
 from sv3dgen.atomic import remove_leftovers
 from sv3dgen.devices import find_device
 from sv3dgen.errors import InputError
 from sv3dgen.export.exporter import Exporter
-from sv3dgen.export.origin import Origin, public_command
-from sv3dgen.export.photo_texels import albedo_with_photos, photo_texels
-from sv3dgen.interfaces import Geometry, Material, Reference
+from sv3dgen.interfaces import Reference
 from sv3dgen.kernels.accelerators import used_licences
 from sv3dgen.kernels.backend import set_backend
 from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.nvs_interfaces import ViewMaker
 from sv3dgen.report.page import write_report
-from sv3dgen.report.pictures import write_pictures
 from sv3dgen.runs.csv_log import keep_numbers
 from sv3dgen.runs.progress import ProgressLine, summary
-from sv3dgen.runs.provenance import given_settings, provenance
+from sv3dgen.runs.provenance import provenance
 from sv3dgen.runs.run_folder import RunCard, holds_made_views
 from sv3dgen.runs.stopping import Stopped
-from sv3dgen.views.image import WHITE_LEVEL
 from sv3dgen.views.posed_views import PosedViews, read_views
 from systems.building import build_stage
 from systems.corrections_report import write_corrections
+from systems.exporting import export_mesh
 from systems.finite import Finite
-from systems.fit_report import report_fit
 from systems.fitting import Interrupt, LastCheckpoint, fit, saved_stage
 from systems.reporting import Losses, Pictures, notified_loggers
 from systems.shared_stages import SharedStages, share_folder
@@ -41,7 +36,7 @@ from systems.stage_keys import coarse_key, views_key
 from systems.stage_results import read_coarse, read_made_views, write_coarse, write_made_views
 from systems.sv3d_dmtet import Sv3dDmtet
 from systems.sv3d_nerf import Sv3dNerf
-from systems.view_sources import generate_views, given_views
+from systems.view_sources import generate_views, given_views, white_views
 
 log = logging.getLogger(__name__)
 
@@ -159,7 +154,9 @@ class Run:
         if shape.corrections.count:
             write_corrections(self.folder, shape)
         with self.card.stage("export"):
-            failed = self._export(views, mesh, shape.geometry, shape.material)
+            failed = export_mesh(
+                self.exporter, mesh, shape, views, self.folder, self.card, keep_unseen=self._needs_nvs()
+            )
         if self._is_whole():
             write_report(self.folder, self.card.as_finished())
             self.card.finish()
@@ -260,43 +257,6 @@ class Run:
         resumed = self.checkpoint if self.resumed_stage == stage else None
         fit(module, steps=module.steps, trainer=self.trainer, callbacks=callbacks, checkpoint=resumed)
         module.eval()
-
-    def _export(self, views: PosedViews, mesh: Mesh, geometry: Geometry, material: Material) -> str | None:
-        """Write the mesh; what is wrong with it by the views, in one line, where something is."""
-        photos = photo_texels(views, mesh.to("cpu")) if self.exporter.photo_texels else []
-
-        def albedo(points: Tensor, normals: Tensor) -> Tensor:
-            there = points.to(self.device), normals.to(self.device)
-            shading = material(geometry.features(there[0]), there[1])
-            return albedo_with_photos(shading.albedo.cpu(), shading.irradiance.cpu(), photos, points, normals)
-
-        light = material.light()
-        trusted = views[torch.tensor([index for index, trust in enumerate(views.trust) if trust])].cameras
-        origin = Origin(public_command(given_settings()), self.card.card["licences"])
-        report = self.exporter.export(
-            mesh.to("cpu"), albedo, self.folder, light, trusted, keep_unseen=self._needs_nvs(), origin=origin
-        )
-        for note in report.notes:
-            log.warning(note)
-        fit, failed = report_fit(self.folder, views, light, self.card)
-        self.card.add_metrics(
-            psnr_train=round(float(fit.psnr.mean()), 3),
-            vertices=report.vertices,
-            faces=report.faces,
-            watertight=report.watertight,
-            charts=report.charts,
-            unseen_share=round(report.unseen_share or 0.0, 4),
-            **{f"seconds_{part}": round(seconds, 2) for part, seconds in report.seconds.items()},
-        )
-        write_pictures(self.folder, views, light)
-        return failed
-
-
-def white_views(views: PosedViews) -> int:
-    """In how many views most of what is seen of the object is as white as the background that it is shown on."""
-    darkest = views.images[:, :3].amin(1)
-    white, seen = (darkest > WHITE_LEVEL) & views.masks, views.masks
-    return int((white.sum((1, 2)) > 0.5 * seen.sum((1, 2))).sum())
 
 
 def asks_nvs(stage: Sv3dNerf | Sv3dDmtet) -> bool:

@@ -19,6 +19,7 @@ from sv3dgen.runs.run_folder import RunCard
 from sv3dgen.sfm.pose_photos import DOCUMENT, pose_photos
 from sv3dgen.sfm.unposed import is_unposed
 from sv3dgen.sv3d.picture import conditioning_picture
+from sv3dgen.views.image import WHITE_LEVEL
 from sv3dgen.views.orbits import Orbit, OrbitRecipe, SineOrbit, StaticOrbit
 from sv3dgen.views.pose_check import check_poses
 from sv3dgen.views.posed_folder import resized
@@ -69,6 +70,13 @@ def posed_photos(config: DictConfig, photos: Path, folder: Path) -> Path:
     if config.resume and (folder / DOCUMENT).is_file():
         return folder
     return pose_photos(photos, folder, matting=config.matting, seed=config.seed)
+
+
+def white_views(views: PosedViews) -> int:
+    """In how many views most of what is seen of the object is as white as the background that it is shown on."""
+    darkest = views.images[:, :3].amin(1)
+    white, seen = (darkest > WHITE_LEVEL) & views.masks, views.masks
+    return int((white.sum((1, 2)) > 0.5 * seen.sum((1, 2))).sum())
 
 
 def read_px(config: DictConfig) -> int:

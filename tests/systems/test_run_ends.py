@@ -210,7 +210,7 @@ def test_checkpoints_do_not_pass_through_the_systems_temporary_folder(views_fold
     left.touch()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
     fit = Run._fit
-    monkeypatch.setattr(Run, "_export", lambda *_: None)
+    monkeypatch.setattr("systems.run.export_mesh", lambda *_, **__: None)
     monkeypatch.setattr(Run, "_fit", lambda self, *args: fit(self, *args))
     run.execute()
     assert (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file() and left.is_file()

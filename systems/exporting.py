@@ -1,0 +1,54 @@
+"""The end of a run: its surface as files, what they cost, and how they fit the views."""
+
+import logging
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sv3dgen.export.exporter import Exporter
+from sv3dgen.export.origin import Origin, public_command
+from sv3dgen.export.photo_texels import albedo_with_photos, photo_texels
+from sv3dgen.meshes.mesh import Mesh
+from sv3dgen.report.pictures import write_pictures
+from sv3dgen.runs.provenance import given_settings
+from sv3dgen.runs.run_folder import RunCard
+from sv3dgen.views.posed_views import PosedViews
+from systems.fit_report import report_fit
+from systems.stage import Stage
+
+log = logging.getLogger(__name__)
+
+
+def export_mesh(
+    exporter: Exporter, mesh: Mesh, shape: Stage, views: PosedViews, folder: Path, card: RunCard, *, keep_unseen: bool
+) -> str | None:
+    """Write what the last stage found, and book it; gives one line where it does not fit the views.
+
+    `keep_unseen` keeps the surface that no view sees as it is: a model has had a say in it.
+    """
+    photos = photo_texels(views, mesh.to("cpu")) if exporter.photo_texels else []
+
+    def albedo(points: Tensor, normals: Tensor) -> Tensor:
+        there = points.to(shape.device), normals.to(shape.device)
+        shading = shape.material(shape.geometry.features(there[0]), there[1])
+        return albedo_with_photos(shading.albedo.cpu(), shading.irradiance.cpu(), photos, points, normals)
+
+    light = shape.material.light()
+    trusted = views[torch.tensor([index for index, trust in enumerate(views.trust) if trust])].cameras
+    origin = Origin(public_command(given_settings()), card.card["licences"])
+    report = exporter.export(mesh.to("cpu"), albedo, folder, light, trusted, keep_unseen=keep_unseen, origin=origin)
+    for note in report.notes:
+        log.warning(note)
+    fit, failed = report_fit(folder, views, light, card)
+    card.add_metrics(
+        psnr_train=round(float(fit.psnr.mean()), 3),
+        vertices=report.vertices,
+        faces=report.faces,
+        watertight=report.watertight,
+        charts=report.charts,
+        unseen_share=round(report.unseen_share or 0.0, 4),
+        **{f"seconds_{part}": round(seconds, 2) for part, seconds in report.seconds.items()},
+    )
+    write_pictures(folder, views, light)
+    return failed
