@@ -102,9 +102,9 @@ def test_speckles_that_no_view_has_seen_are_not_baked():
 
 
 def test_the_exported_mesh_is_quiet_where_it_is_unseen(tmp_path):
-    def exported(name: str, quiet_unseen: bool = True, **how: bool):
+    def exported(name: str, quiet_unseen: bool = True, keep_unseen: bool = False):
         exporter = Exporter(faces=2000, texture_px=128, quiet_unseen=quiet_unseen, turntable_frames=2, turntable_px=32)
-        report = exporter.export(ball(3), speckles, tmp_path / name, LIGHT, front(), **how)
+        report = exporter.export(ball(3), speckles, tmp_path / name, LIGHT, front(), keep_unseen=keep_unseen)
         return report, read_mesh(tmp_path / name / "mesh" / "mesh.glb").textures[0]
 
     report, quiet = exported("quiet")
