@@ -79,7 +79,9 @@ def _of_photo(photo: PosedViews, mesh: Mesh) -> PhotoTexels:
     solid = photo.rgba[0, 3] >= SOLID
     if not solid.any():
         return PhotoTexels(camera, photo.rgba[:, :3], torch.zeros_like(photo.rgba[:, :1]), farthest)
-    from_solid, place = distance_transform_edt(~solid.numpy(), return_indices=True)
+    found = distance_transform_edt(~solid.numpy(), return_indices=True)
+    assert found is not None
+    from_solid, place = found
     rows, cols = torch.from_numpy(place).long()
     weight = _smoothstep((REACH_PX - torch.from_numpy(from_solid).float()) / 2)
     return PhotoTexels(camera, photo.rgba[:, :3, rows, cols], weight[None, None], farthest)

@@ -57,8 +57,8 @@ def continued_colors(
         return colors
     free, fixed = np.flatnonzero(~seen.numpy()), np.flatnonzero(seen.numpy())
     own = colors.double().numpy()
-    laplace = (scipy.sparse.identity(len(own), format="csr") - _averages(mesh))[free]
-    system = laplace[:, free] + OWN * scipy.sparse.identity(len(free))
+    laplace = scipy.sparse.csr_array(scipy.sparse.eye_array(len(own)) - _averages(mesh))[free]
+    system = laplace[:, free] + OWN * scipy.sparse.eye_array(len(free))
     found = splu(system.tocsc()).solve(OWN * own[free] - laplace[:, fixed] @ own[fixed])
     filled = colors.clone()
     filled[torch.from_numpy(free)] = torch.from_numpy(found).to(colors)
