@@ -288,7 +288,7 @@ class Run:
             unseen_share=round(report.unseen_share or 0.0, 4),
             **{f"seconds_{part}": round(seconds, 2) for part, seconds in report.seconds.items()},
         )
-        write_pictures(self.folder, views, light)
+        write_pictures(self.folder, views, light, worst=fit.worst)
         return failed
 
 
