@@ -50,5 +50,5 @@ def export_mesh(
         unseen_share=round(report.unseen_share or 0.0, 4),
         **{f"seconds_{part}": round(seconds, 2) for part, seconds in report.seconds.items()},
     )
-    write_pictures(folder, views, light)
+    write_pictures(folder, views, light, worst=fit.worst)
     return failed

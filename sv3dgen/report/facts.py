@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from sv3dgen.report.pictures import Compared
 from sv3dgen.runs.stopping import told_of_stop
 
 GIB = 2**30  # the one unit of memory of a run's page, log and console
@@ -208,6 +209,14 @@ def fit_rows(card: Mapping[str, Any]) -> list[Row]:
         for name, text in _flat(key, value)
         if not (isinstance(value, dict) and len(value) > 8)
     ]
+
+
+def numbers_of_view(card: Mapping[str, Any], view: Compared) -> str:
+    """How a view and the mesh agree: by the run's own numbers, or at the size of the pictures where it has none."""
+    for name, own in (card.get("fit") or {}).get("per_view", {}).items():
+        if Path(name).stem == view.name:
+            return f"PSNR {own['psnr']:.1f} dB, mask IoU {own['mask_iou']:.3f}"
+    return f"PSNR {view.psnr_db:.1f} dB, mask IoU {view.mask_iou:.3f} at this size"
 
 
 def _flat(key: str, value: Any) -> Iterator[Row]:

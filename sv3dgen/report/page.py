@@ -20,7 +20,6 @@ NAME = "report.html"
 MOST_FILM_BYTES = 4_000_000  # a longer film is linked to
 _FILMS = (("turntable.mp4", "The mesh, turning"), ("views/orbit.mp4", "The views, in order"))
 _FILES = (
-    *(f"mesh/mesh.{form}" for form in ("glb", "obj", "ply", "stl", "3mf", "usdz")),
     *("light.json", "weights/model.safetensors", "views/transforms.json"),
     *("turntable.mp4", "run.json", "logs/metrics.csv", "run.log", ".hydra/config.yaml"),
 )
@@ -59,7 +58,11 @@ def write_report(folder: Path, card: Mapping[str, Any]) -> Path:
         state=facts.state(card),
         mesh=mesh_of(folder, pictures, who.title),
         compared=[
-            (one, *(data_uri((folder / FOLDER / name).read_bytes(), "image/webp") for name in (one.view, one.mesh)))
+            (
+                one,
+                facts.numbers_of_view(card, one),
+                *(data_uri((folder / FOLDER / name).read_bytes(), "image/webp") for name in (one.view, one.mesh)),
+            )
             for one in pictures.compared
         ],
         photo=webp_uri(photo, 512) if (photo := folder / "views" / "input.png").is_file() else None,
@@ -75,7 +78,7 @@ def write_report(folder: Path, card: Mapping[str, Any]) -> Path:
         results=facts.result_rows(card),
         decided=facts.decided_rows(folder, card),
         machine=facts.machine_rows(card),
-        files=[name for name in _FILES if (folder / name).is_file()],
+        files=_files(folder),
     )
 
 
@@ -120,6 +123,12 @@ def _environment() -> Environment:
     made.globals["drawing"] |= {"right": curves.WIDTH - curves.RIGHT, "bottom": curves.HEIGHT - curves.BOTTOM}
     made.filters["day"] = facts.day
     return made
+
+
+def _files(folder: Path) -> list[str]:
+    """What there is to open or take away, the mesh in all its formats first."""
+    meshes = [f"mesh/{path.name}" for path in sorted((folder / "mesh").glob("*")) if path.is_file()]
+    return list(dict.fromkeys([*meshes, *(name for name in _FILES if (folder / name).is_file())]))
 
 
 def _films(folder: Path) -> Iterator[Film]:

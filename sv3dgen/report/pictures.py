@@ -50,17 +50,18 @@ class Pictures:
 
 
 @torch.no_grad()
-def write_pictures(folder: Path, views: PosedViews, light: dict) -> Pictures:
+def write_pictures(folder: Path, views: PosedViews, light: dict, worst: int | None = None) -> Pictures:
     """Compare the run's `mesh/mesh.glb`, under `light`, with its views, and write `comparison/` into the run's folder.
 
-    Shown are up to `MOST_VIEWS` views, evenly picked, photos among made views and the worst one always.
+    Shown are up to `MOST_VIEWS` views, evenly picked, photos among made views and the worst one always: the view at
+    position `worst`, by default the one of the lowest PSNR here.
     """
     mesh = read_mesh(folder / "mesh" / "mesh.glb")
     small = views.resized(SIZE_PX)
     drawn = render_textured(mesh, small.cameras, supersample=2, **lighting(mesh, light))
     decibels = psnr(over_white(drawn[:, :3], drawn[:, 3:]), over_white(small.rgba[:, :3], small.rgba[:, 3:]))
     overlap = mask_iou(drawn[:, 3], small.rgba[:, 3])
-    worst = int(decibels.argmin())
+    worst = int(decibels.argmin()) if worst is None else worst
     compared = []
     for index in shown_views(views.generated, worst):
         stem = Path(small.names[index]).stem

@@ -4,6 +4,7 @@ import pytest
 from report_case import small_run
 
 from sv3dgen.report import facts
+from sv3dgen.report.pictures import Compared
 
 
 @pytest.mark.parametrize(
@@ -59,6 +60,13 @@ def test_numbers_of_the_fit_are_rows_but_not_those_of_each_view():
         ("mask iou: worst", "0.9"),
     ]
     assert facts.fit_rows({}) == []
+
+
+def test_numbers_of_a_view_are_the_runs_where_it_has_them():
+    view = Compared("007", 0.0, 0.0, False, 30.123, 0.98765, "a", "b")
+    fit = {"per_view": {"007.png": {"psnr": 31.25, "mask_iou": 0.97, "missing": 0.0}}}
+    assert facts.numbers_of_view({"fit": fit}, view) == "PSNR 31.2 dB, mask IoU 0.970"
+    assert facts.numbers_of_view({}, view) == "PSNR 30.1 dB, mask IoU 0.988 at this size"
 
 
 def test_results_are_told_in_words_and_units():
