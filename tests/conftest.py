@@ -9,6 +9,7 @@ from checkout import SHARED
 from sphere_on_box import sphere_on_box
 
 from sv3dgen.devices import find_device
+from sv3dgen.runs.threads import settle_threads
 from sv3dgen.views.posed_views import PosedViews, write_views
 
 
@@ -23,6 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--device") == "cpu":
         os.environ["TRITON_INTERPRET"] = "1"  # is read when triton, and when a kernel, is imported
+    settle_threads()  # of the processes that are started next
     processes = config.getoption("numprocesses", None)
     if processes:  # those that are started next share the cores, and what they start does
         for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):

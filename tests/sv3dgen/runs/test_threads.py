@@ -15,6 +15,7 @@ def test_waiting_threads_sleep_unless_the_user_says_otherwise():
     environment: dict[str, str] = {}
     settle_threads(environment)
     assert environment["OMP_WAIT_POLICY"] == "passive"
+    assert environment["NUMBA_THREADING_LAYER_PRIORITY"].split()[0] == "omp"
     environment = {"OMP_WAIT_POLICY": "active"}
     settle_threads(environment)
     assert environment["OMP_WAIT_POLICY"] == "active"
