@@ -12,15 +12,16 @@ from sv3dgen.runs.machine import usable_cores
 
 # What OpenMP (torch, numba) and OpenBLAS (numpy) read when they are loaded.
 WAITING = {"OMP_WAIT_POLICY": "passive", "KMP_BLOCKTIME": "0"}
-# Of numba's layers the ones that end with the program: with TBB, which it prefers where the system has it, finished runs
-# have spun in `tbb::finalize` for minutes.
+# Of numba's layers those that end with the program: with TBB, which it prefers where the system has it, finished
+# runs have spun in `tbb::finalize` for minutes.
 LAYERS = {"NUMBA_THREADING_LAYER_PRIORITY": "omp workqueue tbb"}
 COUNTS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 QUOTAS = (Path("/sys/fs/cgroup/cpu.max"), Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"))
 
 
 def settle_threads(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Let waiting threads sleep, on a layer that ends with the program; and no more threads than cores where a container's quota allows fewer than there are.
+    """Let waiting threads sleep, on a layer that ends with the program; and have no more threads than cores where a
+    container's quota allows fewer than there are.
 
     Has an effect only before torch and numba are imported. What the environment says already stays.
     """
