@@ -135,7 +135,7 @@ class MaskedSds(Guidance):
         return value, self.prior.pull_back(drawn, weight * (latents - clean)), clean
 
     def _unseen(self, render: RenderOutput, cameras: Cameras) -> Float[Tensor, "frames 1 height width"]:
-        """The mask as pictures. Pixels beside the object take their neighbors' values: an outline moves both ways."""
+        """The mask as pictures. Pixels next to the object take their neighbors' values: an outline moves both ways."""
         if self.mask is None:
             return torch.ones_like(render.opacity)
         assert self._reference is not None, "call start_from first"

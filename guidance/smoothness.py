@@ -1,4 +1,4 @@
-"""Neighboring surface should be alike: depth, normals and albedo (paper, section 4.1; authors' code beside it)."""
+"""Neighboring surface should be alike: depth, normals and albedo (paper, section 4.1; authors' code next to it)."""
 
 from typing import Literal
 

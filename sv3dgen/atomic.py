@@ -12,7 +12,7 @@ _UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}(\.\w+)?|\..+\.partial")
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
-    """Give a path beside `path` to write to; rename it to `path` if the block succeeds, remove it if it does not.
+    """Give a path next to `path` to write to; rename it to `path` if the block succeeds, remove it if it does not.
 
     The temporary name keeps the suffix, because writers choose the format by it, and starts with a dot, so that a
     listing of `*.png` does not see it. The parent folder is made where it is missing. Errors of the file system (a full

@@ -209,7 +209,7 @@ class Guidance(nn.Module, ABC):
     """What pulls on the render. `weights` maps each loss name to its schedule over steps."""
 
     weights: Mapping[str, Schedule]
-    needs: tuple[str, ...] = ()  # buffers of the render that it looks at, beside color and opacity
+    needs: tuple[str, ...] = ()  # buffers of the render that it looks at, next to color and opacity
     needs_nvs: bool = False  # whether it asks `Reference.nvs` for a model
 
     def start_from(self, reference: Reference) -> None:

@@ -1,4 +1,4 @@
-"""Losses on images and meshes (paper, sections 4.1 and appendix F; the terms of the authors' code beside them).
+"""Losses on images and meshes (paper, sections 4.1 and appendix F; the terms of the authors' code next to them).
 
 Images are `[images, channels, height, width]`. A mask selects pixels; a neighbor pair counts where both its pixels are
 selected. Every loss is a mean over what is selected, and 0 where nothing is: empty masks and 1 x 1 images are fine.
@@ -56,7 +56,7 @@ def bilateral_smoothness(
 
 
 def sobel_edges(rgb: Float[Tensor, "images channels height width"]) -> Float[Tensor, "images 1 height width"]:
-    """Length of the Sobel gradient, averaged over channels; scaled so that a step of height h reads h beside it."""
+    """Length of the Sobel gradient, averaged over channels; scaled so that a step of height h reads h next to it."""
     padded = torch.nn.functional.pad(rgb, (1, 1, 1, 1), mode="replicate")
     smooth_down = padded[..., :-2, :] + 2 * padded[..., 1:-1, :] + padded[..., 2:, :]
     smooth_across = padded[..., :, :-2] + 2 * padded[..., :, 1:-1] + padded[..., :, 2:]

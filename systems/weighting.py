@@ -92,7 +92,7 @@ def _check_weights(guidance: nn.ModuleDict) -> None:
 
 
 def buffers_needed(guidance: nn.ModuleDict) -> tuple[str, ...]:
-    """What the renderer has to draw beside color and opacity, for guidances with a weight."""
+    """What the renderer has to draw next to color and opacity, for guidances with a weight."""
     needed: set[str] = set()
     for part in guidance.values():
         assert isinstance(part, Guidance)

@@ -40,7 +40,7 @@ def triton_device(request: pytest.FixtureRequest) -> torch.device:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder with real orbits, meshes and broken files that some checkouts have beside them."""
+    """The folder with real orbits, meshes and broken files that some checkouts have next to them."""
     folder = SHARED
     if not folder.is_dir():
         pytest.skip("needs the test data of ../shared, which is not part of the project")

@@ -43,7 +43,7 @@ def run(config):
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """launch.py beside a config without parts and a system that does as it is told."""
+    """launch.py next to a config without parts and a system that does as it is told."""
     root = tmp_path_factory.mktemp("launch")
     shutil.copy(ROOT / "launch.py", root)
     (root / "sv3dgen").symlink_to(ROOT / "sv3dgen")

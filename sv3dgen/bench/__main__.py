@@ -1,6 +1,6 @@
 """Measure speed and quality.
 
-kernels: each kernel beside its plain-torch reference. stages: a whole run by part, and what plain torch would need.
+kernels: each kernel against its plain-torch reference. stages: a whole run by part, and what plain torch would need.
 objects: a folder of objects from views to mesh, each against its ground truth. photos: the same from one photo.
 distillation: score distillation on known meshes, where views see them and where none does. imperfect: meshes of views
 as wrong as a generator's, with and without what forgives that. light: whether albedo and light come apart. memory: what
@@ -135,13 +135,13 @@ def _parser() -> argparse.ArgumentParser:
     common = OneLineParser(add_help=False)
     common.add_argument("--json", action="store_true", help="JSON instead of a table")
 
-    kernels = commands.add_parser("kernels", parents=[common], help="each kernel beside plain torch")
+    kernels = commands.add_parser("kernels", parents=[common], help="each kernel against plain torch")
     kernels.add_argument("--budget-s", type=float, default=4.0, help="seconds for each implementation of each case")
     kernels.add_argument("--only", nargs="*", default=[], help="operations, by the names of config key `kernels`")
     kernels.add_argument("--device", default="auto", help="auto (a GPU where there is one), cpu or cuda")
     kernels.set_defaults(measure=_kernels)
 
-    stages = commands.add_parser("stages", parents=[common], help="a whole run by part, beside plain torch")
+    stages = commands.add_parser("stages", parents=[common], help="a whole run by part, against plain torch")
     stages.add_argument("--views", type=Path, required=True, help="folder of posed views")
     stages.add_argument("--set", dest="settings", nargs="*", default=[], help="settings for launch.py, key=value")
     stages.add_argument("--device", default="auto", help="auto (a GPU where there is one), cpu, cuda or mps")

@@ -1,4 +1,4 @@
-"""How far off an estimated elevation is, on true silhouettes of known objects, beside a fixed one."""
+"""How far off an estimated elevation is, on true silhouettes of known objects, next to a fixed one."""
 
 import statistics
 import sys

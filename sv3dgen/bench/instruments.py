@@ -17,7 +17,7 @@ import torch
 from sv3dgen.bench.profiler import part, profiled
 from sv3dgen.bench.replay import Recorder
 
-# Part -> public functions with a `backend`, by module; gradients are those of the autograd functions beside them.
+# Part -> public functions with a `backend`, by module; gradients are those of the autograd functions next to them.
 KERNELS: dict[str, dict[str, tuple[str, ...]]] = {
     "encode": {"sv3dgen.kernels.hash_grid.encode": ("hash_encode",), "sv3dgen.kernels.hash_grid._autograd": ()},
     "march": {"sv3dgen.kernels.ray_marching.march": ("march", "prune")},

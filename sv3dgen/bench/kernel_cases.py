@@ -64,7 +64,7 @@ def _ray_marching_case(sizes: Sizes, device: torch.device) -> Case:
     jitter = torch.rand(len(origins), generator=generator()).to(device)
     samples = march(origins, directions, occupied, aabb, step_size=0.0055, jitter=jitter)
 
-    # A version may keep a sample more or less beside a cell's face, so each composites the samples of this march.
+    # A version may keep a sample more or less next to a cell's face, so each composites the samples of this march.
     density = (20 * torch.rand(len(samples.t), generator=generator())).to(device).requires_grad_()
     features = torch.rand(len(samples.t), 8, generator=generator()).to(device).requires_grad_()
 

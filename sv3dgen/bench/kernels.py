@@ -1,4 +1,4 @@
-"""Each kernel beside its plain-torch reference and what else is installed, and how near each comes to the roofline."""
+"""Each kernel against its plain-torch reference and what else is installed, and how near each comes to the roofline."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ from sv3dgen.kernels.accelerators import ACCELERATORS
 from sv3dgen.kernels.backend import IMPLEMENTATIONS, Backend, runs_on
 from sv3dgen.kernels.matrix_speed import matrix_flops, wait_for
 
-COMPILED = {"cpu": "numba", "cuda": "triton"}  # what stands beside plain torch, by the type of the device
+COMPILED = {"cpu": "numba", "cuda": "triton"}  # what stands against plain torch, by the type of the device
 
 
 def measure(budget_s: float = 4.0, only: Sequence[str] = (), device: str = "auto") -> dict[str, Any]:

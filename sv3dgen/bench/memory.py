@@ -1,4 +1,4 @@
-"""Memory of each part of SV3D at full size, with random weights: what is counted beside what a real call takes."""
+"""Memory of each part of SV3D at full size, with random weights: what is counted against what a real call takes."""
 
 import ctypes
 import gc
@@ -43,7 +43,7 @@ _ON_CPU: tuple[tuple[Work, int], ...] = (
 
 
 def measure(device: str = "cpu", only: Sequence[str] = (), *, run: bool = True) -> dict[str, Any]:
-    """Calls of every part beside their computed numbers, and each plan's computed peak; `run` nothing for these alone.
+    """Calls of every part next to their computed numbers, and each plan's computed peak; `run` nothing for these alone.
 
     `only` words in the names of stages. On a CPU a call's memory is the growth of the process, on a GPU what torch's
     allocator gave out. Raises InputError for a device that is not there.

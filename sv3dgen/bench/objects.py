@@ -50,7 +50,7 @@ EXPLANATION = """\
 Each row is `python launch.py system=sv3d_dmtet views=OBJECT{settings}` in a process of its own, import and
 export included, on the `train` views. Scored is the exported GLB: its surface with `python -m sv3dgen.evaluate
 --protocol surface --align none`, as it stands in the world of the views, which is the ground truth's
-(un-squared Chamfer of 100 k samples, floor .002 to .003); beside it, boxed, after both were scaled and moved
+(un-squared Chamfer of 100 k samples, floor .002 to .003); next to it, boxed, after both were scaled and moved
 into the unit box by their own bounding boxes, which turns one outlying bump into a shift of the whole; and its
 color, under the light it was exported with, over white on the `test` views, which the run has not seen.
 "Farther than .02" is the share of the true surface that far from the mesh."""
@@ -73,14 +73,14 @@ def find_objects(views: Path, meshes: Path, only: Sequence[str] = ()) -> list[tu
     chosen = [(name, views / name, truths[name]) for name in names if name in truths and _is_wanted(name, only)]
     if not chosen:
         wish = f" whose name holds one of {', '.join(only)}" if only else ""
-        raise InputError(f"{views}: expected folders NAME/ with transforms.json beside {meshes}/NAME.glb{wish}")
+        raise InputError(f"{views}: expected folders NAME/ with transforms.json next to {meshes}/NAME.glb{wish}")
     return chosen
 
 
 def find_meshes(folder: Path, only: Sequence[str] = (), *, pattern: str = "*") -> list[Path]:
     """The meshes of a folder (by `**/*` those below it), or those whose names hold one of the words.
 
-    Of several files of one name, box.glb beside box.obj, the first format of SUFFIXES. InputError where there is none.
+    Of several files of one name, box.glb next to box.obj, the first format of SUFFIXES. InputError where there is none.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder, expected meshes in it ({', '.join(SUFFIXES)})")

@@ -1,4 +1,4 @@
-"""One photo to mesh for a folder of objects, beside the same pipeline on true views, against the ground truth."""
+"""One photo to mesh for a folder of objects, next to the same pipeline on true views, against the ground truth."""
 
 import json
 import statistics
@@ -31,7 +31,7 @@ SOURCES = ("photo", "true views")
 
 EXPLANATION = """\
 Each object is put into the unit box, lit by one studio light, and drawn from 10 degrees above its front: that picture,
-cut out, is the photo of `python launch.py image=PHOTO{settings}`, in a process of its own. Beside it stands the same
+cut out, is the photo of `python launch.py image=PHOTO{settings}`, in a process of its own. Next to it stands the same
 command on the true views of the same orbit, {size_px} px as the model's. Scored is the exported mesh, scaled and
 moved into the unit box by its own bounding box, as the truth is: un-squared Chamfer of 100 k samples and IoU of 64^3
 cells."""

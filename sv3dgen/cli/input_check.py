@@ -70,7 +70,7 @@ def _check_matting(matting: object) -> None:
 def _check_photo(config: DictConfig, *, sweeps_nvs: bool) -> None:
     """Raise InputError for a photo, or for weights on this machine, that can't be used.
 
-    A sweep over models may have one with weights of its own beside those that `weights` is for.
+    A sweep over models may have one with weights of its own next to those that `weights` is for.
     """
     precheck_photo(config.image)
     _check_matting(config.matting)

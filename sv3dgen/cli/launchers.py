@@ -14,7 +14,7 @@ PLUGINS = {"joblib": "joblib", "ray": "ray", "submitit_local": "submitit", "subm
 def with_cells(settings: list[str], conf: Path) -> list[str]:
     """The settings, and where they choose a launcher of `PLUGINS`, the file of `hydra/cells` of the same name.
 
-    Hydra merges a file of ours into the launcher's own group only under a deprecated rule, so ours is a group beside
+    Hydra merges a file of ours into the launcher's own group only under a deprecated rule, so ours is a group next to
     it; `hydra.launcher.n_jobs=4` and the like still have the last word. Raises InputError where it is not installed.
     """
     chosen = [str(parse(text).value()) for text in settings if parse(text).key_or_group == "hydra/launcher"]

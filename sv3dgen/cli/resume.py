@@ -27,7 +27,7 @@ _OF_THE_LAUNCHER = re.compile(r"hydra[./]launcher(\..+)?")  # how many runs at a
 
 @dataclass(frozen=True)
 class ResumedRun:
-    """A run to go on with: its folder, the settings saved there, and those given beside `resume=`."""
+    """A run to go on with: its folder, the settings saved there, and those given next to `resume=`."""
 
     folder: Path
     saved: list[str]
@@ -59,7 +59,7 @@ class ResumedRun:
 
 @dataclass(frozen=True)
 class ResumedSweep:
-    """A sweep to go on with: its folder, the settings saved there, and those of the launcher given beside `resume=`."""
+    """A sweep to go on with: its folder, the settings saved there, and the launcher's given next to `resume=`."""
 
     folder: Path
     saved: list[str]
@@ -77,7 +77,7 @@ class ResumedSweep:
                 continue
             if parse(text).key_or_group != "resume" and not _OF_THE_LAUNCHER.fullmatch(parse(text).key_or_group):
                 raise InputError(
-                    f"{text}: a resumed sweep keeps its settings; beside resume= expected only hydra/launcher and "
+                    f"{text}: a resumed sweep keeps its settings; next to resume= expected only hydra/launcher and "
                     "hydra.launcher.*"
                 )
 

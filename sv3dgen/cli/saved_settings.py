@@ -36,7 +36,7 @@ def trusted(file: Path, saved: list[str], given: list[str]) -> list[str]:
             taken.append(text)
         elif _key(text) not in anew:
             raise InputError(
-                f"{file}: {text}: {reason}, which is not taken from a folder; where it is meant, expected it beside "
+                f"{file}: {text}: {reason}, which is not taken from a folder; where it is meant, expected it next to "
                 "resume= as well"
             )
     return taken

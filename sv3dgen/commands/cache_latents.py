@@ -1,6 +1,6 @@
 """Encode a dataset's orbits once: `python -m sv3dgen.cache_latents --data FOLDER --weights FILE`.
 
-Training then reads latents where it would encode pictures. Which autoencoder made them is written beside them and
+Training then reads latents where it would encode pictures. Which autoencoder made them is written next to them and
 checked. Given again, the command goes on where it stopped.
 """
 

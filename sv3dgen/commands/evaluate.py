@@ -97,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--views", type=Path, help="folder of posed views to compare the color with")
     parser.add_argument("--split", choices=("test", "train", "all"), default="test", help="which of these views")
-    parser.add_argument("--light", type=Path, help="light.json to shade with; found beside the mesh if not given")
+    parser.add_argument("--light", type=Path, help="light.json to shade with; found next to the mesh if not given")
     parser.add_argument(
         "--lpips",
         default="alex",

@@ -165,14 +165,14 @@ def _jobs(options: argparse.Namespace) -> "list[RenderJob]":
 def _named_meshes(folder: Path, untextured: bool) -> dict[str, Path]:
     """Every mesh below the folder by the name of its orbits: its path there, without the suffix.
 
-    Files of formats without colors, such as an STL beside a GLB, are looked at only where gray ones are wanted.
+    Files of formats without colors, such as an STL next to a GLB, are looked at only where gray ones are wanted.
     """
     suffixes = [suffix for suffix in SUFFIXES if untextured or suffix not in COLORLESS]
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() in suffixes and path.is_file():
             name = "__".join(path.relative_to(folder).with_suffix("").parts)
-            # The same name twice: box.glb beside box.obj.
+            # The same name twice: box.glb next to box.obj.
             found[name if name not in found else f"{name}__{path.suffix[1:].lower()}"] = path.absolute()
     if not found:
         raise InputError(f"{folder}: no meshes in it, expected {', '.join(suffixes)} files")

@@ -1,7 +1,7 @@
 """A sweep's runs as the paper's table: `python -m sv3dgen.table SWEEP_FOLDER --meshes FOLDER --views FOLDER`.
 
 Every finished run is scored once and its scores kept in its folder. Rows are the settings in which the runs differ, but
-for object and seed: means over objects, spreads over seeds. Beside them stand the numbers that the paper has published.
+for object and seed: means over objects, spreads over seeds. Next to them stand the numbers of the paper.
 """
 
 import argparse
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class Table(NamedTuple):
-    """Rows of scores, ours and the paper's, and what is to be said beside them."""
+    """Rows of scores, ours and the paper's, and what is to be said next to them."""
 
     rows: list[Row]
     keys: list[str]  # settings in which the rows differ
@@ -138,7 +138,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--clip", help="CLIP-S with this model: a folder, or a name in the hub's cache")
     parser.add_argument("--size-px", type=int, default=256, help="of pictures drawn where there are no true views")
     parser.add_argument("--format", choices=("markdown", "csv", "latex"), default="markdown", help="of what is written")
-    parser.add_argument("--wandb", action="store_true", help="to Weights & Biases too, beside the runs of logger=wandb")
+    parser.add_argument(
+        "--wandb", action="store_true", help="to Weights & Biases too, next to the runs of logger=wandb"
+    )
     parser.add_argument("--out", type=Path, help="file to write to instead of the console")
     return parser
 

@@ -2,7 +2,7 @@
 
 A key by color alone (`image.masked_image`) is exact for pictures as they were drawn. JPEG and video leave ringing
 around edges and colors that bleed over them, GIFs dither, so that the key frays, and grows by a pixel or two. Here the
-edge is where a step is half as high as beside it, what is weaker than the noise around the object is background, and
+edge is where a step is half as high as next to it, what is weaker than the noise around the object is background, and
 alpha is soft. Levels are 0 to 255; numpy and scipy only.
 """
 
@@ -118,7 +118,7 @@ def _noise_around(off: Float[np.ndarray, "height width"]) -> float:
 
 
 def _solid(off: Float[np.ndarray, "height width"], least: float) -> Bool[np.ndarray, "height width"]:
-    """More than noise; and near the background, at least half of the step that is beside it."""
+    """More than noise; and near the background, at least half of the step that is next to it."""
     mean = ndimage.gaussian_filter(off, 1.0)
     strongest = ndimage.maximum_filter(ndimage.gaussian_filter(off, 0.6), 5)
     beside_background = grown(ndimage.median_filter(off, 5) < 0.75 * least, 3)

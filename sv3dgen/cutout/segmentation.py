@@ -121,7 +121,7 @@ def compression_noise(
 ) -> Float[np.ndarray, "height width"]:
     """Levels of noise that lossy compression leaves around edges, in proportion to the contrast within its blocks.
 
-    The proportion is measured beside what surely is object; it is 0 for a picture that was never compressed.
+    The proportion is measured next to what surely is object; it is 0 for a picture that was never compressed.
     """
     strong = distance > 20
     around = grown(strong, 8)

@@ -1,7 +1,7 @@
 """A soft alpha from a hard segmentation, and the colors of the object without the background mixed into them.
 
 Near the outline a pixel shows alpha F + (1 - alpha) B, in the display values that editors and renderers blend in. B is
-known from the background beside it and F from the object beside it; alpha is where the pixel lies between them.
+known from the background next to it and F from the object next to it; alpha is where the pixel lies between them.
 Colors are sRGB levels, 0 to 255.
 """
 

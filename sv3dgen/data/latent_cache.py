@@ -1,4 +1,4 @@
-"""Latents of rendered loops on white, kept beside them, so that training does not encode a picture twice.
+"""Latents of rendered loops on white, kept next to them, so that training does not encode a picture twice.
 
 FOLDER/latents.json               which autoencoder made them, and of which views they are
 FOLDER/NAME/KIND_K.latents.npy    float16 [84 / every, channels, height, width], unscaled means of every `every`-th view

@@ -1,4 +1,4 @@
-"""Small corrections of views that a model made, learned beside the shape: where each lies, how it is bent, its light.
+"""Small corrections of views that a model made, learned next to the shape: where each lies, how it is bent, its light.
 
 A generated view shows the object a little elsewhere, turned, stretched and tinted, each view in its own way. Fitted as
 they are, such views average to a blurred shape. Here every one gets a warp (`image_warp.py`) and a gain of its own,

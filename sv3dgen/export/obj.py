@@ -1,4 +1,4 @@
-"""Write OBJ files with their MTL and texture beside them."""
+"""Write OBJ files with their MTL and texture next to them."""
 
 from pathlib import Path
 

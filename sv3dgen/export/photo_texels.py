@@ -31,7 +31,7 @@ class PhotoTexels:
     camera: Cameras  # one
     rgb: Float[Tensor, "1 3 height width"]
     weight: Float[Tensor, "1 1 height width"]
-    farthest: Float[Tensor, "1 1 height width"]  # depth along the axis of what is drawn at and beside each pixel
+    farthest: Float[Tensor, "1 1 height width"]  # depth along the axis of what is drawn at and next to each pixel
 
     def colors(
         self, points: Float[Tensor, "points 3"], normals: Float[Tensor, "points 3"]

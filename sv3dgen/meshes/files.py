@@ -80,7 +80,7 @@ def load_parts(path: Path, assets) -> list[tuple]:
 
     logger = logging.getLogger("trimesh")
     level = logger.level
-    logger.setLevel(logging.CRITICAL)  # its warnings would stand beside our one line
+    logger.setLevel(logging.CRITICAL)  # its warnings would stand next to our one line
     try:
         with opened_only():
             scene = trimesh.load_scene(path, process=False, resolver=assets)
@@ -128,7 +128,7 @@ def material_texture(material, with_image: bool) -> Float[Tensor, "3 height widt
     """A material's color as an sRGB image: its texture, or one texel of plain color."""
     image, factor = getattr(material, "image", None), getattr(material, "diffuse", None)
     if image is not None and with_image:
-        return read_texture(image)  # many OBJ writers leave Kd at black or gray beside map_Kd
+        return read_texture(image)  # many OBJ writers leave Kd at black or gray next to map_Kd
     if factor is None:
         return None
     factor = np.asarray(factor)
@@ -141,7 +141,7 @@ def colors_at(
     points: Float[np.ndarray, "points 3"],
     colors: Float[np.ndarray, "points 3"],
 ) -> Float[Tensor, "vertices 3"]:
-    """The colors of vertices that are copies of the points. Trimesh drops them beside a material."""
+    """The colors of vertices that are copies of the points. Trimesh drops them next to a material."""
     from scipy.spatial import KDTree
 
     return torch.from_numpy(colors[KDTree(points).query(vertices)[1]]).float()

@@ -1,4 +1,4 @@
-"""What an OBJ or PLY file names beside itself, found where people really have it, for trimesh's readers.
+"""What an OBJ or PLY file names next to itself, found where people really have it, for trimesh's readers.
 
 Materials may be named with options, back-slashes, or the paths of another machine; what is not found is told.
 """

@@ -95,7 +95,7 @@ def _read_light(path: Path) -> dict:
     try:
         light = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: expected the JSON that a run writes beside its mesh ({error})") from error
+        raise InputError(f"{path}: expected the JSON that a run writes next to its mesh ({error})") from error
     if not isinstance(light, dict):
         raise InputError(f"{path}: expected a JSON object, got {type(light).__name__}")
     return light

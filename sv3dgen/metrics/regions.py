@@ -52,7 +52,7 @@ def region_scores(
 
 
 def unseen_of(mesh: Mesh, cameras: Cameras, references: Cameras) -> Tensor:
-    """The paper's soft mask of what each pixel shows, with occlusion; [views, height, width], -1 beside the object."""
+    """The paper's soft mask of what each pixel shows, with occlusion; [views, height, width], -1 next to the object."""
     clip = clip_positions(cameras, mesh.vertices)
     index = rasterize(clip, mesh.faces, cameras.height_px, cameras.width_px).face_index
     view, row, col = (index >= 0).nonzero(as_tuple=True)

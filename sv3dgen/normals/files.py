@@ -30,11 +30,11 @@ class NormalFiles(NormalSource):
     """PNGs of the views' names and size, RGB: n = value / 255 * 2 - 1, in OpenGL camera space (x right, y up, z towards
     the viewer), so that a surface that faces the camera is (128, 128, 255).
 
-    They lie in `folder`, or, where that is null, in `normals/` beside the views' transforms.json. What is no unit
+    They lie in `folder`, or, where that is null, in `normals/` next to the views' transforms.json. What is no unit
     vector (a black, gray or white background) or transparent is unknown.
     """
 
-    missing = f"expected a folder {FOLDER}/ beside the views' transforms.json, see docs/normals.md"
+    missing = f"expected a folder {FOLDER}/ next to the views' transforms.json, see docs/normals.md"
 
     def __init__(self, *, folder: str | None = None) -> None:
         if folder is not None and not Path(folder).is_dir():

@@ -24,4 +24,4 @@ class NormalSource(ABC):
 
     @abstractmethod
     def bring_along(self, views: PosedViews, given: Path, folder: Path) -> None:
-        """Copy what lies beside views that a user has `given` into the run's own folder of them, if any."""
+        """Copy what lies next to views that a user has `given` into the run's own folder of them, if any."""

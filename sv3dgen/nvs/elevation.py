@@ -5,7 +5,7 @@ the hull loses parts that the masks show. A body of revolution about the vertica
 so that every elevation explains its silhouettes; such an object is told by a flat score and gets the fixed elevation.
 
 Scale and height of the object in the pictures don't matter: the hull is carved wherever the silhouettes put it. The
-axis that it turns about may be beside the middle, as in recentered pictures: it is where all silhouettes together are
+axis that it turns about may be next to the middle, as in recentered pictures: it is where all silhouettes together are
 centered, as what reaches farthest from the axis reaches as far to either side in the course of a turn.
 """
 

@@ -1,4 +1,4 @@
-"""How well a model walks orbits of objects it was not trained on, beside two baselines that do not look at poses.
+"""How well a model walks orbits of objects it was not trained on, against two baselines that do not look at poses.
 
 Baselines: the picture itself in every frame, and the mean of the training images. For dynamic orbits there are two
 controls that are drawn with other cameras than the true orbit's and should score worse where the model follows

@@ -1,4 +1,4 @@
-"""Generated orbits beside the true ones, as a contact sheet and as a film."""
+"""Generated orbits next to the true ones, as a contact sheet and as a film."""
 
 from pathlib import Path
 

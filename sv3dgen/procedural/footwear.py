@@ -89,7 +89,7 @@ def _stripe(rng: np.random.Generator, palette) -> np.ndarray:
 
 
 def _pair(one: Assembly, apart: float) -> Assembly:
-    """The shoe and its mirror image beside it."""
+    """The shoe and its mirror image next to it."""
     both = Assembly()
     for surface, pattern in one.parts:
         both.add_pair(moved(surface, (apart / 2, 0, 0)), pattern)

@@ -1,4 +1,4 @@
-"""Color for the pixels beside an outline, which a render covers in part and shades nowhere."""
+"""Color for the pixels next to an outline, which a render covers in part and shades nowhere."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -8,7 +8,7 @@ from torch import Tensor
 def spread_to_outline(
     values: Float[Tensor, "images channels height width"], shaded: Bool[Tensor, "images 1 height width"]
 ) -> Float[Tensor, "images channels height width"]:
-    """The values, and beside shaded pixels the mean of those of the 8 neighbors that are shaded; zero elsewhere.
+    """The values, and next to shaded pixels the mean of those of the 8 neighbors that are shaded; zero elsewhere.
 
     Antialiased opacity reaches one pixel beyond the shaded ones, whose color is zero: over white that is a dark rim.
     """

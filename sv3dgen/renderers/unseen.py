@@ -86,7 +86,7 @@ def in_sight(
 
     The faces looked up are those that the four nearest pixels show; each is cut with the point's own ray, so that
     surfaces seen at a slant do not hide themselves. One that lets the point through is enough: at an outline the others
-    belong to what is beside it. So points within a pixel behind an outline may count as seen; and where the view only
+    belong to what is next to it. So points within a pixel behind an outline may count as seen; and where the view only
     grazes the surface (cosines up to about .15), either answer is possible.
     """
     scale = depth_px / max(cameras.width_px, cameras.height_px)

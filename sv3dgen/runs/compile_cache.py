@@ -1,6 +1,6 @@
 """Where compiled kernels are kept between runs, where neither the checkout nor the home folder can be written to.
 
-Numba keeps them beside the source or in the user's cache, and refuses to compile where it can write to neither; Triton
+Numba keeps them next to the source or in the user's cache, and refuses to compile where it can write to neither; Triton
 keeps them in the home folder. In a container both may be read-only. What is kept there is code, so a folder in the
 system's temporary one is only taken where it is the user's own and nobody else can write to it.
 """

@@ -1,4 +1,4 @@
-"""Contact sheets: what the model draws beside what it should, as PNG files and to the loggers that take pictures."""
+"""Contact sheets: what the model draws next to what it should, as PNG files and to the loggers that take pictures."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path

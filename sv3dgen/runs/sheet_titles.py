@@ -9,14 +9,14 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 TITLE_PX = 18  # of a strip of titles across
-ROW_PX = 110  # of a strip of titles beside the rows
+ROW_PX = 110  # of a strip of titles next to the rows
 FONT_PX = 12
 
 
 def titled(
     sheet: Float[Tensor, "3 height width"], columns: Sequence[str] = (), rows: Sequence[str] = ()
 ) -> Float[Tensor, "3 _ _"]:
-    """The sheet on white, each column's name above it and each row's beside it; columns and rows are of one size."""
+    """The sheet on white, each column's name above it and each row's next to it; columns and rows are of one size."""
     height, width = sheet.shape[1:]
     left, top = (ROW_PX if rows else 0), (TITLE_PX if columns else 0)
     page = Image.new("RGB", (left + width, top + height), "white")

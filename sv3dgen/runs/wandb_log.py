@@ -24,7 +24,7 @@ RUN_ID = "wandb/run_id.txt"  # a run that resumes goes on under it
 
 
 class WandbLog(WandbLogger):
-    """Lightning's logger of numbers and pictures, and beside them what a run is and leaves as a whole.
+    """Lightning's logger of numbers and pictures, and next to them what a run is and leaves as a whole.
 
     Offline it keeps all in `folder`/wandb until `wandb sync`. `group` null is, in a sweep, the sweep's folder.
     """

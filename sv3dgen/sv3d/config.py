@@ -115,7 +115,7 @@ def sv3d_u() -> SV3DConfig:
 def read_official(document: Mapping[str, Any]) -> SV3DConfig:
     """The sizes in a JSON document with generative-models' YAML as `official_config` and what the YAML leaves out.
 
-    Such a document lies beside a checkpoint whose sizes are not the released ones. Keys besides `official_config`:
+    Such a document lies next to a checkpoint whose sizes are not the released ones. Keys besides `official_config`:
     `image_size`, `num_frames`, `cond_aug`, `vector_embedders`, `clip.vision`, `clip.embed_dim`. Raises InputError with
     the key that is missing.
     """

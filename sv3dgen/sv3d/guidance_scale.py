@@ -1,6 +1,6 @@
 """How strongly each frame of an orbit is guided towards its condition (classifier-free guidance).
 
-The conditioning view is the last frame and, around the loop, beside the first. SVD's scale grows along the frames, so
+The conditioning view is the last frame and, around the loop, next to the first. SVD's scale grows along the frames, so
 the end of the loop is guided too much and no longer fits its beginning; SV3D's triangle (section 3) grows to the back
 view and falls again.
 """

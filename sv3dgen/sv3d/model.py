@@ -81,7 +81,7 @@ class SV3D(NVSModel):
         """The model in an official file, a diffusers folder, or a repository of the hub such as stabilityai/sv3d.
 
         `variant` chooses where both lie together. `memory` defaults to the device's fast plan, in half precision where
-        the device computes in it; `MemoryPlan()` is exact. Sizes are those of `config`, else of a config.json beside
+        the device computes in it; `MemoryPlan()` is exact. Sizes are those of `config`, else of a config.json next to
         the file, else the released ones. `device` may be auto. Raises InputError, naming file and key, where the
         weights are no good.
         """

@@ -34,7 +34,7 @@ def matted(frame: UInt8[np.ndarray, "height width 3"], size_px: int) -> UInt8[np
 
 def _not_white(darkness: Float[np.ndarray, "height width"]) -> Bool[np.ndarray, "height width"]:
     """Parts that are dark enough somewhere, without specks."""
-    # Enlarging rings: beside an edge between dark and faint there is a line of white.
+    # Enlarging rings: next to an edge between dark and faint there is a line of white.
     labels = parts(np.asarray(ndimage.binary_closing(darkness > _PERHAPS, iterations=2), dtype=bool), diagonals=True)
     darkest = ndimage.maximum(darkness, labels, np.arange(labels.max() + 1)) if labels.max() else np.zeros(1)
     sizes = part_sizes(labels).astype(np.float64)

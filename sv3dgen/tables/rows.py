@@ -1,4 +1,4 @@
-"""Scores of runs to rows of a table, beside the paper's; pure functions, no files but the paper's numbers."""
+"""Scores of runs to rows of a table, next to the paper's; pure functions, no files but the paper's numbers."""
 
 import csv
 import io
@@ -119,7 +119,7 @@ def paper_table(experiment: str, keys: Sequence[str]) -> dict[str, Any] | None:
 
 
 def beside_paper(ours: Sequence[Row], table: Mapping[str, Any] | None) -> list[Row]:
-    """Each of the paper's rows after the first of ours that has its settings; those we have nothing beside, at the
+    """Each of the paper's rows after the first of ours that has its settings; those we have nothing next to, at the
     end."""
     theirs = [] if table is None else [_paper_row(entry) for entry in table["rows"]]
     mixed: list[Row] = []

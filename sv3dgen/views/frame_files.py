@@ -33,7 +33,7 @@ class FrameFiles:
     def mask(self, picture: Path, mask_path: str | None) -> tuple[Path | None, str | None]:
         """The file that cuts the object out, if there is one; else the name of the one that was expected.
 
-        Where the json names none: the file of the picture's stem (or name and .png) in a folder `masks` beside the
+        Where the json names none: the file of the picture's stem (or name and .png) in a folder `masks` next to the
         json, the picture, or the picture's folder.
         """
         if mask_path is not None:

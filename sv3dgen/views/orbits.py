@@ -220,7 +220,7 @@ def wrapped_deg(angle_deg: Float[Tensor, "*angles"]) -> Float[Tensor, "*angles"]
 def elevations_and_azimuths(cameras: Cameras) -> tuple[Float[Tensor, " views"], Float[Tensor, " views"]]:
     """From which side each camera looks, in degrees; azimuth in [0, 360), float64.
 
-    Taken from the viewing direction, so it also holds for a camera that looks at something beside the origin.
+    Taken from the viewing direction, so it also holds for a camera that looks at something next to the origin.
     """
     x, y, z = (-cameras.forward.double()).unbind(-1)
     elevation_deg = torch.rad2deg(torch.atan2(y, torch.hypot(x, z)))

@@ -94,7 +94,7 @@ def check_aim(views: PosedViews) -> None:
         raise InputError("the cameras do not look at one object: the rays through the middles of the masks do not meet")
     for name in _named(views, beside):
         degrees = float(torch.rad2deg(torch.arccos(cosine[views.names.index(name)].clamp(-1, 1))))
-        raise InputError(f"{name}: its camera does not look at the object (it points {degrees:.0f} degrees beside it)")
+        raise InputError(f"{name}: its camera does not look at the object (it points {degrees:.0f} degrees next to it)")
 
 
 def check_angles(views: PosedViews, orbit: Orbit, declared: bool) -> None:

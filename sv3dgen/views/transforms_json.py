@@ -39,7 +39,7 @@ class Frame:
     azimuth_deg: float | None
     mask: Path | None = None  # that becomes the picture's alpha
     missing_mask: str | None = None  # the name of the one that was expected
-    mask_is_named: bool = False  # by the file; else it lies beside it, and serves where the picture has no alpha
+    mask_is_named: bool = False  # by the file; else it lies next to it, and serves where the picture has no alpha
     generated: bool = False  # made by a model, not taken by a camera
     trust: float = 1.0  # in [0, 1]; 0: not to be fitted
 

@@ -97,7 +97,7 @@ def _check_sizes(frames: Sequence[Frame], sizes: Sequence[tuple[int, int]]) -> N
         if size != sizes[0] and not frame.lens.fits_any_size:
             raise InputError(
                 f"{frame.image}: {size[0]}x{size[1]} pixels, {frames[0].image.name} has {sizes[0][0]}x{sizes[0][1]}; "
-                "expected `w` and `h` beside `fl_x`, to tell for which of these it is"
+                "expected `w` and `h` next to `fl_x`, to tell for which of these it is"
             )
 
 

@@ -155,7 +155,7 @@ class Throughput(lightning.Callback):
     def advice(self) -> str:
         """What to do about a loader that was waited for too long, in one line; nothing where it was not.
 
-        Latents that are kept do not help: they spare the encoder, and the loader reads them beside the pictures.
+        Latents that are kept do not help: they spare the encoder, and the loader reads them next to the pictures.
         """
         share = self.numbers().get("share_waiting_for_data", 0.0)
         if share <= MUCH_WAITING:

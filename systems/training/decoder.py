@@ -30,8 +30,8 @@ class Sv3dDecoder(TrainingModule):
 
     A small model's views are means of what may be there, and a mean of latents is no latent of a mean picture: to it a
     decoder that has seen true latents only gives another hue. The loss takes color from the true frames, brightness
-    from the decoder as it was: told the true brightness too, it draws blurred outlines. True latents are decoded beside
-    them, so that the conditioning view stays sharp. The encoder stays, and with it all that was trained on its latents.
+    from the decoder as it was: told the true brightness too, it draws blurred outlines. True latents are decoded too,
+    so that the conditioning view stays sharp. The encoder stays, and with it all that was trained on its latents.
     """
 
     def __init__(

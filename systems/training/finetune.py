@@ -140,7 +140,7 @@ class Sv3dFinetune(TrainingModule):
                     parameter.requires_grad_(True)
 
     def save_weights(self, path: Path) -> None:
-        """Write the averaged weights as an official file in half precision, and their sizes beside it."""
+        """Write the averaged weights as an official file in half precision, and their sizes next to it."""
         with self.ema.applied():
             save_official(self.parts, self.config, path, write=self.global_rank == 0)
 

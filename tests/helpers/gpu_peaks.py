@@ -1,7 +1,7 @@
 """What the 3D stages hold on a device at once, on the pretend one: python tests/helpers/gpu_peaks.py VIEWS [SETTING...]
 
 One step each of what takes most, on the hull's shape, with the CPU's kernels in the place of Triton's (the same inputs
-and results are kept). What a GPU needs beside tensors (context, caches of freed blocks) is not in it. Minutes on a CPU.
+and results are kept). What a GPU needs next to tensors (context, freed blocks) is not in it. Minutes, on a CPU.
 """
 
 import sys

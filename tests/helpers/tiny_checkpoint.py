@@ -32,7 +32,7 @@ def tensors(config: SV3DConfig = TINY, dtype: torch.dtype = torch.float32) -> di
 
 
 def write_checkpoint(folder: Path, values: Mapping[str, Tensor], config: SV3DConfig | None = TINY) -> Path:
-    """An official file and, unless `config` is None, our config.json beside it."""
+    """An official file and, unless `config` is None, our config.json next to it."""
     folder.mkdir(parents=True, exist_ok=True)
     save_file(dict(values), folder / "model.safetensors")
     if config is not None:

@@ -1,4 +1,4 @@
-"""The photo enters the 3D stages as it is, beside what a model made of it."""
+"""The photo enters the 3D stages as it is, next to what a model made of it."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Coverage of pixels by a mesh, with a gradient from the pixels beside the outline to the vertices on it.
+"""Coverage of pixels by a mesh, with a gradient from the pixels next to the outline to the vertices on it.
 
 A silhouette edge is one whose two faces look opposite ways on the screen, or a border. Each one is followed over the
 pairs of neighboring pixel centers that it passes between: side by side where the edge is steep, one above the other
@@ -41,7 +41,7 @@ def antialiased_coverage(
     *,
     backend: Backend = "auto",
 ) -> Float[Tensor, "views height width"]:
-    """Coverage in [0, 1] by the mesh that `fragments` were made from; fractional beside the outline.
+    """Coverage in [0, 1] by the mesh that `fragments` were made from; fractional next to the outline.
 
     Differentiable in `clip`. Edges with a vertex in front of the near plane are ignored.
     """

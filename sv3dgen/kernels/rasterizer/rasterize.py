@@ -4,7 +4,7 @@ Vertices are snapped to 1/4096 px and inside tests are done in integers, so two 
 hole between them and no pixel belongs to both: a center that lies exactly on an edge belongs to the triangle which has
 it at its top or left, as in OpenGL and Direct3D. Both sides of a triangle are drawn. The reference and the compiled
 versions do the same arithmetic in the same order, so they agree bit by bit. Not differentiable: gradients come from
-`interpolate` (inside) and `antialias` (outline). nvdiffrast's picture is another one beside edges: see its file.
+`interpolate` (inside) and `antialias` (outline). nvdiffrast's picture is another one next to edges: see its file.
 
 A triangle is dropped, not clipped, when a vertex lies in front of the near plane or more than 16384 px outside the
 frame. The far plane clips per pixel.

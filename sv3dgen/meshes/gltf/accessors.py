@@ -88,7 +88,7 @@ class Attributes:
         except ImportError:
             if any("bufferView" not in self.file.items("accessors")[at] for at in self.named.values()):
                 raise self.file.refused(DRACO) from None
-            return  # the plain arrays stand beside the packed ones
+            return  # the plain arrays stand next to the packed ones
         try:
             found = DracoPy.decode(self.file.view(packed["bufferView"]))
         except Exception as error:  # whatever its C++ part fails with

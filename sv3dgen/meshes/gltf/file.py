@@ -99,7 +99,7 @@ class GltfFile:
         return self._buffers[index]
 
     def view(self, index: int) -> bytes:
-        """A buffer view's bytes. Raises InputError where meshopt packs them and no plain ones stand beside."""
+        """A buffer view's bytes. Raises InputError where meshopt packs them and no plain ones stand next to."""
         entry = self.items("bufferViews")[index]
         packed = next((name for name in entry.get("extensions", {}) if name.endswith("meshopt_compression")), None)
         if packed is not None and "uri" not in self.items("buffers")[entry["buffer"]]:
@@ -111,7 +111,7 @@ class GltfFile:
         return data
 
     def uri(self, uri: str, what: str) -> bytes:
-        """What a URI leads to: data within the file, or a file beside it. InputError names `what` is not to be had."""
+        """What a URI leads to: data within the file, or a file next to it. InputError names `what` is not to be had."""
         if uri.startswith("data:"):
             head, _, body = uri.partition(",")
             try:

@@ -131,7 +131,7 @@ def _released(path: Path, stored: Mapping[str, StoredTensor]) -> SV3DConfig:
     found = "Stable Video Diffusion, not SV3D" if width == (_SVD_VECTOR,) else "no model that is known"
     raise InputError(
         f"{path}: {LABEL_EMBEDDING} has shape {_shape(stored[LABEL_EMBEDDING].shape)}: {found}; "
-        "expected a width of 1280 (SV3D_p) or 256 (SV3D_u), or a config.json beside the file that tells the sizes"
+        "expected a width of 1280 (SV3D_p) or 256 (SV3D_u), or a config.json next to the file that tells the sizes"
     )
 
 

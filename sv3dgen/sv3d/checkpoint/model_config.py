@@ -1,4 +1,4 @@
-"""The config.json that may lie beside a checkpoint and tell its sizes, in the official form or in ours."""
+"""The config.json that may lie next to a checkpoint and tell its sizes, in the official form or in ours."""
 
 import json
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from sv3dgen.sv3d.config import SV3DConfig, read_official
 
 
 def read_config_beside(path: Path) -> tuple[SV3DConfig, str] | None:
-    """The sizes in the config.json beside `path`, and that file's name; None where there is none that is SV3D's.
+    """The sizes in the config.json next to `path`, and that file's name; None where there is none that is SV3D's.
 
     The official form has `official_config` (see `read_official`), ours has the fields of `SV3DConfig`: whichever of
     them are left out are SV3D_p's. Any other config.json belongs to something else and says nothing of the checkpoint.

@@ -20,7 +20,7 @@ from sv3dgen.sv3d.training.sharding import whole
 def save_official(
     parts: Parts, config: SV3DConfig, path: Path, *, dtype: torch.dtype = torch.float16, write: bool = True
 ) -> None:
-    """Write the weights to `path` (.safetensors) in the official layout, and their sizes to config.json beside it.
+    """Write the weights to `path` (.safetensors) in the official layout, and their sizes to config.json next to it.
 
     Both appear whole or not at all. Keys that no inference needs (OpenCLIP's text side, the decoder half of the
     conditioner's autoencoder) are not written. Adapters are merged. Of sharded weights all processes have to call this,

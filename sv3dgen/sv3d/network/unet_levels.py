@@ -95,7 +95,7 @@ class MiddleLevel(Level):
 
 
 class UpLevel(Level):
-    """Blocks on the way up, each with features from the way down beside its own, then twice the resolution."""
+    """Blocks on the way up, each with features from the way down next to its own, then twice the resolution."""
 
     def __init__(
         self,

@@ -1,8 +1,8 @@
 """Compare this package with numbers that the official code gave: `python -m sv3dgen.sv3d.parity FOLDER`.
 
 FOLDER holds `config.json` (all sizes), `model.safetensors` in the official layout and `io.safetensors`. For every
-expected tensor it prints the largest error beside its tolerance. Exit status: 0, 1 where an error is above, 2 where the
-folder is no good.
+expected tensor it prints the largest error next to its tolerance. Exit status: 0, 1 where an error is above, 2 where
+the folder is no good.
 """
 
 import re

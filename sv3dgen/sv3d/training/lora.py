@@ -1,4 +1,4 @@
-"""Low-rank adapters (Hu et al. 2021): training a few numbers beside the attention's weights instead of them.
+"""Low-rank adapters (Hu et al. 2021): training a few numbers next to the attention's weights instead of them.
 
 An adapted weight is W + scale * up @ down, with W frozen, and reads as that sum: what copies `layer.weight`, such as
 `save_official`, gets plain weights of the plain shapes.

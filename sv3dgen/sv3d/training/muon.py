@@ -1,6 +1,6 @@
 """Muon: momentum whose update of a matrix is made orthogonal (Jordan et al. 2024), for training from nothing.
 
-All directions of a layer move by the same amount, also those that the gradient hardly sees: color, beside the far
+All directions of a layer move by the same amount, also those that the gradient hardly sees: color, next to the far
 larger variance of brightness. torch.optim has it for matrices alone; here kernels of convolutions count as matrices,
 and what is no matrix, or touches inputs and outputs, is AdamW's.
 """

@@ -46,7 +46,7 @@ class Start(NamedTuple):
 def starting_parts(weights: str | Path | None, config: SV3DConfig, generator: torch.Generator) -> Start:
     """Frozen float32 modules on the CPU; without weights, all random.
 
-    `config` says what is wanted. The latents' scale factor is taken from a config.json beside the weights where there
+    `config` says what is wanted. The latents' scale factor is taken from a config.json next to the weights where there
     is one: it was measured with their autoencoder. Raises InputError for weights of other sizes, or of a model from
     which this one can't go on.
     """

@@ -92,7 +92,7 @@ def sweep(root: Path, launcher: str, folder: Path, *settings: str) -> subprocess
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """launch.py beside a config without parts and a system that does as it is told."""
+    """launch.py next to a config without parts and a system that does as it is told."""
     root = tmp_path_factory.mktemp("launchers")
     shutil.copy(ROOT / "launch.py", root)
     (root / "sv3dgen").symlink_to(ROOT / "sv3dgen")

@@ -1,4 +1,4 @@
-"""Files beside a mesh are found where people have them, else told; formats without colors are read."""
+"""Files next to a mesh are found where people have them, else told; formats without colors are read."""
 
 import io
 import logging

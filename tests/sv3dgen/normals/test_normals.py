@@ -27,7 +27,7 @@ DIFFUSERS_WARNS = pytest.mark.filterwarnings("ignore::DeprecationWarning", "igno
 
 @pytest.fixture
 def given(tmp_path: Path) -> Path:
-    """Views of names of their own, as a user has them, and normals beside."""
+    """Views of names of their own, as a user has them, and normals next to."""
     folder = tmp_path / "toy"
     write_views(VIEWS, folder)
     document = json.loads((folder / "transforms.json").read_text())

@@ -1,4 +1,4 @@
-"""Color beside an outline: means of shaded neighbors, and pictures over white without a dark rim."""
+"""Color next to an outline: means of shaded neighbors, and pictures over white without a dark rim."""
 
 import torch
 import trimesh

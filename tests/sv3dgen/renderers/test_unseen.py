@@ -89,7 +89,7 @@ def test_occlusion_agrees_with_rays():
     ) > 0.15  # what a view only grazes is nearly unseen anyhow
     wrong = (seen != expected) & facing
     assert 0.05 < (facing & ~expected).float().mean()
-    assert wrong.float().mean() < 0.005  # pixels beside outlines
+    assert wrong.float().mean() < 0.005  # pixels next to outlines
 
 
 def test_a_hidden_point_is_unseen_only_with_occlusion():

@@ -29,7 +29,7 @@ def rows(folder: Path) -> Rows:
 
 @pytest.fixture
 def killed(tmp_path: Path) -> Path:
-    """What a run has logged that was killed, and another file beside it."""
+    """What a run has logged that was killed, and another file next to it."""
     log = logger(tmp_path)
     for step, numbers in LOGGED:
         log.log_metrics(numbers, step)

@@ -53,7 +53,7 @@ def test_columns(pictures: tuple[RenderOutput, ViewBatch]) -> None:
 
 
 def test_an_outline_has_no_dark_rim(pictures: tuple[RenderOutput, ViewBatch]) -> None:
-    """Antialiased opacity covers half of the pixels beside the shaded ones, whose color is zero."""
+    """Antialiased opacity covers half of the pixels next to the shaded ones, whose color is zero."""
     render, batch = pictures
     opacity = render.opacity.detach().clone()
     opacity[..., SIZE // 2 - 1] = 0.5

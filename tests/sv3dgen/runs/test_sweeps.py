@@ -44,7 +44,7 @@ def run(config):
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """launch.py beside a config without parts, and a system that does as it is told."""
+    """launch.py next to a config without parts, and a system that does as it is told."""
     root = tmp_path_factory.mktemp("launch")
     shutil.copy(ROOT / "launch.py", root)
     (root / "sv3dgen").symlink_to(ROOT / "sv3dgen")
@@ -163,7 +163,10 @@ def test_a_run_of_other_settings_is_not_taken_for_the_sweeps(project: Path, here
     [
         (["views=toy", "seed=0,x"], "seed=x: expected int"),
         (["resume=toy"], "resume=toy: expected the folder of an earlier sweep, with multirun.yaml in it"),
-        (["resume=s", "seed=3"], "seed=3: a resumed sweep keeps its settings; beside resume= expected only hydra/laun"),
+        (
+            ["resume=s", "seed=3"],
+            "seed=3: a resumed sweep keeps its settings; next to resume= expected only hydra/laun",
+        ),
         (["resume=s,toy"], "resume=s,toy: goes on with one run or sweep; expected one folder"),
         (["resume=t"], "multirun.yaml: expected a list of settings"),
         (["resume=u"], "multirun.yaml: expected YAML"),

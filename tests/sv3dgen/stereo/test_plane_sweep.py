@@ -20,7 +20,7 @@ VIEWS = 21
 
 
 def ball_depth(cameras: Cameras) -> Tensor:
-    """Along each pixel's ray to the ball, infinite beside it."""
+    """Along each pixel's ray to the ball, infinite next to it."""
     origins, directions = cameras.rays()
     along = -(origins * directions).sum(-1)
     under = along.square() - origins.square().sum(-1) + RADIUS**2

@@ -1,4 +1,4 @@
-"""From scores to rows: means, spreads, what does not count, and the paper's numbers beside ours."""
+"""From scores to rows: means, spreads, what does not count, and the paper's numbers next to ours."""
 
 import csv
 import io

@@ -134,7 +134,7 @@ def test_the_up_axis_is_a_key_or_seen_from_the_cameras(views, tmp_path, up_axis)
 
 
 def test_an_object_elsewhere_is_brought_to_the_origin_and_the_way_back_is_kept(views, tmp_path, caplog):
-    """A capture in meters, say: three times the size, beside the origin."""
+    """A capture in meters, say: three times the size, next to the origin."""
     to_source = torch.diag(torch.tensor([3.0, 3, 3, 1])).double()
     to_source[:3, 3] = torch.tensor([5.0, -2, 1])
     cameras = apply_similarity(to_source, ORBIT.cameras(size_px=160))

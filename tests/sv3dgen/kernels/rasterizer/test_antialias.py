@@ -174,7 +174,7 @@ def test_edges_behind_the_camera_are_ignored_and_inner_edges_stay_whole(backend)
     actual.sum().backward()
     assert clip.grad.isfinite().all()
     assert (clip.grad[0, len(vertices) :] == 0).all()
-    # All that is not beside an uncovered pixel is exactly one.
+    # All that is not next to an uncovered pixel is exactly one.
     covered = (rasterize(clip, faces, 32, 32).face_index >= 0).float()
     inner = 1 - torch.nn.functional.max_pool2d(1 - covered, 3, stride=1, padding=1)
     assert (actual[inner == 1] == 1).all()

@@ -1,4 +1,4 @@
-"""nvdiffrast's pictures and interpolation beside ours, and why its antialiasing is not offered."""
+"""nvdiffrast's pictures and interpolation next to ours, and why its antialiasing is not offered."""
 
 import nvdiffrast_stand_in
 import pytest
