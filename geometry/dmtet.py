@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sv3dgen.domains import Between, Pairs, Share
+from sv3dgen.errors import InputError
 from sv3dgen.interfaces import Geometry, Surface, SurfaceParameters
 from sv3dgen.kernels.marching_tetrahedra.march import marching_tets
 from sv3dgen.meshes.mesh import Mesh
@@ -73,6 +74,8 @@ class DMTet(Surface):
         if due:
             with torch.no_grad():
                 mesh = self.isosurface()
+            if len(mesh.faces) == 0:
+                raise InputError(f"fine: the surface is gone at step {step}; are the views and their masks right?")
             self.build(mesh, step)
         return due
 

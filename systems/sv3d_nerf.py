@@ -25,6 +25,8 @@ from systems.weighting import check_features, check_kind
 
 log = logging.getLogger(__name__)
 
+LEAST_SHARE = 0.002  # of the visual hull, that a surface encloses: thin shells have some percent
+
 
 class Sv3dNerf(Stage):
     """Fits a field with the volume renderer (SV3D, section 4), then meshes the depth its views see.
@@ -148,7 +150,8 @@ class Sv3dNerf(Stage):
             opening = round(self.opening_radius / spacing)
             proven = self._proven(cells) if self.unseen == "auto" else None
             volume[unseen_hollows((volume > 0) & seen, seen | wall, opening, proven)] = self.mesh_truncation
-        if not (volume < 0).any():  # stopped before there was anything: the hull is what is known then
+        if (volume < 0).sum() < LEAST_SHARE * near.sum():  # stopped before there was anything
+            log.warning("coarse: the field has no surface yet; the visual hull is taken for it")
             volume[near] = -self.mesh_truncation
         volume = torch.where(sizable_components(volume < 0) | (volume >= 0), volume, self.mesh_truncation)
         volume = torch.where(largest_component(volume >= 0) | (volume < 0), volume, -self.mesh_truncation)  # no bubbles

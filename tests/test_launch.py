@@ -130,7 +130,7 @@ def test_a_run_has_its_folder_and_a_plain_console(project: Path, here: Path) -> 
     assert result.returncode == 0, result.stderr
     assert result.stdout == "working on toy\n"
     (folder,) = (here / "outputs" / "toy").iterdir()
-    assert contents(folder) == [".hydra", "run.log"]
+    assert contents(folder) == [".hydra", "result.json", "run.log"]
     assert "working on toy" in (folder / "run.log").read_text()
 
 

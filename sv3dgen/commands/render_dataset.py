@@ -68,7 +68,7 @@ def _check(options: argparse.Namespace) -> None:
         "seed": (0, 10**9),
         "size_px": (8, 1024),
         "supersample": (1, 8),
-        "fov": (1, 120),
+        "fov_deg": (1, 120),
         "workers": (1, 256),
         "sine_share": (0, 1),
     }

@@ -11,7 +11,7 @@ from PIL import Image, ImageFilter
 from scipy import sparse
 from scipy.sparse.linalg import spsolve
 
-from sv3dgen.cli import command_line
+from sv3dgen.cli import input_check
 from sv3dgen.cutout.background import fit_background, polynomial_terms, positions
 from sv3dgen.cutout.random_walker import random_walker
 from sv3dgen.cutout.segmentation import open_ground, sharp_edges
@@ -304,4 +304,4 @@ def test_true_masks_of_rendered_objects(shared, name):
 
 
 def test_the_command_line_knows_the_methods():
-    assert command_line.MATTING == get_args(matting.Method)
+    assert input_check.MATTING == get_args(matting.Method)
