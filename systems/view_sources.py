@@ -17,13 +17,13 @@ from sv3dgen.nvs_interfaces import NVSAbilities, ViewMaker
 from sv3dgen.photo.prepare import prepare_photo
 from sv3dgen.runs.run_folder import RunCard
 from sv3dgen.sfm.pose_photos import DOCUMENT, pose_photos
-from sv3dgen.sfm.unposed import is_unposed
 from sv3dgen.sv3d.picture import conditioning_picture
 from sv3dgen.views.image import WHITE_LEVEL
 from sv3dgen.views.orbits import Orbit, OrbitRecipe, SineOrbit, StaticOrbit
 from sv3dgen.views.pose_check import check_poses
 from sv3dgen.views.posed_folder import resized
 from sv3dgen.views.posed_views import PosedViews, read_views, write_views
+from sv3dgen.views.unposed import is_unposed
 from sv3dgen.views.video import write_video
 
 log = logging.getLogger(__name__)

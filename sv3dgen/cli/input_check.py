@@ -9,12 +9,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from sv3dgen.cli.annotations import shown
 from sv3dgen.errors import InputError
-from sv3dgen.sfm.unposed import check_unposed, is_unposed
 from sv3dgen.sv3d.checkpoint.contents import read_contents
 from sv3dgen.sv3d.checkpoint.weights import check_obtainable, find_weights, is_on_hub
 from sv3dgen.views.camera_check import check_cameras
 from sv3dgen.views.image import precheck_photo
 from sv3dgen.views.precheck import precheck_views
+from sv3dgen.views.unposed import check_unposed, is_unposed
 from sv3dgen.views.view_files import ViewFiles
 
 MATTING = ("auto", "rembg", "classical", "learned")  # the methods of matting.py, which imports too much to ask it

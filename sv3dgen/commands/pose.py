@@ -13,7 +13,7 @@ from pathlib import Path
 from sv3dgen.cli.command import OneLineParser, exit_status
 from sv3dgen.cli.input_check import MATTING
 from sv3dgen.errors import InputError
-from sv3dgen.sfm.unposed import check_unposed
+from sv3dgen.views.unposed import check_unposed
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -15,10 +15,10 @@ from sv3dgen.errors import InputError
 from sv3dgen.photo.matting import Method, cut_out
 from sv3dgen.sfm.agreed_masks import without_false_holes
 from sv3dgen.sfm.reconstruct import PosedPhoto, reconstruct
-from sv3dgen.sfm.unposed import FEWEST, check_unposed
 from sv3dgen.sfm.upright import upright
 from sv3dgen.views.cameras import Cameras
 from sv3dgen.views.image import read_photo
+from sv3dgen.views.unposed import FEWEST, check_unposed
 
 log = logging.getLogger(__name__)
 

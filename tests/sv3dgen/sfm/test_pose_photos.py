@@ -12,8 +12,8 @@ from sphere_on_box import traced
 from sv3dgen.commands.pose import main
 from sv3dgen.errors import InputError
 from sv3dgen.sfm.pose_photos import pose_photos
-from sv3dgen.sfm.unposed import check_unposed, is_unposed
 from sv3dgen.views.posed_views import read_views
+from sv3dgen.views.unposed import check_unposed, is_unposed
 
 pytest.importorskip("pycolmap", reason="needs pycolmap, which the dev extra brings")
 SIZE_PX, PHOTOS = 320, 16
