@@ -1,5 +1,6 @@
 """The render should look like the views: color, mask and LPIPS (paper, section 4.1)."""
 
+import hashlib
 import logging
 from typing import Annotated, Any, Literal
 
@@ -67,8 +68,13 @@ class ReferenceViews(Guidance):
         self._too_small_told = False
 
     def cache_key(self, reference: Reference) -> str | None:
-        """Whether LPIPS is there: its weights may be fetched between two runs."""
-        return None if self.lpips is None else "lpips"
+        """What LPIPS weighs by: a file may be exchanged between two runs, and a network fetched."""
+        if self.lpips is None:
+            return None
+        weights = hashlib.sha256()
+        for value in self.lpips.state_dict().values():
+            weights.update(value.detach().cpu().contiguous().numpy().tobytes())
+        return f"lpips {weights.hexdigest()[:16]}"
 
     def forward(self, render: RenderOutput, batch: ViewBatch, step: int) -> GuidanceOutput:
         wanted = active_terms(self.weights, step)

@@ -185,7 +185,7 @@ class Run:
             if not self._needs_nvs():
                 self.nvs = None  # its weights may be larger than all that follows
             return read_views(folder)  # as a run that is resumed will read them
-        views = given_views(self.config, folder)
+        views = given_views(self.config, folder, self.shared)
         if not torch.equal(views.source_to_world, torch.eye(4, dtype=views.source_to_world.dtype)):
             self.card.add_metrics(source_to_world=str(views.source_to_world.tolist()))
         return views

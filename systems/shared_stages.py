@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig
 
@@ -104,8 +105,10 @@ class Place:
         """The folder that holds the result; where the block can't read it, it is removed, to be made anew."""
         try:
             yield self.folder
+        except (MemoryError, torch.OutOfMemoryError):
+            raise
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno not in (None, errno.ENOENT):  # of a disk or of rights, here or in the run's own folder
                 raise
             self._remove(error)
         except Exception as error:  # what readers of tensors, pictures and JSON raise for damaged files is of all kinds
@@ -129,8 +132,9 @@ class Place:
         temporary.mkdir()
         try:
             yield temporary
-            for file in temporary.iterdir():
-                flush_to_disk(file)
+            for file in temporary.rglob("*"):
+                if file.is_file():
+                    flush_to_disk(file)
             os.replace(temporary, self.folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)

@@ -15,7 +15,8 @@ from sv3dgen.kernels.backend import available
 from sv3dgen.nvs_interfaces import ViewMaker
 from sv3dgen.runs.machine import versions
 from sv3dgen.views.posed_views import PosedViews
-from systems.view_sources import photo_px
+from sv3dgen.views.unposed import photos_in
+from systems.view_sizes import photo_px
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ("sv3dgen", "geometry", "guidance", "systems")
@@ -32,6 +33,17 @@ def views_key(config: DictConfig, nvs: ViewMaker) -> dict[str, Any]:
         "rembg": importlib.util.find_spec("rembg") is not None,
         **_program(),
         "extensions": _extensions(config),
+    }
+
+
+def posed_key(photos: Path, matting: str) -> dict[str, Any]:
+    """All that the cameras and masks of plain photos follow from."""
+    files = photos_in(photos)
+    return {
+        "photos": {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files},
+        "matting": matting,
+        "rembg": importlib.util.find_spec("rembg") is not None,
+        **_program(),
     }
 
 

@@ -55,6 +55,7 @@ def read_coarse(source: Path, coarse: Sv3dNerf, reference: Reference) -> Mesh:
     """Have the parts of a stage as they were after its last step; its surface. A part is taken whole or not at all."""
     state = torch.load(source / STATE, weights_only=True, map_location="cpu")
     mesh = Mesh(state["vertices"], state["faces"])
+    coarse.views = reference.views.to(coarse.device)  # of which the run tells what was corrected
     coarse.corrections.start_from(reference.views)
     for name, part in _learned(coarse).items():
         before = {key: value.clone() for key, value in part.state_dict().items()}
@@ -68,4 +69,5 @@ def read_coarse(source: Path, coarse: Sv3dNerf, reference: Reference) -> Mesh:
 
 
 def _learned(coarse: Sv3dNerf) -> dict[str, nn.Module]:
-    return {"geometry": coarse.geometry, "material": coarse.material, "corrections": coarse.corrections}
+    parts = ("geometry", "material", "renderer", "corrections")
+    return {name: getattr(coarse, name) for name in parts}

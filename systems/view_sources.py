@@ -1,6 +1,7 @@
 """Where a run's views come from: given by the user, or made of one photo. Either way they end up in RUN/views."""
 
 import logging
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,23 +24,26 @@ from sv3dgen.views.orbits import Orbit, OrbitRecipe, SineOrbit, StaticOrbit
 from sv3dgen.views.pose_check import check_poses
 from sv3dgen.views.posed_folder import resized
 from sv3dgen.views.posed_views import PosedViews, read_views, write_views
+from sv3dgen.views.transforms_json import read_transforms
 from sv3dgen.views.unposed import is_unposed
 from sv3dgen.views.video import write_video
+from systems.shared_stages import SharedStages
+from systems.stage_keys import posed_key
+from systems.view_sizes import photo_px, read_px
 
 log = logging.getLogger(__name__)
 
 POSED = "posed"  # a run's folder of plain photos that it has found cameras for
 FILM, FILM_FRAMES_PER_S = "orbit.mp4", 10
-LEAST_READ_PX = 1024  # a view of 4000 px would take a gigabyte, and no stage looks at so many
 REFERENCE_AMPLITUDE_DEG = 30.0  # of the orbit that suits the 3D stages best (SV3D, table 8)
 
 
-def given_views(config: DictConfig, folder: Path) -> PosedViews:
+def given_views(config: DictConfig, folder: Path, shared: SharedStages | None = None) -> PosedViews:
     """The views named by `views=`, checked against what is declared of their cameras, and copied into the run."""
     orbit = instantiate(config.orbit) if config.get("orbit") else None
     source = Path(config.views)
     if is_unposed(source):
-        source = posed_photos(config, source, folder.parent / POSED)
+        source = posed_photos(config, source, folder.parent / POSED, shared)
     views = read_views(
         source,
         orbit=orbit,
@@ -65,11 +69,27 @@ def given_views(config: DictConfig, folder: Path) -> PosedViews:
     return views
 
 
-def posed_photos(config: DictConfig, photos: Path, folder: Path) -> Path:
-    """Plain photos with the cameras that are found for them, in `folder`; a resumed run keeps those it has."""
+def posed_photos(config: DictConfig, photos: Path, folder: Path, shared: SharedStages | None = None) -> Path:
+    """Plain photos with the cameras that are found for them: in `folder`, or in the place that runs of a sweep share.
+
+    A resumed run keeps those it has.
+    """
     if config.resume and (folder / DOCUMENT).is_file():
         return folder
-    return pose_photos(photos, folder, matting=config.matting, seed=config.seed)
+    shutil.rmtree(folder, ignore_errors=True)  # an earlier run's
+    if shared is None:
+        return pose_photos(photos, folder, matting=config.matting)
+    with shared.place("posed", posed_key(photos, config.matting)) as place:
+        if place.holds_result:
+            with place.reading() as source:
+                read_transforms(source)
+        if place.taken:
+            return place.folder
+        if not place.may_write:
+            return pose_photos(photos, folder, matting=config.matting)
+        with place.writing() as target:
+            pose_photos(photos, target, matting=config.matting)
+        return place.folder
 
 
 def white_views(views: PosedViews) -> int:
@@ -77,17 +97,6 @@ def white_views(views: PosedViews) -> int:
     darkest = views.images[:, :3].amin(1)
     white, seen = (darkest > WHITE_LEVEL) & views.masks, views.masks
     return int((white.sum((1, 2)) > 0.5 * seen.sum((1, 2))).sum())
-
-
-def read_px(config: DictConfig) -> int:
-    """The longer side that given views are scaled down to as they are read: what the stages look at, or 1024."""
-    return max([LEAST_READ_PX, *stage_sizes_px(config)])
-
-
-def stage_sizes_px(config: DictConfig) -> list[int]:
-    """The longer sides of the views as the stages look at them, at all their milestones."""
-    stages = [config[stage] for stage in config.system.stages]
-    return [sampling.size_px for stage in stages for _, sampling in stage.data.get("milestones", [])]
 
 
 def generate_views(config: DictConfig, nvs: ViewMaker, folder: Path, card: RunCard) -> None:
@@ -147,11 +156,6 @@ def beside_photo(views: PosedViews, photo: Image.Image | None, size_px: int) -> 
     small = tuple(picture if picture.shape[2] < largest else None for picture in pictures)
     cameras = views.cameras.resized(largest, largest)
     return replace(views, images=images, cameras=cameras, generated=tuple(generated), small=small)
-
-
-def photo_px(config: DictConfig, least_px: int) -> int:
-    """The largest size that the 3D stages look at, and at least the model's: what a photo is worth keeping at."""
-    return max([least_px, *stage_sizes_px(config)])
 
 
 def _write_film(views: PosedViews, film: Path) -> None:

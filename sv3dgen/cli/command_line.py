@@ -33,7 +33,7 @@ from sv3dgen.cli.resume import resumed_run, resumed_sweep
 from sv3dgen.cli.unused_settings import check_distillation_is_used, check_memory_is_used
 from sv3dgen.errors import InputError
 from sv3dgen.kernels.accelerators import ACCELERATORS
-from sv3dgen.kernels.backend import IMPLEMENTATIONS, resolve, runs_on
+from sv3dgen.kernels.backend import IMPLEMENTATIONS, ON_HOST, resolve, runs_on
 from sv3dgen.runs.run_lock import check_free
 from sv3dgen.schedules import check_reach
 from sv3dgen.views.precheck import precheck_left_normals
@@ -215,9 +215,10 @@ def _check_choices(config: DictConfig) -> None:
             f"trainer.devices={shown(devices)}: of training; the 3D stages run on one device, where device says"
         )
     for operation, backend in config.get("kernels", {}).items():
+        where = "cpu" if operation in ON_HOST else device
         if operation in IMPLEMENTATIONS and str(backend) in ACCELERATORS:
-            resolve(str(operation), backend, device)  # says how to get it, or what it runs on
-        present = ("auto", *(runs_on(str(operation), device) if operation in IMPLEMENTATIONS else ()))
+            resolve(str(operation), backend, where)  # says how to get it, or what it runs on
+        present = ("auto", *(runs_on(str(operation), where) if operation in IMPLEMENTATIONS else ()))
         if backend not in present:
             raise InputError(f"kernels.{operation}={shown(backend)}: expected one of {', '.join(present)}")
 

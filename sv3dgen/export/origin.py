@@ -8,7 +8,7 @@ from shlex import join
 
 GENERATOR = "sv3dgen"
 _LEFT_OUT = {"name", "resume", "share", "viewer", "logger", "device", "hydra"}  # what does not change the mesh
-_PATHS = {"views", "image", "weights", "nvs.weights", "nvs.mesh", "data"}
+_PATHS = {"views", "image", "weights", "nvs.weights", "nvs.mesh", "data", "normals.folder", "normals.weights"}
 
 
 @dataclass(frozen=True)
@@ -43,5 +43,7 @@ def public_command(settings: Sequence[str]) -> str:
         plain = key.lstrip("+~")
         if plain in _LEFT_OUT or plain.startswith(("hydra.", "hydra/", "logger.", "viewer.")):
             continue
-        kept.append(f"{key}={PurePath(value.strip(chr(34))).name}" if plain in _PATHS and separator else setting)
+        bare = value.strip("\"'")
+        is_path = plain in _PATHS or bare.startswith(("/", "~", ".")) or "\\" in bare
+        kept.append(f"{key}={PurePath(bare.replace(chr(92), '/')).name}" if is_path and separator else setting)
     return join(["python", "launch.py", *kept])

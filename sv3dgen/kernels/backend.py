@@ -29,6 +29,8 @@ IMPLEMENTATIONS: dict[str, tuple[str, ...]] = {
     "plane_sweep": ("torch", "numba"),
 }
 
+ON_HOST = {"plane_sweep"}  # operations of a stage's start, whose tensors lie on the CPU wherever the run is
+
 _overrides: dict[str, str] = {}
 
 
@@ -66,7 +68,8 @@ def resolve(operation: str, backend: Backend, device: object) -> str:
 
 def available(device: object = "cpu") -> list[Availability]:
     """What `auto` stands for on this machine, operation by operation, for tensors on `device`."""
-    return [Availability(name, *_choose(name, "auto", _device_type(device))) for name in IMPLEMENTATIONS]
+    where = {name: "cpu" if name in ON_HOST else _device_type(device) for name in IMPLEMENTATIONS}
+    return [Availability(name, *_choose(name, "auto", where[name])) for name in IMPLEMENTATIONS]
 
 
 def runs_on(operation: str, device: object) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from sv3dgen.errors import InputError
 from sv3dgen.views.precheck import holds_cameras
 from sv3dgen.views.transforms_json import read_transforms
+from sv3dgen.views.unposed import is_unposed, photos_in
 
 ROOT = Path(__file__).resolve().parents[2]
 CHUNK = 1 << 20
@@ -59,7 +60,9 @@ def input_of(config: Mapping[str, Any]) -> dict[str, str] | None:
 
 
 def input_files(path: Path) -> list[Path]:
-    """The file itself; of a folder of views, or of the transforms.json that describes one, that and its pictures."""
+    """The file itself; the photos of a folder of such; of posed views, their transforms.json and their pictures."""
+    if is_unposed(path):
+        return photos_in(path)
     if not holds_cameras(path):
         return [path]
     transforms = read_transforms(path, "train")

@@ -26,6 +26,7 @@ INTERPOLATION = re.compile(r"(?<!\\)(?:\\\\)*\$\{")  # with an odd number of bac
 OURS = ("sv3dgen", "systems", "guidance", "geometry")  # the project's packages
 CHECKPOINT = "checkpoints/last.ckpt"  # in a run's folder
 CARD = "run.json"
+POSED = "posed/transforms.json"  # of a run on plain photos
 RESULT = "result.json"  # for programs
 _HYDRAS = {".hydra", "run.log"}
 _HYDRAS_INNER = {"config.yaml", "hydra.yaml", "overrides.yaml", "lock"}
@@ -262,8 +263,8 @@ def escaped(text: str) -> str:
 
 
 def can_go_on(folder: Path) -> bool:
-    """Whether a run left anything that it need not do again: a checkpoint, or a model's views."""
-    return (folder / CHECKPOINT).is_file() or holds_made_views(folder)
+    """Whether a run left anything that it need not do again: a checkpoint, a model's views, the cameras of photos."""
+    return any((folder / name).is_file() for name in (CHECKPOINT, POSED)) or holds_made_views(folder)
 
 
 def holds_made_views(folder: Path) -> bool:

@@ -2,7 +2,10 @@
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,35 +38,52 @@ def pose_photos(folder: Path, out: Path, *, matting: Method = "auto", turned: bo
 
     `turned`: the object was turned in front of a camera that stood still, so only what lies on it counts. The object is
     what `matting` cuts out; photos in which it finds none are left out, and said. The front is what the first photo
-    shows. InputError, in one line, where the photos do not do.
+    shows. InputError, in one line, where the photos do not do, or `out` holds anything; it is whole or not there.
     """
     photos = check_unposed(folder)
     if len(photos) > MOST_USED:
         step = len(photos) / MOST_USED
         photos = [photos[int(index * step)] for index in range(MOST_USED)]
         log.warning("%s: %d photos are taken, spread evenly; more add time only", folder, MOST_USED)
-    (out / DOCUMENT).unlink(missing_ok=True)
+    if out.exists() and any(out.iterdir()):
+        raise InputError(f"{out}: not empty; expected a new folder for the posed photos")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}")
+    unfinished.mkdir()
+    try:
+        front, count = _pose(folder, photos, unfinished, matting, turned=turned, seed=seed)
+        os.replace(unfinished, out)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    log.info("%s: %d of %d photos are posed, in %s; the front is %s", folder, count, len(photos), out, front)
+    return out
+
+
+def _pose(
+    folder: Path, photos: Sequence[Path], out: Path, matting: Method, *, turned: bool, seed: int
+) -> tuple[str, int]:
+    """Fill a folder; the photo that shows the front, and how many are posed."""
     for name in ("images", MASKS):
-        (out / name).mkdir(parents=True, exist_ok=True)
+        (out / name).mkdir()
     names, focal_px = _write_pictures(photos, out / "images")
+    originals = dict(zip(names, (path.name for path in photos), strict=True))
     masked = _write_masks(photos, names, out, matting)
     if len(masked) < FEWEST:
         raise InputError(f"{folder}: an object was found in {len(masked)} of {len(names)} photos, expected {FEWEST}")
-    posed = reconstruct(
-        out / "images",
-        masked if turned else names,
-        focal_px=focal_px,
-        masks=out / MASKS if turned else None,
-        seed=seed,
-    )
+    asked = masked if turned else names
+    masks = out / MASKS if turned else None
+    try:
+        asked_photos = {name: originals[name] for name in asked}
+        posed = reconstruct(out / "images", asked_photos, focal_px=focal_px, masks=masks, seed=seed)
+    except InputError as error:
+        raise InputError(f"{folder}: {error}") from error
     views = [photo for photo in posed if photo.name in set(masked)]
     if len(views) < FEWEST:
         raise InputError(f"{folder}: {len(views)} photos have a camera and an object, expected at least {FEWEST}")
     _fill_false_holes(views, out)
     with atomic_write(out / DOCUMENT) as temporary:
-        temporary.write_text(json.dumps(_document(views), indent=1), encoding="utf-8")
-    log.info("%s: %d of %d photos are posed, in %s; the front is %s", folder, len(views), len(photos), out, names[0])
-    return out
+        temporary.write_text(json.dumps(_document(views, originals), indent=1), encoding="utf-8")
+    return originals[views[0].name], len(views)
 
 
 def _write_pictures(photos: Sequence[Path], folder: Path) -> tuple[list[str], float | None]:
@@ -84,10 +104,10 @@ def _focal_share(path: Path) -> float | None:
     """Focal length by the picture's longer side, as its metadata have it."""
     try:
         with Image.open(path) as image:
-            focal_mm = image.getexif().get_ifd(_EXIF_IFD).get(_FOCAL_35MM)
+            focal_mm = float(image.getexif().get_ifd(_EXIF_IFD).get(_FOCAL_35MM) or 0)
     except Exception:  # metadata are damaged in all kinds of ways; they are a help, not needed
         return None
-    return float(focal_mm) / _FILM_WIDTH_MM if focal_mm else None
+    return focal_mm / _FILM_WIDTH_MM if 4 <= focal_mm <= 2000 else None
 
 
 def _write_masks(photos: Sequence[Path], names: Sequence[str], out: Path, matting: Method) -> list[str]:
@@ -134,7 +154,8 @@ def _mask(out: Path, name: str) -> Path:
 
 def _fill_false_holes(views: Sequence[PosedPhoto], out: Path) -> None:
     if len({photo.size_px for photo in views}) > 1:
-        return  # the masks of one frame are held against each other
+        log.info("photos: of several sizes; holes in their masks are not held against each other")
+        return
     alphas = np.stack([np.asarray(Image.open(_mask(out, photo.name))) for photo in views])
     width, height = views[0].size_px
     cameras = Cameras(
@@ -154,7 +175,7 @@ def _fill_false_holes(views: Sequence[PosedPhoto], out: Path) -> None:
         log.info("photos: %d holes in masks are filled, which the other photos contradict", count)
 
 
-def _document(posed: Sequence[PosedPhoto]) -> dict:
+def _document(posed: Sequence[PosedPhoto], originals: Mapping[str, str]) -> dict:
     poses = torch.stack([photo.camera_to_world for photo in posed])
     poses = upright(poses) @ poses
     return {
@@ -164,6 +185,7 @@ def _document(posed: Sequence[PosedPhoto]) -> dict:
             {
                 "file_path": f"images/{photo.name}",
                 "mask_path": f"{MASKS}/{photo.name}.png",
+                "original": originals[photo.name],
                 "w": photo.size_px[0],
                 "h": photo.size_px[1],
                 "fl_x": photo.focal_px,

@@ -6,7 +6,7 @@ photos of one size, focal length and one radial coefficient found along with the
 
 import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,16 +39,23 @@ class PosedPhoto:
 
 
 def reconstruct(
-    folder: Path, names: Sequence[str], *, focal_px: float | None = None, masks: Path | None = None, seed: int = 0
+    folder: Path,
+    photos: Mapping[str, str],
+    *,
+    focal_px: float | None = None,
+    masks: Path | None = None,
+    seed: int = 0,
 ) -> list[PosedPhoto]:
-    """Cameras of the pictures `names` in `folder`, in the order of their names, without those that match no other.
+    """Cameras of the pictures in `folder`, in the order of `photos`, without those that match no other.
 
+    `photos` are the pictures' names, each with what the user calls it.
     `focal_px` is what the photos' metadata say. `masks` is a folder of NAME.png, white where features may lie: for an
     object that was turned in front of a camera that stood still. InputError, naming photos, where too few are posed.
     """
     import pycolmap
 
     pycolmap.logging.minloglevel = pycolmap.logging.FATAL
+    names = list(photos)
     sizes = {_size(folder / name) for name in names}
     with tempfile.TemporaryDirectory() as scratch:
         database = Path(scratch) / "features.db"
@@ -65,11 +72,11 @@ def reconstruct(
         found = pycolmap.incremental_mapping(database, folder, scratch, options)
     model = max(found.values(), key=lambda candidate: candidate.num_reg_images(), default=None)
     posed = {} if model is None else {image.name: image for image in model.images.values() if image.has_pose}
-    missing = [name for name in names if name not in posed]
+    missing = [photos[name] for name in names if name not in posed]
     if model is None or len(posed) < LEAST_SHARE * len(names):
         told = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
         raise InputError(
-            f"{folder}: only {len(posed)} of {len(names)} photos match others well enough to find their cameras (not "
+            f"only {len(posed)} of {len(names)} photos match others well enough to find their cameras (not "
             f"{told}); expected sharp photos that overlap, 10 to 20 degrees apart, of an object or ground with texture"
         )
     if missing:

@@ -6,7 +6,8 @@ from PIL import Image
 from stage_case import composed
 
 from sv3dgen.views.resampling import downscale_rgba
-from systems.view_sources import beside_photo, photo_px
+from systems.view_sizes import photo_px
+from systems.view_sources import beside_photo
 
 
 def test_the_photo_takes_the_last_views_place_at_its_own_size(posed_views):

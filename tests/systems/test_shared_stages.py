@@ -1,6 +1,7 @@
 """Stages that runs share: the same bits as if computed, whole or not there, by one run at a time."""
 
 import dataclasses
+import errno
 import json
 import multiprocessing
 import shutil
@@ -151,6 +152,24 @@ def test_a_run_that_takes_the_coarse_stage_ends_in_the_same_bits(views_folder, t
     assert lights["takes"] == lights["alone"]
     assert read_card(tmp_path / "takes")["shared"].keys() == {"coarse"} and not read_card(tmp_path / "gives")["shared"]
     assert "finished" in read_card(tmp_path / "takes")
+
+
+def test_a_run_that_takes_its_last_stage_tells_what_it_corrected(views_folder, tmp_path):
+    config = small(views_folder, "system=sv3d_nerf", "coarse.steps=12", "corrections=all")
+    for name in ("gives", "takes"):
+        (tmp_path / name).mkdir()
+        Run(config, tmp_path / name, tmp_path / "shared").execute()
+    tables = [(tmp_path / name / "corrections.csv").read_bytes() for name in ("gives", "takes")]
+    assert tables[0] == tables[1] and read_card(tmp_path / "takes")["shared"].keys() == {"coarse"}
+
+
+def test_a_full_or_forbidden_disk_removes_no_shared_stage(tmp_path):
+    shared = SharedStages(tmp_path / "shared", card(tmp_path / "0"))
+    obtain(shared, [], "one", {"a": 1})
+    for error in (PermissionError(errno.EACCES, "denied"), OSError(errno.ENOSPC, "full"), MemoryError()):
+        with pytest.raises(type(error)), shared.place("word", {"a": 1}) as place, place.reading():
+            raise error
+        assert place.holds_result
 
 
 def test_the_fine_stages_settings_do_not_part_coarse_stages_and_others_do(views_folder, posed_views):

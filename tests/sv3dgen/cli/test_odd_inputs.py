@@ -22,7 +22,7 @@ from sv3dgen.meshes.files import read_mesh
 from sv3dgen.normals.files import read_normals, write_normals
 from sv3dgen.sv3d.checkpoint import weights
 from sv3dgen.views.posed_views import read_views
-from systems.view_sources import LEAST_READ_PX, read_px
+from systems.view_sizes import LEAST_READ_PX, read_px
 
 
 @pytest.fixture

@@ -76,9 +76,17 @@ def test_photos_that_show_nothing_in_common_are_refused_by_name(tmp_path: Path) 
     alpha = torch.zeros(8, 1, 160, 160)
     alpha[:, :, 50:110, 50:110] = 1
     write_photos(tmp_path / "noise", noise, alpha)
-    with pytest.raises(InputError, match=r"only \d of 8 photos match .* \(not 00\d.png") as refusal:
+    with pytest.raises(InputError, match=r"only \d of 8 photos match .* \(not photo_00\d.png") as refusal:
         pose_photos(tmp_path / "noise", tmp_path / "out")
-    assert "\n" not in str(refusal.value) and not (tmp_path / "out" / "transforms.json").exists()
+    assert "\n" not in str(refusal.value) and [path.name for path in tmp_path.iterdir()] == ["noise"]
+
+
+def test_nothing_that_is_there_is_written_over(photos: Path, posed: Path) -> None:
+    before = (posed / "transforms.json").read_bytes()
+    with pytest.raises(InputError, match=f"{posed}: not empty"):
+        pose_photos(photos, posed)
+    assert (posed / "transforms.json").read_bytes() == before
+    assert json.loads(before)["frames"][3]["original"] == "photo_003.png"
 
 
 def test_a_folder_of_photos_is_told_from_posed_views(photos: Path, posed: Path, monkeypatch) -> None:
