@@ -20,6 +20,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="where kernels and stages are tested: cuda, or cpu for Triton's interpreter and a pretend GPU",
     )
 
+    parser.addoption("--thorough", action="store_true", help="also the further cases that take minutes")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave further cases out, and say how many, where --thorough is not given."""
+    if not config.getoption("--thorough"):
+        further = [item for item in items if item.get_closest_marker("thorough")]
+        config.hook.pytest_deselected(items=further)
+        items[:] = [item for item in items if item not in further]
+
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--device") == "cpu":

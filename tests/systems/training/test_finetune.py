@@ -265,7 +265,7 @@ def test_a_loss_that_is_not_finite_stops_all_processes_and_tells_the_objects(tmp
     assert not (tmp_path / "last.ckpt").exists()
 
 
-@pytest.mark.parametrize("way", ["ddp", "sharded"])
+@pytest.mark.parametrize("way", ["ddp", pytest.param("sharded", marks=pytest.mark.thorough)])
 def test_two_processes_do_what_one_does_with_twice_the_batch(tmp_path, way):
     two_processes(tmp_path, way)
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
