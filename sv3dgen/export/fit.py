@@ -34,16 +34,16 @@ class Fit:
     worst_picture: Float[Tensor, "3 height width"]  # the mesh as that view's camera has it, over white
 
     def card(self, names: Sequence[str]) -> dict[str, Any]:
-        """As plain values for run.json: means, the worst view, and every view by name."""
+        """As plain values for run.json: means, the worst view, and every view in order; names need not differ."""
         views = zip(names, self.mask_iou.tolist(), self.psnr.tolist(), self.missing.tolist(), strict=True)
         return {
             "mask_iou": round(float(self.mask_iou.mean()), 4),
             "psnr": round(float(self.psnr.mean()), 3),
             "worst_view": names[self.worst],
-            "per_view": {
-                name: {"mask_iou": round(iou, 4), "psnr": round(decibel, 3), "missing": round(gone, 4)}
+            "per_view": [
+                {"name": name, "mask_iou": round(iou, 4), "psnr": round(decibel, 3), "missing": round(gone, 4)}
                 for name, iou, decibel, gone in views
-            },
+            ],
         }
 
 

@@ -213,8 +213,10 @@ def fit_rows(card: Mapping[str, Any]) -> list[Row]:
 
 def numbers_of_view(card: Mapping[str, Any], view: Compared) -> str:
     """How a view and the mesh agree: by the run's own numbers, or at the size of the pictures where it has none."""
-    for name, own in (card.get("fit") or {}).get("per_view", {}).items():
-        if Path(name).stem == view.name:
+    every = (card.get("fit") or {}).get("per_view")
+    if isinstance(every, list) and view.index is not None and 0 <= view.index < len(every):
+        own = every[view.index]
+        if own["name"] == view.name:
             return f"PSNR {own['psnr']:.1f} dB, mask IoU {own['mask_iou']:.3f}"
     return f"PSNR {view.psnr_db:.1f} dB, mask IoU {view.mask_iou:.3f} at this size"
 

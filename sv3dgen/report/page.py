@@ -13,7 +13,7 @@ from markupsafe import Markup
 from sv3dgen.atomic import atomic_write
 from sv3dgen.report import curves, facts
 from sv3dgen.report.embedded import PLAIN_BYTES, data_uri, glb_for_page, model_viewer_script, webp_uri
-from sv3dgen.report.pictures import FOLDER, Pictures, read_pictures
+from sv3dgen.report.pictures import FOLDER, Pictures, lies_in, read_pictures
 from sv3dgen.runs.run_folder import read_card
 
 NAME = "report.html"
@@ -65,7 +65,7 @@ def write_report(folder: Path, card: Mapping[str, Any]) -> Path:
             )
             for one in pictures.compared
         ],
-        photo=webp_uri(photo, 512) if (photo := folder / "views" / "input.png").is_file() else None,
+        photo=webp_uri(photo, 512) if lies_in(folder, photo := folder / "views" / "input.png") else None,
         films=list(_films(folder)),
         charts=curves.charts(curves.read_numbers(folder / "logs" / "metrics.csv")),
         sheets=[(title, webp_uri(path, 1400)) for title, path in _sheets(folder, card)],
@@ -99,11 +99,11 @@ def write_page(path: Path, template: str, **context: Any) -> Path:
 def mesh_of(folder: Path, pictures: Pictures, name: str, most_bytes: int = PLAIN_BYTES) -> Mesh | None:
     """The exported mesh of a run's folder, None where there is none; beyond `most_bytes` its texture is compressed."""
     path = folder / "mesh" / "mesh.glb"
-    if not path.is_file():
+    if not lies_in(folder, path):
         return None
     data, compressed = glb_for_page(path, most_bytes)
     lit = None
-    if pictures.lit is not None and (folder / FOLDER / pictures.lit).is_file():
+    if pictures.lit is not None:
         lit = data_uri((folder / FOLDER / pictures.lit).read_bytes(), "image/webp")
     return Mesh(base64.b64encode(data).decode("ascii"), lit, compressed, name)
 
@@ -135,7 +135,7 @@ def _films(folder: Path) -> Iterator[Film]:
     films = [(folder / name, title) for name, title in _FILMS]
     films += [(path, f"Validation on {kind} orbits") for kind, path in _validated(folder, ".mp4").items()]
     for path, title in films:
-        if path.is_file():
+        if lies_in(folder, path):
             source = data_uri(path.read_bytes(), "video/mp4") if path.stat().st_size <= MOST_FILM_BYTES else None
             yield Film(title, source, path.relative_to(folder).as_posix())
 
@@ -144,11 +144,12 @@ def _sheets(folder: Path, card: Mapping[str, Any]) -> Iterator[tuple[str, Path]]
     """The last contact sheet of each stage, and of each kind of orbit that a training is validated on."""
     for stage in card.get("stages", {}):
         sheets = sorted((folder / stage / "pictures").glob("[0-9]*.png"))
-        if sheets:
+        if sheets and lies_in(folder, sheets[-1]):
             step = int(sheets[-1].stem)
             yield f"{stage}, step {step}: view, render, albedo, normal, opacity, mask of the view", sheets[-1]
     for kind, path in _validated(folder, ".png").items():
-        yield f"validation on {kind} orbits, step {int(path.name.partition('_')[0])}", path
+        if lies_in(folder, path):
+            yield f"validation on {kind} orbits, step {int(path.name.partition('_')[0])}", path
 
 
 def _validated(folder: Path, suffix: str) -> dict[str, Path]:

@@ -1,6 +1,7 @@
 """Pictures for a run's page: views and, from the same cameras, the mesh as written; its texture in fitted light."""
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -30,7 +31,7 @@ LIT_PX = 1024
 class Compared:
     """A view and the mesh from its camera: files in the folder `comparison`, and how far they agree at this size."""
 
-    name: str  # the view's file
+    name: str  # the view's file, or its frame in a film; others may have the same
     elevation_deg: float
     azimuth_deg: float
     made: bool  # by a model, and no photo
@@ -39,6 +40,7 @@ class Compared:
     view: str
     mesh: str
     worst: bool = False  # of all views
+    index: int | None = None  # of the view among all; earlier runs did not tell
 
 
 @dataclass(frozen=True)
@@ -64,19 +66,19 @@ def write_pictures(folder: Path, views: PosedViews, light: dict, worst: int | No
     worst = int(decibels.argmin()) if worst is None else worst
     compared = []
     for index in shown_views(views.generated, worst):
-        stem = Path(small.names[index]).stem
         files = {what: f"{index:03d}_{what}.webp" for what in ("view", "mesh")}
         for what, rgba in (("view", small.rgba[index]), ("mesh", drawn[index])):
             save_webp(folder / FOLDER / files[what], rgba)
         compared.append(
             Compared(
-                name=stem,
+                name=small.names[index],
                 elevation_deg=round(float(views.elevation_deg[index]), 1),
                 azimuth_deg=round(float(views.azimuth_deg[index]) % 360, 1),
                 made=views.generated[index],
                 psnr_db=round(min(float(decibels[index]), 99.0), 2),
                 mask_iou=round(float(overlap[index]), 4),
                 worst=index == worst and len(views) > 1,
+                index=index,
                 **files,
             )
         )
@@ -96,9 +98,19 @@ def read_pictures(folder: Path) -> Pictures:
         return Pictures()
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        return Pictures(tuple(Compared(**one) for one in found["compared"]), found["lit"])
+        pictures = Pictures(tuple(Compared(**one) for one in found["compared"]), found["lit"])
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: expected the JSON that a run writes ({error})") from error
+    named = [name for one in pictures.compared for name in (one.view, one.mesh)]
+    for name in [*named, *([] if pictures.lit is None else [pictures.lit])]:
+        if not (isinstance(name, str) and re.fullmatch(r"\w[\w.-]*", name) and lies_in(folder, path.with_name(name))):
+            raise InputError(f"{path}: names {str(name)!r}, expected a picture in the folder {FOLDER}")
+    return pictures
+
+
+def lies_in(folder: Path, path: Path) -> bool:
+    """Whether a file is there, and no link leads it out of a folder: such a folder may come from anybody."""
+    return path.is_file() and path.resolve().is_relative_to(folder.resolve())
 
 
 def shown_views(made: tuple[bool, ...], worst: int, most: int = MOST_VIEWS) -> list[int]:

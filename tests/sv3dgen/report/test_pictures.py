@@ -1,5 +1,6 @@
 """Views and the mesh from the same cameras; the texture under the fitted light."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -32,7 +33,7 @@ def test_a_mesh_meets_the_views_that_were_drawn_of_it(tmp_path):
     small_run(tmp_path)
     written = write_pictures(tmp_path, views_of(tmp_path), CONSTANT)
     assert written == read_pictures(tmp_path)
-    assert written.lit is None and [one.name for one in written.compared] == ["000", "001", "002", "003"]
+    assert written.lit is None and [one.name for one in written.compared] == [f"00{index}.png" for index in range(4)]
     assert all(one.psnr_db > 45 and one.mask_iou > 0.97 for one in written.compared)
     assert sum(one.worst for one in written.compared) == 1 and written.compared[1].azimuth_deg == 90
     for name in (written.compared[0].view, written.compared[0].mesh):
@@ -45,7 +46,7 @@ def test_the_worst_view_is_found(tmp_path):
     views = views_of(tmp_path)
     views.images[2, :3] = 255 - views.images[2, :3]
     (worst,) = (one for one in write_pictures(tmp_path, views, CONSTANT).compared if one.worst)
-    assert worst.name == "002" and worst.psnr_db < 20 and worst.mask_iou > 0.97
+    assert (worst.name, worst.index) == ("002.png", 2) and worst.psnr_db < 20 and worst.mask_iou > 0.97
 
 
 def test_many_views_are_thinned_but_not_out_of_the_worst_or_the_photos():
@@ -68,6 +69,23 @@ def test_a_damaged_list_is_refused(tmp_path):
     (tmp_path / FOLDER / "comparison.json").write_text("{}")
     with pytest.raises(InputError, match="comparison.json: expected the JSON that a run writes"):
         read_pictures(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["/etc/hostname", "../run.json", "..", "", "out.webp", "missing.webp"])
+@pytest.mark.parametrize("where", ["view", "lit"])
+def test_only_pictures_of_the_folder_are_taken(tmp_path, name, where):
+    run = tmp_path / "run"
+    (run / FOLDER).mkdir(parents=True)
+    (run / "run.json").touch()
+    (run / FOLDER / "a.webp").touch()
+    (tmp_path / "private.webp").touch()
+    (run / FOLDER / "out.webp").symlink_to(tmp_path / "private.webp")
+    one = {"name": "0", "elevation_deg": 0.0, "azimuth_deg": 0.0, "made": False, "psnr_db": 9.0, "mask_iou": 1.0}
+    one |= {"mesh": "a.webp", "view": name if where == "view" else "a.webp"}
+    found = {"compared": [one], "lit": name if where == "lit" else "a.webp"}
+    (run / FOLDER / "comparison.json").write_text(json.dumps(found))
+    with pytest.raises(InputError, match="expected a picture in the folder comparison"):
+        read_pictures(run)
 
 
 def test_the_lit_texture_is_what_the_lit_mesh_shows(tmp_path):
