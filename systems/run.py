@@ -123,8 +123,8 @@ class Run:
         with notified_loggers(self.trainer["logger"], self.config), self.card.hearing_warnings():
             try:
                 self._execute()
-            except Stopped:
-                self.card.stop(*(self.interrupt.where or (self.card.last_stage, 0, 0)))
+            except (Stopped, KeyboardInterrupt):  # the latter while nothing listens: in the views, and in the export
+                self.card.stop(*self._ended_at())
                 raise
 
     def _execute(self) -> None:
@@ -166,6 +166,11 @@ class Run:
         log.info(summary("mesh", self.folder / "mesh" / "mesh.glb", self.card.stages, self.card.card["warnings"]))
         if failed is not None:
             log.warning("%s", failed)  # the last line: who reads no other reads this
+
+    def _ended_at(self) -> tuple[str, int, int]:
+        """Stage, step, and of how many: where a stage was ended early, else in the last that began."""
+        stage, step, of = self.interrupt.where or ("", 0, 0)
+        return (stage, step, of) if stage == self.card.last_stage or step < of else (self.card.last_stage, 0, 0)
 
     def _is_whole(self) -> bool:
         """Whether the last stage came to its last step, and was not ended by the user before."""

@@ -9,7 +9,7 @@ import json
 import logging
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -28,12 +28,13 @@ CHECKPOINT = "checkpoints/last.ckpt"  # in a run's folder
 CARD = "run.json"
 POSED = "posed/transforms.json"  # of a run on plain photos
 RESULT = "result.json"  # for programs
+_EXPORT = "export"  # the stage's name
 _HYDRAS = {".hydra", "run.log"}
 _HYDRAS_INNER = {"config.yaml", "hydra.yaml", "overrides.yaml", "lock"}
 _WITHOUT_WORK = _HYDRAS | {CARD, RESULT, "views"}  # the last a copy of what was given
 _ENTRIES: dict[str, type] = {  # those that a resumed run goes on with
     **dict.fromkeys(("versions", "machine", "stages", "metrics", "licences", "notes", "shared"), dict),
-    **dict.fromkeys(("warnings", "resumed"), list),
+    **dict.fromkeys(("warnings", "warnings_of_export", "resumed"), list),
     "started": str,
 }
 _NOT_SETTINGS = {"hydra", "name", "resume", "share"}  # where a run stands, what it is called, what it need not do
@@ -44,6 +45,7 @@ class RunCard:
 
     def __init__(self, path: Path, card: dict[str, Any]) -> None:
         self.path, self.card = path, card
+        self._begun: str | None = None
 
     @classmethod
     def begin(
@@ -59,6 +61,7 @@ class RunCard:
         resumed. `config` is the tree as plain values, unresolved, because what refers to the run's folder would make
         every run's hash another. `provenance` is `provenance.py`'s."""
         path = Path(folder) / CARD
+        (path.parent / RESULT).unlink(missing_ok=True)  # an earlier end: killed, this one would seem to have come to it
         hashed = config_hash(config)
         earlier = read_card(path.parent) or {}
         if not config.get("resume") and earlier.get("config_sha256") != hashed:
@@ -78,6 +81,7 @@ class RunCard:
             "notes": earlier.get("notes", {}),
             "shared": earlier.get("shared", {}),
             "warnings": earlier.get("warnings", []),
+            "warnings_of_export": earlier.get("warnings_of_export", []),
             "resumed": [*earlier.get("resumed", []), *_changes(earlier, device)] if config.get("resume") else [],
         }
         begun = cls(path, card)
@@ -86,8 +90,15 @@ class RunCard:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[StageTimer]:
-        """Time a stage under a name, and write the card when it ends, however it ends."""
+        """Time a stage under a name, and write the card when it ends, however it ends.
+
+        An export begins anew whenever it does, so that what an earlier one warned of no longer holds.
+        """
         timer = StageTimer()
+        self._begun = name
+        if name == _EXPORT:
+            gone, self.card["warnings_of_export"] = self.card["warnings_of_export"], []
+            self.card["warnings"] = [line for line in self.card["warnings"] if line not in gone]
         try:
             with timer:
                 yield timer
@@ -130,8 +141,8 @@ class RunCard:
     def add_fit(self, fit: Mapping[str, Any], failure: str | None) -> None:
         """Book how the mesh fits the views, and what is wrong with it as a warning, and write the card."""
         self.card["fit"] = dict(fit)
-        if failure is not None and failure not in self.card["warnings"]:
-            self.card["warnings"].append(failure)
+        if failure is not None:
+            self._warn(failure)
         self.write()
 
     def add_shared(self, stage: str, folder: Path) -> None:
@@ -142,7 +153,7 @@ class RunCard:
     @property
     def last_stage(self) -> str:
         """The stage that was begun last."""
-        return next(reversed(self.card["stages"]), "")
+        return next(reversed(self.card["stages"]), "") if self._begun is None else self._begun
 
     def stop(self, stage: str, step: int, of: int) -> None:
         """Say that the run was ended before its time: in which stage, after how many steps of how many.
@@ -157,13 +168,19 @@ class RunCard:
     @contextmanager
     def hearing_warnings(self) -> Iterator[None]:
         """Book what is warned of in the block, each warning once."""
-        hearer = _Hearer(self.card["warnings"])
+        hearer = _Hearer(self._warn)
         logging.getLogger().addHandler(hearer)
         try:
             yield
         finally:
             logging.getLogger().removeHandler(hearer)
             self.write()
+
+    def _warn(self, line: str) -> None:
+        if line not in self.card["warnings"]:
+            self.card["warnings"].append(line)
+            if self._begun == _EXPORT:
+                self.card["warnings_of_export"].append(line)
 
     def as_finished(self) -> dict[str, Any]:
         """The card as `finish` will leave it: what is made of it comes first, lest a kill leave that undone."""
@@ -181,16 +198,16 @@ class RunCard:
 
 
 class _Hearer(logging.Handler):
-    """Adds what the project warns of to a list."""
+    """Hands on what the project warns of, each a line."""
 
-    def __init__(self, told: list[str]) -> None:
+    def __init__(self, tell: Callable[[str], None]) -> None:
         super().__init__(logging.WARNING)
-        self.told = told
+        self.tell = tell
 
     def emit(self, record: logging.LogRecord) -> None:
         line = " ".join(record.getMessage().split())
-        if record.name.split(".")[0] in OURS and line not in self.told:
-            self.told.append(line)
+        if record.name.split(".")[0] in OURS:
+            self.tell(line)
 
 
 def _changes(earlier: Mapping[str, Any], device: str) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from checkout import ROOT
 
 from sv3dgen.errors import InputError
 from sv3dgen.runs import compile_cache
+from sv3dgen.runs.result import read_result, told_to_programs
 from sv3dgen.runs.run_folder import RunCard, read_card
 from sv3dgen.runs.run_lock import alone_in, check_free
 from sv3dgen.runs.stopping import Stopped
@@ -133,7 +134,7 @@ def test_a_run_that_is_ended_early_says_where_and_is_not_finished(views_folder, 
     card = read_card(tmp_path / "run") or {}
     assert (tmp_path / "run" / "mesh" / "mesh.glb").is_file() and "finished" not in card
     assert card["stages"]["coarse"]["finished"] is False and card["stopped"]["of"] == 4000
-    assert "Stopped early" in (tmp_path / "run" / "report.html").read_text()
+    assert "stopped early" in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_ctrl_c_twice_ends_a_sweep_and_its_cells_die_with_it(views_folder, tmp_path):
@@ -253,3 +254,15 @@ def test_a_signal_between_stages_ends_the_run_there():
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(1)
     assert stop.value.status == 143
+
+
+@pytest.mark.parametrize(("at", "stage"), [("systems.run.given_views", "views"), ("systems.run.export_mesh", "export")])
+def test_ctrl_c_where_no_stage_listens_is_booked(at, stage, views_folder, tmp_path, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(at, interrupted)
+    run = Run(small(views_folder, "system=sv3d_nerf", "coarse.steps=12"), tmp_path)
+    with pytest.raises(KeyboardInterrupt), told_to_programs(tmp_path):
+        run.execute()
+    assert read_result(tmp_path).message == f"stopped in {stage}"

@@ -66,6 +66,13 @@ def test_a_refusal_leaves_the_result_of_before_alone(tmp_path):
     assert read_result(tmp_path).exit == "finished"
 
 
+def test_a_run_that_begins_again_and_is_killed_leaves_no_result_of_before(tmp_path):
+    with told_to_programs(tmp_path):
+        begun(tmp_path).finish()
+    begun(tmp_path)
+    assert not (tmp_path / RESULT).exists()
+
+
 def test_a_refused_run_leaves_no_folder(tmp_path):
     folder = tmp_path / "outputs" / "toy" / "now"
     with pytest.raises(InputError), told_to_programs(folder):

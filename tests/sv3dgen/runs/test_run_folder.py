@@ -1,6 +1,7 @@
 """The run card and the stage timers."""
 
 import json
+import logging
 import subprocess
 import sys
 import time
@@ -202,3 +203,19 @@ def test_a_damaged_card_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(InputError, match="run.json: expected the JSON that a run writes"):
         read_card(tmp_path)
+
+
+def test_what_an_earlier_export_warned_of_does_not_stay(tmp_path: Path) -> None:
+    """What the stages before it warned of does."""
+    log = logging.getLogger("sv3dgen.export")
+    for attempt in range(2):
+        card = RunCard.begin(tmp_path, config={}, seed=0)
+        with card.hearing_warnings():
+            if attempt == 0:
+                with card.stage("coarse"):
+                    log.warning("nearly white")
+            with card.stage("export"):
+                log.warning("the mesh is not closed" if attempt == 0 else "nearly white")
+                card.add_fit({}, "view 3 shows background" if attempt == 0 else None)
+        told = ["nearly white", "the mesh is not closed", "view 3 shows background"]
+        assert read(tmp_path)["warnings"] == (told if attempt == 0 else told[:1])
