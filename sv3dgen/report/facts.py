@@ -87,14 +87,15 @@ def _yaml(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def state(card: Mapping[str, Any]) -> tuple[str, str]:
-    """One word, `finished`, `stopped` or `unfinished`, and a sentence."""
+def state(card: Mapping[str, Any], folder: Path | None = None) -> tuple[str, str]:
+    """One word, `finished`, `stopped` or `unfinished`, and a sentence, which names the folder to go on with."""
     if stopped := card.get("stopped"):
         if "finished" not in card:
-            return "stopped", f"Stopped early, {told_of_stop(stopped)}. To go on: resume=RUN_FOLDER"
+            resume = f". To go on: {shlex.quote(f'resume={folder}')}" if folder is not None else ""
+            return "stopped", f"stopped early, {told_of_stop(stopped)}{resume}"
     if finished := card.get("finished"):
-        return "finished", f"Finished {day(finished)}"
-    return "unfinished", "Not finished"
+        return "finished", f"finished {day(finished)}"
+    return "unfinished", "not finished"
 
 
 def day(stamp: str) -> str:

@@ -23,6 +23,7 @@ _FILES = (
     *("light.json", "weights/model.safetensors", "views/transforms.json"),
     *("turntable.mp4", "run.json", "logs/metrics.csv", "run.log", ".hydra/config.yaml"),
 )
+_WITHOUT = {"seed": None, "config_sha256": None, "licences": {}, "backends": {}, "versions": {}, "started": None}
 _TEMPLATES = Path(__file__).with_name("templates")
 
 
@@ -54,8 +55,8 @@ def write_report(folder: Path, card: Mapping[str, Any]) -> Path:
         "run.html.j2",
         title=who.title,
         who=who,
-        card=card,
-        state=facts.state(card),
+        card=_WITHOUT | dict(card),
+        state=facts.state(card, folder),
         mesh=mesh_of(folder, pictures, who.title),
         compared=[
             (

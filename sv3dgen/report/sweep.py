@@ -1,16 +1,21 @@
 """A sweep on one page: SWEEP/report.html, the table of its runs and their meshes, whose cameras move together."""
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+from sv3dgen.errors import InputError, one_line
 from sv3dgen.report import facts
 from sv3dgen.report.page import NAME, Mesh, mesh_of, write_page
 from sv3dgen.report.pictures import read_pictures
 from sv3dgen.runs.run_folder import read_card
 from sv3dgen.runs.sweeps import failure
+
+log = logging.getLogger(__name__)
 
 MOST_MESH_BYTES = 40_000_000  # of the page; the runs' own pages have those beyond
 PLAIN_GLB_BYTES = 300_000  # a larger GLB has its texture compressed: there are many
@@ -27,6 +32,11 @@ class Cell:
     state: str
     failure: str | None
     numbers: tuple[str, ...]  # of `COLUMNS`
+
+    @property
+    def link(self) -> str | None:
+        """Where its page is, from the sweep's; None where it has none."""
+        return f"./{quote(self.place)}/{NAME}" if (self.folder / NAME).is_file() else None
 
     @property
     def settings(self) -> dict[str, str]:
@@ -56,7 +66,6 @@ def write_sweep_report(folder: Path) -> Path | None:
         meshes=meshes,
         left_out=left_out,
         lit=any(mesh.lit for _, mesh in meshes),
-        page=NAME,
     )
 
 
@@ -72,14 +81,19 @@ def _parts(path: Path, folder: Path) -> list[str]:
 
 def read_cell(path: Path, sweep: Path) -> Cell | None:
     """A run of a sweep as it lies there; None where it has neither begun nor failed."""
-    card, why = read_card(path), failure(path)
+    card, damaged = None, False
+    try:
+        card, why = read_card(path), failure(path)
+        read_pictures(path)
+    except (InputError, OSError, ValueError) as error:
+        why, damaged = one_line(str(error)), True
     if card is None and why is None:
         return None
     card = card or {}
-    state = "failed" if why is not None else facts.state(card)[0]
+    state = "damaged" if damaged else "failed" if why is not None else facts.state(card)[0]
     metrics = card.get("metrics", {})
     numbers = (
-        f"{metrics['psnr_train']:.2f}" if "psnr_train" in metrics else "",
+        f"{metrics['psnr_train']:.2f}" if isinstance(metrics.get("psnr_train"), int | float) else "",
         facts.spoken(metrics["faces"]) if "faces" in metrics else "",
         facts.duration(facts.total_seconds(card)) if card.get("stages") else "",
         facts.gib(facts.peak_bytes(card)),
@@ -97,12 +111,22 @@ def _meshes(cells: Sequence[Cell]) -> tuple[list[tuple[Cell, Mesh]], list[Cell]]
     """Those that the page has room for, and the runs whose meshes it has none for."""
     shown, left_out, size = [], [], 0
     for cell in cells:
-        mesh = mesh_of(cell.folder, read_pictures(cell.folder), f"run {cell.place}", PLAIN_GLB_BYTES)
+        mesh = _mesh(cell)
         if mesh is None:
             continue
-        size += len(mesh.glb) + len(mesh.lit or "")
-        if size <= MOST_MESH_BYTES or not shown:
+        more = len(mesh.glb) + len(mesh.lit or "")
+        if size + more <= MOST_MESH_BYTES or not shown:
             shown.append((cell, mesh))
+            size += more
         else:
             left_out.append(cell)
     return shown, left_out
+
+
+def _mesh(cell: Cell) -> Mesh | None:
+    """A run's mesh; None where there is none, or it can't be read: one run's damage leaves the others their page."""
+    try:
+        return mesh_of(cell.folder, read_pictures(cell.folder), f"run {cell.place}", PLAIN_GLB_BYTES)
+    except (InputError, OSError, ValueError, KeyError) as error:
+        log.warning("%s: left out of the sweep's page: %s", cell.folder, one_line(str(error)))
+        return None

@@ -78,6 +78,14 @@ def test_page_says_how_the_run_ended(tmp_path, ended):
     text = write_report(tmp_path, card.as_finished() if ended == "finished" else card.card).read_text(encoding="utf-8")
     assert f'class="chip {ended}"' in text
     assert ("in fine, at step 20 of 60" in text) == (ended == "stopped")
+    assert (f"To go on: resume={tmp_path}" in text) == (ended == "stopped")
+
+
+@pytest.mark.parametrize("lacking", [("seed", "licences", "backends", "versions"), ("started", "config_sha256"), ()])
+def test_a_card_that_lacks_entries_has_a_page(tmp_path, lacking):
+    card = RunCard.begin(tmp_path, config={}, seed=0).card
+    kept = {name: entry for name, entry in card.items() if name not in lacking} if lacking else {}
+    assert "not finished" in write_report(tmp_path, kept).read_text(encoding="utf-8")
 
 
 def test_page_is_written_anew_from_the_folder_alone(tmp_path):

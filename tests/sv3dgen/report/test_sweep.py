@@ -23,11 +23,30 @@ def test_the_table_has_what_differs_and_why_a_run_failed(sweep):
     page = write_sweep_report(sweep)
     assert page is not None and page == sweep / "report.html"
     text = page.read_text(encoding="utf-8")
+    assert "href" not in text.partition("The meshes")[0].partition("<main")[2]  # of pages that are not there
+    for number in range(3):
+        (sweep / str(number) / "report.html").touch()
+    write_sweep_report(sweep)
+    text = page.read_text(encoding="utf-8")
     assert "toy, sweep yesterday – sv3dgen" in text
     assert '<th scope="col">seed</th>' in text and "steps" not in text
     assert "out of &lt;memory&gt;" in text and text.count('class="chip finished"') == 2
-    assert [f'href="{number}/report.html"' in text for number in range(3)] == [True] * 3
+    assert [f'href="./{number}/report.html"' in text for number in range(3)] == [True] * 3
     assert text.count("<model-viewer ") == 3
+
+
+def test_a_damaged_run_leaves_the_others_their_page(sweep):
+    (sweep / "0" / "run.json").write_text("{")
+    (sweep / "1" / "comparison").mkdir()
+    (sweep / "1" / "comparison" / "comparison.json").write_text("[]")
+    (sweep / "2" / "report.html").touch()
+    (sweep / "2").rename(sweep / "c:x #2")
+    page = write_sweep_report(sweep)
+    assert page is not None
+    text = page.read_text(encoding="utf-8")
+    assert text.count('class="chip damaged"') == 2 and text.count("<model-viewer ") == 2
+    assert "run.json: expected the JSON" in text and "comparison.json: expected the JSON" in text
+    assert 'href="./c%3Ax%20%232/report.html"' in text
 
 
 def test_meshes_beyond_the_room_are_linked_to(sweep, monkeypatch):
