@@ -11,16 +11,19 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from threading import Event
 from time import monotonic
 
+from sv3dgen.cli.overrides import parse
 from sv3dgen.cli.resume import in_quotes
 from sv3dgen.errors import InputError
 from sv3dgen.runs.progress_file import PROGRESS
-from sv3dgen.runs.result import RESULT, Result, read_result
+from sv3dgen.runs.result import RESULT, Result, read_result, result_of
+from sv3dgen.runs.run_folder import read_card
+from sv3dgen.runs.stopping import told_of_stop
 
 LAUNCH = Path(__file__).parents[2] / "launch.py"
 LOOK_EVERY_S = 0.2
@@ -80,11 +83,12 @@ def _run(
     on_progress: Callable[[Progress], None] | None,
     cancel: Event | None,
 ) -> Result:
-    place = Path(folder) if folder is not None else _own_folder(given)
+    place = Path(folder) if folder is not None else _own_folder(given, settings)
     if (place / RESULT).exists():
         raise InputError(f"folder={place}: holds the result of another run, expected a folder of its own")
     command = [sys.executable, str(LAUNCH), f"{key}={in_quotes(given.absolute())}", *settings]
     command.append(f"hydra.run.dir={in_quotes(place.absolute())}")
+    step: Progress | None = None
     with tempfile.TemporaryDirectory(prefix="sv3dgen-") as own:
         progress, output = Path(own) / "progress", Path(own) / "output"
         with output.open("wb") as sink:
@@ -110,7 +114,7 @@ def _run(
     cancelled = cancel is not None and cancel.is_set()
     if process.returncode != 0 and not (cancelled and (place / RESULT).is_file()):
         if cancelled:
-            return Result("stopped", place.absolute(), message="stopped before its first stage")
+            return _killed(place.absolute(), step)
         raise RunError(f"{place}: the run ended with status {process.returncode}; its last words:\n{said[-2000:]}")
     return read_result(place)
 
@@ -145,6 +149,20 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.kill()
 
 
-def _own_folder(given: Path) -> Path:
+def _killed(place: Path, last: Progress | None) -> Result:
+    """Of a cancelled run that came to write no result: what its card says, and the last that it told."""
+    card = read_card(place)
+    if card is None:
+        return Result("stopped", place, message=f"stopped {told_of_stop({})}")
+    ended = next(reversed(card.get("stages", {})), None)
+    where = told_of_stop(asdict(last)) if last is not None else f"after {ended}" if ended else told_of_stop({})
+    return replace(result_of(place, card), exit="stopped", message=f"killed {where}: it did not stop when told to")
+
+
+def _own_folder(given: Path, settings: Sequence[str]) -> Path:
     """As the command line has it."""
-    return Path("outputs") / given.stem / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    from sv3dgen.cli.command_line import stem  # takes half a second
+
+    named = [override.value() for override in map(parse, settings) if override.key_or_group == "name"]
+    name = str(named[-1]) if named else stem(str(given))
+    return Path("outputs") / name / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")

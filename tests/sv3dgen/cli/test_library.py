@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 from threading import Event
 
 import pytest
@@ -13,7 +14,7 @@ from sv3dgen.errors import InputError
 
 # As launch.py, in a quarter of a second: what the setting `do=` says.
 STAND_IN = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from sv3dgen.runs.progress_file import ProgressFile
 from sv3dgen.runs.result import told_to_programs
@@ -24,9 +25,13 @@ folder = Path(given["hydra.run.dir"].strip('"'))
 if given.get("do") == "refuse":
     sys.exit(print("sv3dgen: views=x: expected others", file=sys.stderr) or 2)
 with handled(raise_stopped), told_to_programs(folder):
+    if given.get("do") == "deaf":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     card = RunCard.begin(folder, config={}, seed=0)
+    with card.stage("views"):
+        pass
     line = ProgressFile("coarse")
-    for step in range(1000 if given.get("do") == "last" else 3):
+    for step in range(1000 if given.get("do") in ("last", "deaf") else 3):
         line.tell(step, 3, now=True)
         time.sleep(0.3)
     if given.get("do") == "break":
@@ -61,6 +66,27 @@ def test_a_cancelled_run_says_stopped(stand_in, tmp_path):
         tmp_path, folder=tmp_path / "run", settings=["do=last"], cancel=cancel, on_progress=lambda one: cancel.set()
     )
     assert result.exit == "stopped"
+
+
+def test_a_cancelled_run_that_had_to_be_killed_says_where(stand_in, tmp_path, monkeypatch):
+    monkeypatch.setattr(library, "PATIENCE_S", 0.2)
+    cancel = Event()
+    settings = {"settings": ["do=deaf"], "cancel": cancel, "on_progress": lambda one: cancel.set()}
+    result = views_to_mesh(tmp_path, folder=tmp_path / "run", **settings)
+    assert result.exit == "stopped" and "card" in result.paths
+    assert result.message is not None and result.message.startswith("killed in coarse, at step")
+
+
+@pytest.mark.parametrize(
+    ("given", "settings", "name"),
+    [("x y.png", [], "x_y"), ("scan.v2", [], "scan.v2"), ("a/..", [], "a_folder"), ("x.png", ["name=mug"], "mug")],
+)
+def test_its_own_folder_is_the_command_lines(given, settings, name, tmp_path, monkeypatch):
+    home = tmp_path / "a_folder"
+    (home / "scan.v2").mkdir(parents=True)
+    (home / "a").mkdir()
+    monkeypatch.chdir(home)
+    assert library._own_folder(Path(given), settings).parent == Path("outputs") / name
 
 
 def test_mistakes_and_failures_are_raised(stand_in, tmp_path):
