@@ -15,7 +15,7 @@ from sv3dgen.errors import InputError
 from sv3dgen.export.bake import ColorAt, bake
 from sv3dgen.export.clean import clean
 from sv3dgen.export.decimate import decimate
-from sv3dgen.export.formats import Format, is_unlit, write_formats
+from sv3dgen.export.formats import Format, is_unlit, remove_others, write_formats
 from sv3dgen.export.gltf import write_glb
 from sv3dgen.export.origin import Origin
 from sv3dgen.export.turntable import write_turntable
@@ -136,6 +136,7 @@ class Exporter:
             texture = bake(mesh, layout, self.texture_px, color_at, seen if quiet else None)
             textured = with_texture(mesh, layout.uv, layout.uv_faces, texture)
             watch.lap("bake")
+            remove_others(folder / "mesh", self.formats, self.lods)
             files = write_formats(
                 folder / "mesh", self.formats, textured, size_mm=self.size_mm, unlit=unlit, origin=origin
             )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from sv3dgen.export.gltf import write_glb
 from sv3dgen.export.obj import write_obj
@@ -13,6 +13,10 @@ from sv3dgen.export.usdz import write_usdz
 from sv3dgen.meshes.textured_mesh import TexturedMesh
 
 Format = Literal["glb", "obj", "ply", "stl", "3mf", "usdz"]
+_SUFFIXES: dict[Format, tuple[str, ...]] = {  # of the files of each
+    **{form: (form,) for form in get_args(Format)},
+    "obj": ("obj", "mtl", "png"),
+}
 
 
 def write_formats(
@@ -39,6 +43,16 @@ def write_formats(
                 write_usdz(path, mesh, size_mm, unlit=unlit, origin=origin)
         files.append(path)
     return files
+
+
+def remove_others(folder: Path, formats: Iterable[Format], lods: Iterable[int]) -> None:
+    """Remove what an export of other formats, or with other LODs, has left in a run's `mesh`."""
+    kept = {f"mesh.{suffix}" for form in {"glb", *formats} for suffix in _SUFFIXES[form]}
+    kept |= {f"lod_{faces}.glb" for faces in lods}
+    ours = {f"mesh.{suffix}" for suffixes in _SUFFIXES.values() for suffix in suffixes}
+    ours |= {path.name for path in folder.glob("lod_*.glb") if path.stem[4:].isdecimal()}
+    for name in ours - kept:
+        (folder / name).unlink(missing_ok=True)
 
 
 def is_unlit(shading: Literal["auto", "lit", "unlit"], light: dict) -> bool:

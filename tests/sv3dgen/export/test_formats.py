@@ -14,7 +14,7 @@ import trimesh
 from painted_box import FRONT, SIZE, box, painted_box, side_color
 
 from sv3dgen.export.exporter import Exporter
-from sv3dgen.export.formats import write_formats
+from sv3dgen.export.formats import remove_others, write_formats
 from sv3dgen.export.origin import Origin, public_command
 from sv3dgen.meshes.files import read_mesh
 from sv3dgen.meshes.topology import from_numpy, is_closed
@@ -160,3 +160,14 @@ def test_a_command_that_leaves_the_machine_names_no_folders() -> None:
         ["image=/home/someone/a photo.png", "seed=1", "name=secret", "hydra.run.dir=/tmp/x", "share=/tmp/y", "+a/b@c=d"]
     )
     assert told == "python launch.py 'image=a photo.png' seed=1 +a/b@c=d"
+
+
+def test_files_that_an_export_does_not_write_again_are_removed(tmp_path: Path) -> None:
+    """Those of ours alone."""
+    left = ("mesh.obj", "mesh.mtl", "mesh.png", "mesh.stl", "lod_500.glb", "lod_900.glb", "lod_best.glb", "notes.png")
+    for name in ("mesh.glb", *left):
+        (tmp_path / name).touch()
+    remove_others(tmp_path, ["stl"], [900])
+    kept = {"mesh.glb", "mesh.stl", "lod_900.glb", "lod_best.glb", "notes.png"}
+    assert {path.name for path in tmp_path.iterdir()} == kept
+    remove_others(tmp_path / "missing", ["glb"], [])
