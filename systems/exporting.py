@@ -42,7 +42,7 @@ def export_mesh(
         log.warning(note)
     fit, failed = report_fit(folder, views, light, card)
     card.add_metrics(
-        psnr_train=round(float(fit.psnr.mean()), 3),
+        psnr_train=round(fit.mean(fit.psnr), 3),
         vertices=report.vertices,
         faces=report.faces,
         watertight=report.watertight,

@@ -21,7 +21,7 @@ def report_fit(folder: Path, views: PosedViews, light: dict, card: RunCard) -> t
     the verdict.
     """
     rgba = views.rgba
-    fit = fit_of_glb(folder / "mesh" / "mesh.glb", light, views.cameras, rgba[:, :3], rgba[:, 3:])
+    fit = fit_of_glb(folder / "mesh" / "mesh.glb", light, views.cameras, rgba[:, :3], rgba[:, 3:], views.trust)
     asked = [not made and trust == 1 for made, trust in zip(views.generated, views.trust, strict=True)]
     failed = failure(fit, views.names, asked)
     card.add_fit(fit.card(views.names), failed)

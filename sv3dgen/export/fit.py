@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sv3dgen.color import over_white
@@ -30,15 +30,20 @@ class Fit:
     psnr: Float[Tensor, " views"]  # in dB, before white
     missing: Float[Tensor, " views"]  # shown by the view, not covered by the mesh
     extra: Float[Tensor, " views"]  # covered by the mesh, not shown
-    worst: int  # the view with the lowest PSNR
+    worst: int  # the view with the lowest PSNR, of those that count
     worst_picture: Float[Tensor, "3 height width"]  # the mesh as that view's camera has it, over white
+    counts: Bool[Tensor, " views"] | None = None  # in the means; all by default
+
+    def mean(self, numbers: Float[Tensor, " views"]) -> float:
+        """Of the views that count."""
+        return float((numbers if self.counts is None else numbers[self.counts]).mean())
 
     def card(self, names: Sequence[str]) -> dict[str, Any]:
         """As plain values for run.json: means, the worst view, and every view in order; names need not differ."""
         views = zip(names, self.mask_iou.tolist(), self.psnr.tolist(), self.missing.tolist(), strict=True)
         return {
-            "mask_iou": round(float(self.mask_iou.mean()), 4),
-            "psnr": round(float(self.psnr.mean()), 3),
+            "mask_iou": round(self.mean(self.mask_iou), 4),
+            "psnr": round(self.mean(self.psnr), 3),
             "worst_view": names[self.worst],
             "per_view": [
                 {"name": name, "mask_iou": round(iou, 4), "psnr": round(decibel, 3), "missing": round(gone, 4)}
@@ -54,8 +59,12 @@ def fit_of_glb(
     cameras: Cameras,
     rgb: Float[Tensor, "views 3 height width"],
     alpha: Float[Tensor, "views 1 height width"],
+    trust: Sequence[float] | None = None,
 ) -> Fit:
-    """A written GLB read back, lit by `light` and drawn from the views' cameras, against the views."""
+    """A written GLB read back, lit by `light` and drawn from the views' cameras, against the views.
+
+    Views of `trust` 0 were not fitted: they get their numbers, and count in no mean, nor as the worst.
+    """
     mesh = read_mesh(path)
     drawn = render_textured(mesh, cameras, **lighting(mesh, light))
     picture = over_white(drawn[:, :3], drawn[:, 3:])
@@ -66,7 +75,9 @@ def fit_of_glb(
         return pixels.flatten(1).sum(1).float()
 
     size = count(shown).clamp_min(1)
-    worst = int(decibels.argmin())
+    counts = None if trust is None or not any(trust) else torch.tensor(trust).to(decibels.device) > 0
+    counting = torch.arange(len(decibels)) if counts is None else counts.nonzero()[:, 0]
+    worst = int(counting[int(decibels[counting].argmin())])  # decibels may be infinite
     return Fit(
         mask_iou=count(there & shown) / count(there | shown).clamp_min(1),
         psnr=decibels,
@@ -74,6 +85,7 @@ def fit_of_glb(
         extra=count(there & ~shown) / size,
         worst=worst,
         worst_picture=picture[worst],
+        counts=counts,
     )
 
 

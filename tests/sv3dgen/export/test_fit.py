@@ -24,10 +24,10 @@ def box(folder: Path, sides: int) -> Path:
     return obj
 
 
-def fit(path: Path, truth: Path) -> Fit:
+def fit(path: Path, truth: Path, trust: tuple[float, ...] | None = None) -> Fit:
     cameras = look_at_origin(torch.zeros(4), torch.tensor([0.0, 90.0, 180.0, 270.0]), distance=2.0, size_px=48)
     views = render_textured(read_mesh(truth), cameras)
-    return fit_of_glb(path, LIGHT, cameras, views[:, :3], views[:, 3:])
+    return fit_of_glb(path, LIGHT, cameras, views[:, :3], views[:, 3:], trust)
 
 
 def test_a_mesh_fits_its_own_views(tmp_path: Path) -> None:
@@ -51,6 +51,14 @@ def test_views_of_parts_that_the_mesh_lacks_are_named(tmp_path: Path) -> None:
 def test_views_that_are_not_asked_are_not_told_of(tmp_path: Path) -> None:
     found = fit(box(tmp_path, 1), box(tmp_path, 6))
     assert failure(found, ("a", "b", "c", "d"), [False] * 4) is None
+
+
+def test_views_that_were_not_fitted_count_in_no_mean(tmp_path: Path) -> None:
+    every = fit(box(tmp_path, 1), box(tmp_path, 6))
+    some = fit(box(tmp_path, 1), box(tmp_path, 6), (0.0, 0.5, 0.0, 0.0))
+    assert every.worst == 0 and some.worst == 1 and some.card("abcd")["worst_view"] == "b"
+    assert some.mean(some.psnr) == float(every.psnr[1]) and some.mean(some.missing) != every.mean(every.missing)
+    assert some.card("abcd")["psnr"] == round(float(every.psnr[1]), 3) and len(some.card("abcd")["per_view"]) == 4
 
 
 def test_runs_of_views_are_told_by_their_ends() -> None:
