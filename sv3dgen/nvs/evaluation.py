@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sv3dgen.data.orbit_dataset import OrbitDataset, OrbitSample
 from sv3dgen.errors import InputError
-from sv3dgen.metrics.lpips import Lpips
+from sv3dgen.metrics.lpips import NAMES, Lpips, Net
 from sv3dgen.metrics.orbits import OrbitScores, score_orbits
 from sv3dgen.sv3d.model import SV3D
 from sv3dgen.sv3d.sampler import OnStep
@@ -33,6 +33,7 @@ class Evaluation:
     drawn: Float[Tensor, "orbits frames 3 height width"]
     truth: Float[Tensor, "orbits frames 3 height width"]
     names: tuple[str, ...] = field(default=())
+    lpips_net: Net | None = None  # on which LPIPS was computed: the two differ by a factor
 
 
 def evaluate_orbits(
@@ -57,7 +58,8 @@ def evaluate_orbits(
             paths = [other(orbit, seed + index) for index, orbit in enumerate(orbits)]
             pictures[name] = sampled_frames(model, truth[:, -1], paths, steps=steps, seed=seed)
     scores = {name: score_orbits(frames, truth, azimuth_deg, lpips=lpips) for name, frames in pictures.items()}
-    return Evaluation(scores, drawn, truth, tuple(sample.name for sample in samples))
+    net = None if lpips is None else lpips.net
+    return Evaluation(scores, drawn, truth, tuple(sample.name for sample in samples), net)
 
 
 def sampled_frames(
@@ -111,8 +113,10 @@ def report(evaluations: Mapping[str, Evaluation]) -> dict[str, dict[str, dict[st
 
 def markdown(evaluations: Mapping[str, Evaluation]) -> str:
     """The means as a table."""
+    nets = dict.fromkeys(evaluation.lpips_net for evaluation in evaluations.values())
+    on = ", ".join(NAMES[net].partition(",")[0] for net in nets if net is not None)
     lines = [
-        "| orbits | method | PSNR | SSIM | LPIPS | PSNR front | PSNR back |",
+        f"| orbits | method | PSNR | SSIM | LPIPS{f' ({on})' if on else ''} | PSNR front | PSNR back |",
         "|---|---|---|---|---|---|---|",
     ]
     for kind, evaluation in evaluations.items():
