@@ -13,7 +13,7 @@ from sv3dgen.export.usdz import write_usdz
 from sv3dgen.meshes.textured_mesh import TexturedMesh
 
 Format = Literal["glb", "obj", "ply", "stl", "3mf", "usdz"]
-_SUFFIXES: dict[Format, tuple[str, ...]] = {  # of the files of each
+_SUFFIXES: dict[str, tuple[str, ...]] = {  # of the files of each
     **{form: (form,) for form in get_args(Format)},
     "obj": ("obj", "mtl", "png"),
 }

@@ -33,7 +33,7 @@ class Evaluation:
     drawn: Float[Tensor, "orbits frames 3 height width"]
     truth: Float[Tensor, "orbits frames 3 height width"]
     names: tuple[str, ...] = field(default=())
-    lpips_net: Net | None = None  # on which LPIPS was computed: the two differ by a factor
+    lpips_net: Net | None = None  # that LPIPS was computed on; numbers of different ones do not compare
 
 
 def evaluate_orbits(

@@ -17,6 +17,7 @@ from sv3dgen.nvs.evaluation import (
     MEAN,
     MODEL,
     SHUFFLED,
+    Evaluation,
     evaluate_orbits,
     level,
     markdown,
@@ -53,6 +54,13 @@ def test_scores_are_those_of_the_closed_form():
     assert (summary["psnr_front"], summary["psnr_back"]) == pytest.approx((20.0, 40.0), abs=1e-2)
     assert summary["orbits"] == 1 and summary["lpips"] is None
     assert 0 < scores.ssim.mean().item() <= 1
+
+
+def test_the_table_names_the_network_of_lpips():
+    drawn, truth = orbits_of(0.1)
+    scores = {"model": score_orbits(drawn, truth, torch.tensor([[20.0, 0.0]]))}
+    assert "| LPIPS |" in markdown({"static": Evaluation(scores, drawn, truth)})
+    assert "| LPIPS (AlexNet) |" in markdown({"static": Evaluation(scores, drawn, truth, lpips_net="alex")})
 
 
 def test_the_conditioning_view_is_not_scored():
