@@ -35,6 +35,8 @@ EXTRAS = (
         Extra(found.module, found.module, f"kernels.{found.operation}={found.module}", found.how, found.licence)
         for found in ACCELERATORS.values()
     ),
+    Extra("pycolmap", "pycolmap", "cameras of plain photos", 'pip install -e ".[sfm]"', "BSD-3-Clause"),
+    Extra("DracoPy", "dracopy", "meshes packed by Draco", 'pip install -e ".[draco]"', "Apache-2.0"),
     Extra("rembg", "rembg", "background removal by a network", 'pip install -e ".[rembg]"', "MIT"),
 )
 

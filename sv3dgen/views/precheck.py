@@ -25,7 +25,7 @@ def precheck_views(path: str | Path, split: Split = "train") -> ViewFiles | None
     _kept, path = None, Path(path)
     if not os.path.exists(path):
         raise InputError(
-            f"{path}: no such file or folder; expected posed views (a folder with transforms.json) or a video"
+            f"{path}: no such file or folder; expected a folder of posed views or plain photos, or a video"
         )
     if not holds_cameras(path):
         check_video(path)

@@ -8,7 +8,7 @@ from sv3dgen.views.image import open_image
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".avif", ".tif", ".tiff", ".bmp"}
 FEWEST, MOST = 8, 400
-EXTRA = 'pip install "sv3dgen[sfm]"'
+EXTRA = 'pip install -c constraints.txt -e ".[sfm]"'
 
 
 def is_unposed(path: Path) -> bool:
