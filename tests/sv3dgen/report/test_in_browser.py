@@ -84,7 +84,7 @@ def test_view_and_mesh_are_compared_by_keyboard(chromium, run_page):
         page.locator("input[name=view]").first.focus()
         page.keyboard.press("ArrowRight")
         assert page.locator("#pane-mesh").get_attribute("src") != first
-        assert "view 001: azimuth" in page.locator("#pane-facts").inner_text()
+        assert "view 001.png: azimuth" in page.locator("#pane-facts").inner_text()
         assert page.locator("#command").inner_text() == "python launch.py views=toy"
 
 
