@@ -41,6 +41,7 @@ class StageLine:
         """Begin after `step` steps; a `total` of 0 is an open end."""
         self._first, self._step, self._total = step, step, total
         self._loss: float | None = None
+        self._read_loss: Callable[[], float | None] = lambda: None
         self._started = self._refreshed = perf_counter()
         self._for_programs.tell(step, total, now=True)
         # (time, step) of the last refreshes; without the first step, which may compile kernels for half a minute
@@ -58,16 +59,15 @@ class StageLine:
             self._bar.start()
 
     def advance(self, read_loss: Callable[[], float | None] = lambda: None) -> None:
-        """Count one step."""
+        """Count one step; its loss is read where the line is shown, because a GPU has to be waited for then."""
         self._step += 1
+        self._read_loss = read_loss
         self._for_programs.tell(self._step, self._total, now=self._step == self._total)
         now = perf_counter()
         if not self._marks:
             self._marks.append((now, self._step))
         if now - self._refreshed >= (TERMINAL_REFRESH_S if self.live else PLAIN_REFRESH_S):
             self._refreshed = now
-            loss = read_loss()
-            self._loss = self._loss if loss is None else loss
             self._show(now)
             self._marks.append((now, self._step))
 
@@ -84,7 +84,8 @@ class StageLine:
         """One line, with the speed since the oldest mark; the last line of a stage has that of the whole stage."""
         if self._started is None:
             return
-        elapsed_s = now - self._started
+        elapsed_s, loss = now - self._started, self._read_loss()
+        self._loss = self._loss if loss is None else loss
         since, first = self._marks[0] if self._marks and self._step < self._total else (self._started, self._first)
         rate = (self._step - first) / (now - since) if self._step > first else 0.0
         rest = status(self._step, self._total, elapsed_s, rate, self._loss)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 import sv3dgen.runs.progress
-from sv3dgen.runs.progress import ProgressLine, status, summary
+from sv3dgen.runs.progress import ProgressLine, StageLine, status, summary
 from sv3dgen.runs.stage_timer import StageCost
 
 
@@ -142,3 +142,13 @@ def test_summary_names_the_mesh_and_the_cost_of_each_stage() -> None:
         "  export      5.0 s   1.00 GiB   2.00 GiB GPU  (stopped early)",
         "  total      17.3 s",
     ]
+
+
+def test_the_last_line_has_the_last_steps_loss() -> None:
+    stream = io.StringIO()
+    line = StageLine("coarse", stream=stream)
+    line.start(0, 3)
+    for loss in (3.0, 2.0, 1.0):
+        line.advance(lambda loss=loss: loss)
+    line.close()
+    assert "3/3 steps" in stream.getvalue() and "loss 1," in stream.getvalue().splitlines()[-1]
