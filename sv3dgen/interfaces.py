@@ -216,7 +216,7 @@ class Guidance(nn.Module, ABC):
         """Take what it needs to know of the run; called by the system before the first step."""
 
     def cache_key(self, reference: Reference) -> str | None:
-        """What else its losses follow from than settings, views and model: part of the key of a stage that runs share."""
+        """What else its losses follow from than settings, views and model: part of a shared stage's key."""
         return None
 
     def cameras(self, step: int) -> Cameras | None:
