@@ -29,7 +29,7 @@ class ReferenceViews(Guidance):
     is solid, and leaves the outline to the mask. `background` "random" is white in every other step on average and one
     random color in the rest, the same for a given seed and step; it serves whatever composites.
     With `robust_scale` the color error e of generated views goes in as e^2 / (1 + e^2 / robust_scale^2) (Geman and
-    McClure), so that what they show wrongly stops to pull; it is squared as of photos where that is None. The alpha of
+    McClure), so that what they show wrongly stops pulling; it is squared as of photos where that is None. The alpha of
     generated views is a probability: with `mask_doubt` 1 a pixel of one half does not pull at the outline. A small view
     is compared with the render's mean over each of its pixels (`ViewBatch.footprint_px`), inside which the render
     should be plain. AlexNet's weights of LPIPS come with the project; VGG16's are `lpips_file`, or fetched once.

@@ -1,1 +1,1 @@
-"""Speed and quality, measured: `python -m sv3dgen.bench kernels|stages|objects`."""
+"""Speed and quality, measured: `python -m sv3dgen.bench --help` lists the benches."""

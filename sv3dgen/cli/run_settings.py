@@ -18,6 +18,8 @@ SCHEMAS = {
 
 @dataclass
 class RunSettings:
+    """The numbers at the root of the config."""
+
     seed: Seed
     checkpoint_every_steps: Interval
     losses_every_steps: Interval
@@ -31,6 +33,8 @@ class RunSettings:
 
 @dataclass
 class Distillation:
+    """The numbers of `distillation`, which configs of guidances refer to."""
+
     weight: Weight
     noise_low: Shares
     noise_high: Shares

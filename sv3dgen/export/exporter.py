@@ -46,12 +46,11 @@ class Exporter:
 
     `faces` is reached within 2 %; a mesh that has fewer keeps them. `unwrap` "projection" is fast; "xatlas" stretches
     less and gets `unwrap_limit_s` seconds, after which projection takes over. With `quiet_unseen` the surface that no
-    camera sees is smoothed, and its colors continue those at its border. `photo_texels` is read
-    by the caller, who makes `color_at`:
-    whether a photo among generated views gives its own pixels. `lods` are numbers of faces: each gives a GLB more,
-    decimated from the whole surface, unwrapped and baked anew. `size_mm` is the longest side in the formats that have
-    a size (STL, 3MF, USDZ). `shading` "unlit" has viewers of GLB and USDZ add no light of theirs; "auto" does where
-    the light is in the colors already.
+    camera sees is smoothed, and its colors continue those at its border. `photo_texels` says whether a photo among
+    generated views gives its own pixels; the caller, who makes `color_at`, reads it. `lods` are numbers of faces: each
+    gives one more GLB, decimated from the whole surface, unwrapped and baked anew. `size_mm` is the longest side in the
+    formats that have a size (STL, 3MF, USDZ). `shading` "unlit" has viewers of GLB and USDZ add no light of theirs;
+    "auto" does where the light is in the colors already.
     """
 
     def __init__(

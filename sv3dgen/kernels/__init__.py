@@ -1,1 +1,1 @@
-"""The few hot loops, one file an operation: torch reference, numba (CPU), triton (GPU)."""
+"""The few hot loops, one folder or file an operation: torch reference, numba (CPU), triton (GPU)."""

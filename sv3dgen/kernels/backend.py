@@ -1,8 +1,8 @@
 """Which implementation runs an operation: the torch reference, numba on CPUs, triton on GPUs, or an accelerator.
 
-Every operation has one file next to this one. A kernel asks `resolve` with its own name, the wish and the device;
-`python -m sv3dgen.doctor` and run.json tell the outcome from `available`. This module imports neither torch nor numba;
-only who asks for an accelerator on a GPU has torch asked which GPUs it is built for.
+Every operation has one file or folder next to this one. A kernel asks `resolve` with its name, the wish and the
+device; `python -m sv3dgen.doctor` and run.json tell the outcome from `available`. This module imports neither torch
+nor numba; only who asks for an accelerator on a GPU has torch asked which GPUs it is built for.
 """
 
 import os

@@ -123,7 +123,7 @@ def polar_outline(radius_at: Callable[[np.ndarray], np.ndarray], points: int = 4
 
 
 def box(width: Number, height: Number, depth: Number, rounding: Number = 0.0, bevel: Number | None = None) -> Surface:
-    """A box around the origin, its four edges along z rounded, the others bevelled; sharp where both are 0."""
+    """A box around the origin, its four edges along z rounded, the others beveled; sharp where both are 0."""
     bevel = 0.5 * rounding if bevel is None else bevel
     if rounding <= 0:
         corners = np.array([[1, -1], [1, 1], [-1, 1], [-1, -1]]) * [width / 2, height / 2]

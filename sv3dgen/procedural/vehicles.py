@@ -13,7 +13,7 @@ GLASS = np.array([0.12, 0.17, 0.22])
 
 
 def wheel(radius: float, width: float) -> tuple[Surface, Surface]:
-    """Tyre and hub, its axis along x."""
+    """Tire and hub, its axis along x."""
     profile = [(0.6 * radius, -0.5 * width), (0.92 * radius, -0.5 * width), (radius, -0.3 * width)]
     profile += [(radius, 0.3 * width), (0.92 * radius, 0.5 * width), (0.6 * radius, 0.5 * width)]
     hub = [(0, -0.42 * width), (0.62 * radius, -0.42 * width), (0.62 * radius, 0.42 * width), (0, 0.42 * width)]
@@ -22,11 +22,11 @@ def wheel(radius: float, width: float) -> tuple[Surface, Surface]:
 
 def add_wheels(rng, made: Assembly, palette: Palette, places: list[tuple[float, float]], radius: float, height: float):
     """A pair at every (half track, z); the axle's height is that of the hull's underside."""
-    tyre, hub = wheel(radius, rng.uniform(0.35, 0.8) * radius)
+    tire, hub = wheel(radius, rng.uniform(0.35, 0.8) * radius)
     rubber = plain(palette.dark if rng.random() < 0.8 else palette.accent)
     inner = plain(metal(rng) if rng.random() < 0.5 else palette.second)
     for track, z in places:
-        made.add_pair(moved(tyre, (track, height, z)), rubber)
+        made.add_pair(moved(tire, (track, height, z)), rubber)
         made.add_pair(moved(hub, (track, height, z)), inner)
 
 

@@ -38,7 +38,8 @@ def pose_photos(folder: Path, out: Path, *, matting: Method = "auto", turned: bo
 
     `turned`: the object was turned in front of a camera that stood still, so only what lies on it counts. The object is
     what `matting` cuts out; photos in which it finds none are left out, and said. The front is what the first photo
-    shows. InputError, in one line, where the photos do not do, or `out` holds anything; it is whole or not there.
+    shows. InputError, in one line, where the photos are too few or do not match, or `out` holds anything. `out` is
+    whole or not there.
     """
     photos = check_unposed(folder)
     if len(photos) > MOST_USED:

@@ -153,7 +153,7 @@ class ReleasedDynamicOrbit(OrbitRecipe):
 
 @dataclass(frozen=True, kw_only=True)
 class DistillationOrbit(OrbitRecipe):
-    """The random orbit that the authors' code distils scores on (docs/method.md).
+    """The random orbit that the authors' code distills scores on (docs/method.md).
 
     The released recipe with twice as many samples as views, of which every second is taken, 1 or 2 periods, and
     elevations cut off at `max_elevation_deg`.

@@ -244,7 +244,7 @@ class Sv3dFinetune(TrainingModule):
         gradient_clip_val: float | int | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip by the norm over all gradients; stop before weights are spoilt by ones that are not finite."""
+        """Clip by the norm over all gradients; stop before ones that are not finite spoil the weights."""
         trained = [parameter for _, parameter in self.trained_parameters() if parameter.grad is not None]
         norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in trained if parameter.grad is not None])
         total = self.last.losses["gradient_norm"] = whole(norm)

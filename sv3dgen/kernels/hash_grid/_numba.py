@@ -1,4 +1,4 @@
-"""The numba version of the hash encoding: the three sweeps of `hash_grid_autograd`.
+"""The numba version of the hash encoding: the three sweeps of `_autograd`.
 
 One block of points is taken through one level at a time. The eight corners of each point's cell (bits 0, 1, 2 of the
 corner's number: x, y, z) are found as an `index` into the table and a `weight`: that of the corner in the value, or,

@@ -1,4 +1,4 @@
-"""The Triton version of the hash encoding: the three sweeps of `hash_grid_autograd`.
+"""The Triton version of the hash encoding: the three sweeps of `_autograd`.
 
 A program takes BLOCK points through one level (gather, scatter) or through all of them (contract). The corners of a
 point's cell are numbered by bits 0, 1, 2 for x, y, z. `scatter` adds atomically, in the order in which the hardware
