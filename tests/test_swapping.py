@@ -11,6 +11,7 @@ from checkout import ROOT
 from hydra import compose, initialize_config_dir
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig
+from small_run import SIZES
 from stub_parts import Icosphere
 
 from launch import user_message
@@ -50,16 +51,10 @@ PARTS = {
     "view model": "nvs=balls",
 }
 SHORT = (
+    *SIZES,
     "logger=none",
-    "pictures_every_steps=0",
     "coarse.steps=12",
-    "coarse.mesh_resolution=40",
-    "coarse.mesh_depth_px=48",
     "fine.steps=4",
-    "export.faces=800",
-    "export.texture_px=128",
-    "export.turntable_frames=2",
-    "export.turntable_px=48",
 )
 
 

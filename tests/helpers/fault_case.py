@@ -10,6 +10,7 @@ from typing import Any
 from checkout import ROOT
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
+from small_run import GRID, SIZES
 
 import sv3dgen.atomic
 import sv3dgen.export.exporter
@@ -22,22 +23,14 @@ from systems.sv3d_dmtet import Sv3dDmtet
 
 CONF = ROOT / "conf"
 SETTINGS = (
+    *SIZES,
+    *GRID,
     "preset=draft",
     "logger=none",
-    "pictures_every_steps=0",
     "checkpoint_every_steps=5",
     "coarse.steps=20",
-    "coarse.geometry.levels=6",
     "coarse.geometry.levels_open=[[0,4],[15,6]]",
-    "coarse.geometry.log2_table_size=12",
-    "coarse.renderer.step_size=0.02",
-    "coarse.mesh_resolution=48",
-    "coarse.mesh_depth_px=48",
     "fine.steps=16",
-    "export.faces=1000",
-    "export.texture_px=128",
-    "export.turntable_frames=4",
-    "export.turntable_px=64",
 )
 
 

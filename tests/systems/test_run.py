@@ -13,6 +13,7 @@ import trimesh
 from checkout import ROOT
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
+from small_run import GRID, SIZES
 from sphere_on_box import BOX_CENTER, BOX_HALF, SPHERE_CENTER, hit_of_box, hit_of_sphere
 
 from sv3dgen.cli.command_line import register_resolvers
@@ -27,25 +28,17 @@ from systems.sv3d_nerf import Sv3dNerf
 
 CONF = ROOT / "conf"
 SMALL = (
+    *SIZES,
+    *GRID,
     "logger=none",
-    "pictures_every_steps=0",
     "checkpoint_every_steps=10",
     "coarse.steps=40",
-    "coarse.geometry.levels=6",
     "coarse.geometry.levels_open=[[0,4],[30,6]]",
     "coarse.learning_rate=0.01",
     "coarse.guidance.regularity.weights.opaque=0",
     "coarse.guidance.smoothness.weights.bilateral_depth=0",
-    "coarse.geometry.log2_table_size=12",
     "coarse.renderer.warmup_steps=16",
-    "coarse.renderer.step_size=0.02",
-    "coarse.mesh_resolution=48",
-    "coarse.mesh_depth_px=48",
     "fine.steps=20",
-    "export.faces=1000",
-    "export.texture_px=128",
-    "export.turntable_frames=4",
-    "export.turntable_px=64",
 )
 
 # Lightning says so of every dataset without a length; a step's batch follows from its number alone.

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from checkout import ROOT
+from small_run import GRID, SIZES
 
 from sv3dgen.errors import InputError
 from sv3dgen.runs import compile_cache
@@ -24,23 +25,15 @@ from tests.systems.test_run import small
 
 pytestmark = pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before")
 SMALL = (
+    *SIZES,
+    *GRID,
     "preset=draft",
     "logger=none",
-    "pictures_every_steps=0",
     "checkpoint_every_steps=10",
     "coarse.steps=40",
-    "coarse.geometry.levels=6",
     "coarse.geometry.levels_open=[[0,4],[15,6]]",
-    "coarse.geometry.log2_table_size=12",
-    "coarse.renderer.step_size=0.02",
-    "coarse.mesh_resolution=48",
-    "coarse.mesh_depth_px=48",
     "fine.steps=20",
     "fine.geometry.resolutions=[[0,20],[10,28]]",
-    "export.faces=1000",
-    "export.texture_px=128",
-    "export.turntable_frames=4",
-    "export.turntable_px=64",
 )
 
 
@@ -98,7 +91,13 @@ def spoil(weighed, step):
     return type(weighed)(weighed.loss * torch.nan, {name: loss * torch.nan for name, loss in weighed.losses.items()})
 
 
-@pytest.mark.parametrize(("name", "status"), [("SIGTERM", 143), ("SIGUSR1", 138), ("SIGUSR2", 140)])
+FURTHER = pytest.mark.thorough
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [("SIGTERM", 143), pytest.param("SIGUSR1", 138, marks=FURTHER), pytest.param("SIGUSR2", 140, marks=FURTHER)],
+)
 def test_a_schedulers_signal_leaves_a_checkpoint_and_its_status(name, status, views_folder, tmp_path):
     run = start(tmp_path, f"views={views_folder}", *SMALL, "coarse.steps=4000", "hydra.run.dir=run")
     wait_for(tmp_path / "run" / "checkpoints" / "last.ckpt", run)

@@ -132,7 +132,7 @@ def test_processes_at_once_leave_one_whole_result(tmp_path):
     assert len({word for _, word in told}) == 1
 
 
-@pytest.mark.parametrize("generated", [False, True])
+@pytest.mark.parametrize("generated", [pytest.param(False, marks=pytest.mark.thorough), True])
 def test_a_run_that_takes_the_coarse_stage_ends_in_the_same_bits(views_folder, tmp_path, monkeypatch, generated):
     if generated:  # with corrections that the coarse stage hands on, of views at half the size of the one photo
         views, views_folder = read_views(views_folder), tmp_path / "generated"

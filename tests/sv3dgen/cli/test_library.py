@@ -7,6 +7,7 @@ from threading import Event
 
 import pytest
 from checkout import ROOT
+from small_run import SIZES
 
 from sv3dgen.cli import library
 from sv3dgen.cli.library import RunError, photo_to_mesh, views_to_mesh
@@ -108,7 +109,7 @@ def test_an_error_of_the_callers_ends_the_run(stand_in, tmp_path):
 
 
 def test_a_real_run(views_folder, tmp_path):
-    settings = ["preset=draft", "coarse.steps=2", "fine.steps=1", "export.texture_px=64", "export.turntable_frames=2"]
+    settings = ["preset=draft", "coarse.steps=2", "fine.steps=1", *SIZES]
     result = views_to_mesh(views_folder, folder=tmp_path / "run", settings=[*settings, "device=cpu"])
     assert result.exit == "finished" and {"glb", "report", "card"} <= set(result.paths)
     assert all(path.is_file() for path in result.paths.values())

@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 from checkout import ROOT
 
 from tests.systems.test_run import SMALL
@@ -25,6 +26,7 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, str(ROOT / "launch.py"), *arguments]
 
 
+@pytest.mark.thorough
 def test_a_killed_sweep_goes_on_to_the_same_mesh(views_folder: Path, tmp_path: Path) -> None:
     sweep, checkpoint = tmp_path / "sweep", tmp_path / "sweep" / "1" / "checkpoints" / "last.ckpt"
     given = [f"views={views_folder}", *SIZES]

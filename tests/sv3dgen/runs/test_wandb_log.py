@@ -13,6 +13,7 @@ import torch
 import wandb
 from checkout import ROOT
 from omegaconf import OmegaConf
+from small_run import GRID, SIZES
 from wandb_store import Kept
 
 from sv3dgen.errors import InputError
@@ -23,25 +24,19 @@ from systems.reporting import notified_loggers
 
 KEY = "0f1e2d3c4b5a69788796a5b4c3d2e1f00112233a"
 TINY = (
+    *SIZES,
+    *GRID,
     "logger=wandb",
     "logger.offline=true",
     "pictures_every_steps=10",
     "losses_every_steps=5",
     "coarse.steps=20",
     "coarse.learning_rate=[[0, 0.01], [20, 0.002]]",
-    "coarse.geometry.levels=6",
-    "coarse.geometry.log2_table_size=12",
-    "coarse.mesh_resolution=32",
-    "coarse.mesh_depth_px=32",
     "coarse.data.milestones=[[0, {size_px:48,layout:patches,patches:64}]]",
     "coarse.guidance.regularity.weights.opaque=[[0, 0], [20, 10]]",
     "fine.steps=5",
     "fine.geometry.resolutions=[[0, 16]]",
     "fine.data.milestones=[[0, {size_px:48,layout:frames,views:2}]]",
-    "export.faces=500",
-    "export.texture_px=64",
-    "export.turntable_frames=4",
-    "export.turntable_px=64",
 )
 
 

@@ -38,9 +38,10 @@ def test_it_is_what_runs_without_weights() -> None:
     assert Sv3dNvs(weights=None, device="cpu").weights == embedded.NAME
 
 
-def test_views_of_unseen_objects_are_better_than_copies_and_follow_the_cameras(model: SV3D, tmp_path: Path) -> None:
+@pytest.mark.parametrize("objects", [4, pytest.param(12, marks=pytest.mark.thorough)])
+def test_views_of_unseen_objects_are_better_than_copies_and_follow_the_cameras(model, objects, tmp_path) -> None:
     # Seeds far beyond those of the training data, odd as all that are never trained on.
-    asked = ["--procedural", "12", "--split-test", "all", "--seed", "700000", "--workers", "1"]
+    asked = ["--procedural", str(objects), "--split-test", "all", "--seed", "700000", "--workers", "1"]
     assert render_dataset([*asked, "--out", str(tmp_path)]) == 0
     for kind in ("static", "dynamic"):
         dataset = OrbitDataset(tmp_path, split="test", kinds=(kind,))
