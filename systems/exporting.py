@@ -6,14 +6,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from sv3dgen.export.doubtful_surface import faired
 from sv3dgen.export.exporter import Exporter
 from sv3dgen.export.origin import Origin, public_command
+from sv3dgen.export.photo_outline import with_photo_outlines
 from sv3dgen.export.photo_texels import albedo_with_photos, photo_texels
 from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.report.pictures import write_pictures
 from sv3dgen.runs.provenance import given_settings
 from sv3dgen.runs.run_folder import RunCard
 from sv3dgen.views.posed_views import PosedViews
+from systems.disagreement import doubt_of_views
 from systems.fit_report import report_fit
 from systems.stage import Stage
 
@@ -27,7 +30,14 @@ def export_mesh(
 
     `keep_unseen` keeps the surface that no view sees as it is: a model has had a say in it.
     """
-    photos = photo_texels(views, mesh.to("cpu")) if exporter.photo_texels else []
+    mesh = mesh.detach().to("cpu")
+    doubt = doubt_of_views(shape, mesh, views) if exporter.smooth_doubts else None
+    if doubt is not None:
+        mesh = faired(mesh, doubt)
+        card.add_metrics(doubt=round(float(doubt.mean()), 4))
+    if exporter.photo_outline:
+        mesh = with_photo_outlines(mesh, views)
+    photos = photo_texels(views, mesh) if exporter.photo_texels else []
 
     def albedo(points: Tensor, normals: Tensor) -> Tensor:
         there = points.to(shape.device), normals.to(shape.device)
@@ -37,7 +47,7 @@ def export_mesh(
     light = shape.material.light()
     trusted = views[torch.tensor([index for index, trust in enumerate(views.trust) if trust])].cameras
     origin = Origin(public_command(given_settings()), card.card["licences"])
-    report = exporter.export(mesh.to("cpu"), albedo, folder, light, trusted, keep_unseen=keep_unseen, origin=origin)
+    report = exporter.export(mesh, albedo, folder, light, trusted, keep_unseen=keep_unseen, origin=origin)
     for note in report.notes:
         log.warning(note)
     fit, failed = report_fit(folder, views, light, card)

@@ -72,7 +72,13 @@ def _photos(options: argparse.Namespace) -> tuple[dict[str, Any], str | None]:
     from sv3dgen.bench import photos
 
     report = photos.measure(
-        options.meshes, size_px=options.size_px, only=options.only, settings=options.settings, keep=options.keep
+        options.meshes,
+        size_px=options.size_px,
+        places=options.places,
+        sources=photos.SOURCES if options.true_views else photos.SOURCES[:1],
+        only=options.only,
+        settings=options.settings,
+        keep=options.keep,
     )
     return report, photos.markdown(report)
 
@@ -159,6 +165,10 @@ def _parser() -> argparse.ArgumentParser:
     photos = commands.add_parser("photos", parents=[common], help="one photo of each mesh to a mesh, against the truth")
     photos.add_argument("--meshes", type=Path, required=True, help="folder of meshes, front +Z")
     photos.add_argument("--size-px", type=int, default=64, help="of the true views to compare with, px (default: 64)")
+    photos.add_argument(
+        "--places", nargs="+", choices=("front", "aside"), default=["front"], help="photographed from (default: front)"
+    )
+    photos.add_argument("--no-true-views", dest="true_views", action="store_false", help="photos alone: half the time")
     photos.add_argument("--keep", type=Path, help="folder to keep photos, views and runs in")
     photos.add_argument("--only", nargs="*", default=[], help="words: meshes whose names hold one of them")
     photos.add_argument("--set", dest="settings", nargs="*", default=[], help="settings for launch.py, key=value")

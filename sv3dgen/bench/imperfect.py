@@ -42,6 +42,8 @@ PARTS: dict[str, Part] = {
     "all": Part(),
     "no corrections": Part(("corrections=none",)),
     "no share of the photo's": Part(("+coarse.data.photo_share=0.0", "+fine.data.photo_share=0.0")),
+    "no smoothing of doubts": Part(("export.smooth_doubts=false",)),
+    "no photo outline": Part(("export.photo_outline=false",)),
     "no photo texels": Part(("export.photo_texels=false",)),
     "robust loss too": Part(
         ("coarse.guidance.reference_views.robust_scale=0.2", "fine.guidance.reference_views.robust_scale=0.2")
@@ -120,7 +122,7 @@ def _run_and_score(
         write_views(replace(wrong, generated=generated), views)
     run = folder / name.replace(" ", "_").replace("'", "")
     command = [sys.executable, str(CHECKOUT / "launch.py"), f"views={views}", f"hydra.run.dir={run}"]
-    command += [f"share={folder / 'shared'}", *part.settings, *settings]  # "no photo texels" differs at export alone
+    command += [f"share={folder / 'shared'}", *part.settings, *settings]  # three parts differ at export alone
     seconds = run_process(command, folder / f"{run.name}.log").seconds
     scores = evaluate(run / "mesh" / "mesh.glb", path, align="unit_box", views=views, split="test")
     return {key: scores[key] for key in ("chamfer", "iou_64", "psnr", "lpips")} | {"seconds": seconds}

@@ -46,11 +46,12 @@ class Exporter:
 
     `faces` is reached within 2 %; a mesh that has fewer keeps them. `unwrap` "projection" is fast; "xatlas" stretches
     less and gets `unwrap_limit_s` seconds, after which projection takes over. With `quiet_unseen` the surface that no
-    camera sees is smoothed, and its colors continue those at its border. `photo_texels` says whether a photo among
-    generated views gives its own pixels; the caller, who makes `color_at`, reads it. `lods` are numbers of faces: each
-    gives one more GLB, decimated from the whole surface, unwrapped and baked anew. `size_mm` is the longest side in the
-    formats that have a size (STL, 3MF, USDZ). `shading` "unlit" has viewers of GLB and USDZ add no light of theirs;
-    "auto" does where the light is in the colors already.
+    camera sees is smoothed, and its colors continue those at its border. `smooth_doubts`, `photo_outline` and
+    `photo_texels` are read by the caller, who has the surface and makes `color_at`: whether it is smoothed where
+    generated views disagree about it, and whether a photo among them gives it its outline and its pixels. `lods` are
+    numbers of faces: each gives one more GLB, decimated from the whole surface, unwrapped and baked anew. `size_mm` is
+    the longest side in the formats that have a size (STL, 3MF, USDZ). `shading` "unlit" has viewers of GLB and USDZ
+    add no light of theirs; "auto" does where the light is in the colors already.
     """
 
     def __init__(
@@ -60,6 +61,8 @@ class Exporter:
         texture_px: Annotated[int, Between(64, 8192)],
         loose_share: Share = 0.2,
         quiet_unseen: bool = True,
+        smooth_doubts: bool = True,
+        photo_outline: bool = True,
         photo_texels: bool = True,
         unwrap: Literal["projection", "xatlas"] = "projection",
         unwrap_limit_s: Annotated[float | int, Between(0.001, 86400.0)] = 20.0,
@@ -86,6 +89,8 @@ class Exporter:
         self.texture_px = texture_px
         self.loose_share = loose_share
         self.quiet_unseen = quiet_unseen
+        self.smooth_doubts = smooth_doubts
+        self.photo_outline = photo_outline
         self.photo_texels = photo_texels
         self.unwrap = unwrap
         self.unwrap_limit_s = unwrap_limit_s

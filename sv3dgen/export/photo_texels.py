@@ -50,10 +50,7 @@ class PhotoTexels:
 
 def photo_texels(views: PosedViews, mesh: Mesh) -> list[PhotoTexels]:
     """One for each photo that stands among generated views; none where all views are photos, which a field blends."""
-    if not any(views.generated):
-        return []
-    photos = [i for i, (made, trust) in enumerate(zip(views.generated, views.trust, strict=True)) if not made and trust]
-    return [_of_photo(views[torch.tensor([index])].to("cpu"), mesh) for index in photos]
+    return [_of_photo(views[torch.tensor([index])].to("cpu"), mesh) for index in views.photos_among_generated]
 
 
 def albedo_with_photos(

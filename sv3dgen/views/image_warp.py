@@ -12,12 +12,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 INVERSION_STEPS = 3  # of a fixed point; a warp of 2 % of the frame is then inverted to 1e-5 of it
-LATTICE, LATTICE_REACH = 41, 1.25  # points a side of the lattice that is inverted, over so many times the net's reach
+LATTICE, LATTICE_REACH = 33, 1.25  # points a side of the lattice that is inverted, over so many times the net's reach
 
 
 @dataclass(frozen=True)
 class ImageWarp:
-    """A warp for each of several views. Differentiable in all its numbers and in the points."""
+    """A warp for each of several views. `true_points` is differentiable in all its numbers and in the points."""
 
     homography: Float[Tensor, "views 3 3"]  # of (x, y, 1), lower right entry 1
     displacement: Float[Tensor, "views nodes nodes 2"]  # control points, rows from top to bottom; (x, y) each
@@ -40,22 +40,24 @@ class ImageWarp:
         rows = torch.bmm(across, self.displacement.permute(0, 2, 1, 3).flatten(2)).unflatten(2, (nodes, 2))
         return moved + (down[..., None] * rows).sum(2)
 
-    def seen_points(self, true: Float[Tensor, "views points 2"]) -> Float[Tensor, "views points 2"]:
-        """Where the picture shows points: a vertex is drawn there. The inverse of `true_points`.
+    def seen_offsets(self, true: Float[Tensor, "views points 2"]) -> Float[Tensor, "views points 2"]:
+        """How far from where points belong the picture shows them: a vertex is drawn there. Inverts `true_points`.
 
         Inverted on a lattice, and read from it linearly: vertices are many. Beyond the lattice a point moves as at its
-        border.
+        border. The gradient is of the last step of the inversion, in the numbers of the warp alone: a warp that turns
+        and scales by a hundredth makes it wrong by as much.
         """
         ticks = torch.linspace(-LATTICE_REACH, LATTICE_REACH, LATTICE, device=true.device, dtype=true.dtype)
         y, x = torch.meshgrid(ticks, ticks, indexing="ij")
         lattice = torch.stack([x, y], -1).flatten(0, 1) * self.reach[:, None, None]
         seen = lattice
-        for _ in range(INVERSION_STEPS):
-            seen = seen - (self.true_points(seen) - lattice)
-        moved = (seen - lattice).unflatten(1, (LATTICE, LATTICE)).permute(0, 3, 1, 2)
-        place = true / (LATTICE_REACH * self.reach[:, None, None])
-        read = torch.nn.functional.grid_sample(moved, place[:, None], padding_mode="border", align_corners=True)
-        return true + read[:, :, 0].transpose(1, 2)
+        with torch.no_grad():
+            for _ in range(INVERSION_STEPS - 1):
+                seen = seen - (self.true_points(seen) - lattice)
+        offsets = (seen - self.true_points(seen)).unflatten(1, (LATTICE, LATTICE)).permute(0, 3, 1, 2)
+        place = true.detach() / (LATTICE_REACH * self.reach[:, None, None])
+        read = torch.nn.functional.grid_sample(offsets, place[:, None], padding_mode="border", align_corners=True)
+        return read[:, :, 0].transpose(1, 2)
 
 
 def _spline_weights(place: Float[Tensor, "*batch"], nodes: int) -> Float[Tensor, "*batch nodes"]:

@@ -95,6 +95,12 @@ class PosedViews:
         return tuple(longer if image is None else max(image.shape[1:]) for image in self.small)
 
     @property
+    def photos_among_generated(self) -> list[int]:
+        """The views that say for certain what the object is: photos of some trust, where other views are generated."""
+        kept = zip(self.generated, self.trust, strict=True)
+        return [index for index, (made, trust) in enumerate(kept) if not made and trust] if any(self.generated) else []
+
+    @property
     def weighed(self) -> bool:
         """Whether views count differently: some are generated, or are not fully trusted."""
         return any(self.generated) or any(trust < 1 for trust in self.trust)

@@ -77,17 +77,19 @@ def rasterize(
 
 
 def _warped(clip: Float[Tensor, "views vertices 4"], cameras: Cameras) -> Float[Tensor, "views vertices 4"]:
-    """Moved across the picture; depth and w stay. Points behind the camera stay where they are."""
+    """Moved across the picture; depth and w stay. Points behind the camera stay where they are.
+
+    To the vertices the gradient passes as if the picture were shifted: that of a small warp, but for its small turns.
+    """
     assert cameras.warp is not None
     size = cameras.focal_px.new_tensor([cameras.width_px, cameras.height_px])
     up = cameras.focal_px.new_tensor([1.0, -1.0])
     # In the picture, x / w = up (2 (focal tangent + center) / size - 1), with tangents that point right and down.
     scale, shift = (up * 2 * cameras.focal_px / size)[:, None], (up * (2 * cameras.center_px / size - 1))[:, None]
-    usable = clip[..., 3:] > 1e-3
-    w = torch.where(usable, clip[..., 3:], 1.0)
-    tangents = (clip[..., :2] / w - shift) / scale
-    seen = (cameras.warp.seen_points(tangents) * scale + shift) * w
-    return torch.cat([torch.where(usable, seen, clip[..., :2]), clip[..., 2:]], dim=-1)
+    place, w = clip.detach()[..., :2], clip.detach()[..., 3:]
+    usable = w > 1e-3
+    offsets = cameras.warp.seen_offsets((place / torch.where(usable, w, 1.0) - shift) / scale)
+    return clip + torch.nn.functional.pad(offsets * (scale * w * usable), (0, 2))
 
 
 def expand_ranges(first: Int[Tensor, " ranges"], last: Int[Tensor, " ranges"]) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,7 @@
 import dataclasses
 import math
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -54,9 +55,10 @@ def test_beyond_its_net_the_displacement_stays_as_it_is_at_the_border():
     assert torch.allclose(bent.true_points(inside) - inside, bent.true_points(outside) - outside)
 
 
-def test_seen_points_undo_true_points():
+def test_seen_offsets_undo_true_points():
     bent, seen = warp(lie=0.005, bend=0.005), points()
-    assert (bent.seen_points(bent.true_points(seen)) - seen).abs().max() < 4e-4 * REACH
+    true = bent.true_points(seen)
+    assert (true + bent.seen_offsets(true) - seen).abs().max() < 4e-4 * REACH
     assert (bent.true_points(seen) - seen).abs().max() > 0.01 * REACH
 
 
@@ -64,11 +66,25 @@ def test_gradients_are_those_of_differences():
     bent, seen = warp(views=1, lie=0.01, bend=0.01), points(views=1, count=4)
 
     def of_numbers(matrix: Tensor, net: Tensor, where: Tensor) -> Tensor:
-        moved = ImageWarp(matrix, net, bent.reach)
-        return moved.true_points(where) + moved.seen_points(where)
+        return ImageWarp(matrix, net, bent.reach).true_points(where)
 
     inputs = [part.clone().requires_grad_() for part in (bent.homography, bent.displacement, seen)]
     assert torch.autograd.gradcheck(of_numbers, inputs)
+
+
+def test_gradients_of_offsets_are_about_those_of_differences():
+    bent, true = warp(views=1, lie=0.005, bend=0.005), points(views=1)
+    weight = torch.randn(1, 50, 2, generator=torch.Generator().manual_seed(3)).double()
+
+    def total(net: Tensor) -> Tensor:
+        return (weight * ImageWarp(bent.homography, net, bent.reach).seen_offsets(true)).sum()
+
+    net = bent.displacement.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(total(net), net)
+    step = 1e-5 * torch.randn(net.shape, generator=torch.Generator().manual_seed(4)).double()
+    with torch.no_grad():
+        difference = total(net + step) - total(net - step)
+    assert float((gradient * 2 * step).sum()) == pytest.approx(float(difference), rel=0.05)
 
 
 def cameras(**sizes: int) -> Cameras:

@@ -1,0 +1,81 @@
+"""Surface about which generated views disagree: found by what they show and no surface can, and made smooth.
+
+A shape that has to please views that contradict each other gets wrinkles, as deep as they are wrong.
+"""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import scipy.sparse
+import torch
+from jaxtyping import Float
+from scipy.sparse.linalg import splu
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, grid_sample
+
+from sv3dgen.export.unseen_surface import continued_colors
+from sv3dgen.meshes.mesh import Mesh
+from sv3dgen.renderers.unseen import in_sight, smoothstep
+from sv3dgen.views.cameras import Cameras, project
+
+DEPTH_PX = 256  # of the z-buffer
+NEARBY = 0.07  # of the frame: errors are averaged over squares of this size
+AGREED, DISPUTED = 0.08, 0.18  # root of the mean squared color error: no doubt up to the first, all from the second on
+WAVE = 0.3  # in world units: waves of this length lose half their height where there is full doubt, shorter ones more
+SLIVER, STEEPEST = 1e-3, 5.0  # of the mean area, the least that counts; the largest cotangent
+
+
+def doubts(
+    mesh: Mesh, cameras: Cameras, squared_error: Float[Tensor, "views height width"]
+) -> Float[Tensor, " vertices"]:
+    """How far views disagree about the surface at each vertex, in [0, 1]. All on the CPU.
+
+    `squared_error` is how far the mesh is from each view, as that view's camera shows it. Surface that none of them
+    sees takes over the doubt at its border.
+    """
+    px = max(3, 2 * round(0.5 * NEARBY * cameras.width_px) + 1)
+    nearby = avg_pool2d(squared_error[:, None], px, 1, px // 2, count_include_pad=False)
+    seen = in_sight(mesh.vertices, cameras, mesh, depth_px=DEPTH_PX)
+    pixels, _ = project(cameras, mesh.vertices)
+    place = 2 * pixels / pixels.new_tensor([cameras.width_px, cameras.height_px]) - 1
+    error = grid_sample(nearby, place[:, None], padding_mode="border", align_corners=False)[:, 0, 0]
+    count = seen.sum(0)
+    mean = (error * seen).sum(0) / count.clamp_min(1)
+    doubt = smoothstep(mean.sqrt(), AGREED, DISPUTED)
+    if not bool(count.any()):
+        return doubt
+    return continued_colors(mesh, count > 0, doubt[:, None].expand(-1, 3))[:, 0]
+
+
+def faired(mesh: Mesh, doubt: Float[Tensor, " vertices"]) -> Mesh:
+    """The mesh as smooth as its vertices are in doubt; where they are in none it stays.
+
+    Minimizes the sum over the vertices of area (|x - x0|^2 + doubt (WAVE / 2 pi)^4 |H x|^2) with H the cotangent
+    Laplacian over the area: waves longer than `WAVE` keep their height, shorter ones lose it. One sparse solve.
+    """
+    if not bool((doubt > 0).any()):
+        return mesh
+    laplace, area = _laplacian(mesh)
+    bending = laplace @ scipy.sparse.diags_array(doubt.double().numpy() / area) @ laplace
+    system = scipy.sparse.diags_array(area) + (WAVE / (2 * math.pi)) ** 4 * bending
+    points = splu(system.tocsc()).solve(area[:, None] * mesh.vertices.double().numpy())
+    return replace(mesh, vertices=torch.from_numpy(points).to(mesh.vertices))
+
+
+def _laplacian(mesh: Mesh) -> tuple[scipy.sparse.csr_array, np.ndarray]:
+    """The cotangent matrix, without negative weights, and a third of the area around each vertex."""
+    points, faces, count = mesh.vertices.double().numpy(), mesh.faces.numpy(), len(mesh.vertices)
+    sides = [points[faces[:, (corner + 1) % 3]] - points[faces[:, corner]] for corner in range(3)]
+    doubled = np.linalg.norm(np.cross(sides[0], -sides[2]), axis=1)
+    doubled = np.maximum(doubled, SLIVER * doubled.mean())
+    links, area = scipy.sparse.csr_array((count, count)), np.zeros(count)
+    for corner in range(3):
+        here, first, second = (faces[:, (corner + step) % 3] for step in range(3))
+        cotangent = -(sides[corner] * sides[(corner + 2) % 3]).sum(1) / doubled
+        weight = 0.5 * np.clip(cotangent, 0, STEEPEST)
+        links += scipy.sparse.coo_array((weight, (first, second)), shape=(count, count)).tocsr()
+        area += np.bincount(here, doubled / 6, count)
+    links = links + links.T
+    area = np.maximum(area, SLIVER * area.mean())
+    return (scipy.sparse.diags_array(links.sum(axis=1)) - links).tocsr(), area

@@ -1,0 +1,70 @@
+import math
+
+import pytest
+import torch
+import trimesh
+
+from sv3dgen.export.doubtful_surface import doubts, faired
+from sv3dgen.meshes.mesh import Mesh
+from sv3dgen.views.cameras import look_at_origin
+
+RADIUS = 0.3
+
+
+def ball() -> Mesh:
+    made = trimesh.creation.icosphere(subdivisions=4, radius=RADIUS)
+    return Mesh(torch.tensor(made.vertices).float(), torch.tensor(made.faces))
+
+
+def waved(waves: int, height: float = 0.01) -> Mesh:
+    """A ball with waves around its axis, fading to its poles."""
+    mesh = ball()
+    x, y, z = (mesh.vertices / RADIUS).unbind(1)
+    bump = height * torch.cos(waves * torch.atan2(x, z)) * (1 - y**2) ** 2
+    return Mesh(mesh.vertices * (1 + bump / RADIUS)[:, None], mesh.faces)
+
+
+def height(mesh: Mesh) -> float:
+    near_equator = mesh.vertices[:, 1].abs() < 0.05
+    radius = mesh.vertices[near_equator].norm(dim=1)
+    return float(radius.amax() - radius.amin()) / 2
+
+
+def test_short_waves_go_where_there_is_doubt_and_stay_where_there_is_none():
+    mesh = waved(24)  # .08 long
+    assert height(faired(mesh, torch.ones(len(mesh.vertices)))) < 0.1 * height(mesh)
+    assert faired(mesh, torch.zeros(len(mesh.vertices))) is mesh
+    right = (mesh.vertices[:, 0] > 0).float()
+    moved = (faired(mesh, right).vertices - mesh.vertices).norm(dim=1)
+    assert moved[mesh.vertices[:, 0] > 0.1].max() > 0.008 and moved[mesh.vertices[:, 0] < -0.1].max() < 5e-4
+
+
+def test_long_waves_and_the_size_stay():
+    mesh = waved(3)  # .63 long
+    smooth = faired(mesh, torch.ones(len(mesh.vertices)))
+    assert height(smooth) > 0.6 * height(mesh)
+    assert float(smooth.vertices.norm(dim=1).mean()) == pytest.approx(RADIUS, rel=0.03)
+
+
+def test_doubt_is_where_views_are_far_from_what_they_see():
+    mesh = ball()
+    cameras = look_at_origin(torch.zeros(2), torch.tensor([0.0, 180.0]), distance=2.0, size_px=96)
+    error = torch.zeros(2, 96, 96)
+    error[0] = 0.2**2
+    found = doubts(mesh, cameras, error)
+    depth = mesh.vertices[:, 2]
+    assert (found[depth > 0.1] == 1).all() and not found[depth < -0.1].any()
+    # What both see, if it were the same place, counts by their mean.
+    both = doubts(mesh, cameras[torch.tensor([0, 0])], torch.stack([error[0], error[1]]))
+    mean = (0.2**2 / 2) ** 0.5
+    t = (mean - 0.08) / 0.1
+    assert float(both[depth > 0.1].mean()) == pytest.approx(t * t * (3 - 2 * t), abs=1e-3)
+
+
+def test_surface_that_no_view_sees_takes_over_the_doubt_at_its_border():
+    mesh = ball()
+    camera = look_at_origin(torch.zeros(1), torch.zeros(1), distance=2.0, size_px=96)
+    found = doubts(mesh, camera, torch.full((1, 96, 96), 0.2**2))
+    assert found.min() > 0.9
+    assert not doubts(mesh, camera, torch.full((1, 96, 96), 0.05**2)).any()
+    assert math.isfinite(float(found.sum()))
