@@ -8,6 +8,7 @@ from torch import Tensor
 
 from sv3dgen.export.doubtful_surface import faired
 from sv3dgen.export.exporter import Exporter
+from sv3dgen.export.moved_surface import way_back
 from sv3dgen.export.origin import Origin, public_command
 from sv3dgen.export.photo_outline import with_photo_outlines
 from sv3dgen.export.photo_texels import albedo_with_photos, photo_texels
@@ -30,7 +31,7 @@ def export_mesh(
 
     `keep_unseen` keeps the surface that no view sees as it is: a model has had a say in it.
     """
-    mesh = mesh.detach().to("cpu")
+    mesh = fitted = mesh.detach().to("cpu")
     doubt = doubt_of_views(shape, mesh, views) if exporter.smooth_doubts else None
     if doubt is not None:
         mesh = faired(mesh, doubt)
@@ -38,9 +39,10 @@ def export_mesh(
     if exporter.photo_outline:
         mesh = with_photo_outlines(mesh, views)
     photos = photo_texels(views, mesh) if exporter.photo_texels else []
+    on_fitted = way_back(mesh, fitted)
 
     def albedo(points: Tensor, normals: Tensor) -> Tensor:
-        there = points.to(shape.device), normals.to(shape.device)
+        there = on_fitted(points).to(shape.device), normals.to(shape.device)
         shading = shape.material(shape.geometry.features(there[0]), there[1])
         return albedo_with_photos(shading.albedo.cpu(), shading.irradiance.cpu(), photos, points, normals)
 

@@ -20,8 +20,8 @@ from sv3dgen.renderers.unseen import in_sight, smoothstep
 from sv3dgen.views.cameras import Cameras, project
 
 DEPTH_PX = 256  # of the z-buffer
-NEARBY = 0.07  # of the frame: errors are averaged over squares of this size
-AGREED, DISPUTED = 0.08, 0.18  # root of the mean squared color error: no doubt up to the first, all from the second on
+NEARBY = 0.2  # of the frame: errors are averaged over squares of this size
+AGREED, DISPUTED = 0.07, 0.1  # root of the mean squared color error: no doubt up to the first, all from the second on
 WAVE = 0.3  # in world units: waves of this length lose half their height where there is full doubt, shorter ones more
 SLIVER, STEEPEST = 1e-3, 5.0  # of the mean area, the least that counts; the largest cotangent
 
@@ -49,17 +49,21 @@ def doubts(
 
 
 def faired(mesh: Mesh, doubt: Float[Tensor, " vertices"]) -> Mesh:
-    """The mesh as smooth as its vertices are in doubt; where they are in none it stays.
+    """The mesh as smooth as its vertices are in doubt; where they and what is around them are in none it stays.
 
-    Minimizes the sum over the vertices of area (|x - x0|^2 + doubt (WAVE / 2 pi)^4 |H x|^2) with H the cotangent
-    Laplacian over the area: waves longer than `WAVE` keep their height, shorter ones lose it. One sparse solve.
+    Smooth is what minimizes the sum over the vertices of area (|x - x0|^2 + (WAVE / 2 pi)^4 |H x|^2) with H the
+    cotangent Laplacian over the area: waves longer than `WAVE` keep their height, shorter ones lose it. The doubt is
+    smoothed alike, and says how far each vertex goes there. One sparse solve.
     """
     if not bool((doubt > 0).any()):
         return mesh
     laplace, area = _laplacian(mesh)
-    bending = laplace @ scipy.sparse.diags_array(doubt.double().numpy() / area) @ laplace
+    bending = laplace @ scipy.sparse.diags_array(1 / area) @ laplace
     system = scipy.sparse.diags_array(area) + (WAVE / (2 * math.pi)) ** 4 * bending
-    points = splu(system.tocsc()).solve(area[:, None] * mesh.vertices.double().numpy())
+    points = mesh.vertices.double().numpy()
+    given = np.concatenate([points, doubt.double().numpy()[:, None]], 1)
+    smooth = splu(system.tocsc()).solve(area[:, None] * given)
+    points = points + smooth[:, 3:].clip(0, 1) * (smooth[:, :3] - points)
     return replace(mesh, vertices=torch.from_numpy(points).to(mesh.vertices))
 
 
