@@ -30,6 +30,7 @@ from systems.corrections_report import write_corrections
 from systems.exporting import export_mesh
 from systems.finite import Finite
 from systems.fitting import Interrupt, LastCheckpoint, fit, saved_stage
+from systems.preview import Preview
 from systems.reporting import Losses, Pictures, notified_loggers
 from systems.shared_stages import SharedStages, share_folder
 from systems.stage_keys import coarse_key, views_key
@@ -257,6 +258,7 @@ class Run:
             checkpoint,
             Losses(stage, self.config.losses_every_steps),
             Pictures(self.folder / stage, self.config.pictures_every_steps),
+            Preview(self.folder),
             self.interrupt.of(stage, checkpoint.save),
         ]
         resumed = self.checkpoint if self.resumed_stage == stage else None

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Literal
 
-import mcubes
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -15,6 +14,7 @@ from sv3dgen.data.view_corrections import ViewCorrections
 from sv3dgen.domains import Between, Cells, LearningRates, Magnitude, Pixels, Seed, Steps
 from sv3dgen.interfaces import Field, FieldRenderer, Guidance, Material, Reference
 from sv3dgen.meshes.depth_fusion import fuse_depth, largest_component, sizable_components, unseen_hollows
+from sv3dgen.meshes.marching_cubes import zero_level
 from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.schedules import Schedule
 from sv3dgen.stereo.carving import carved
@@ -171,6 +171,5 @@ def dilated(cells: Bool[Tensor, "x y z"]) -> Bool[Tensor, "x y z"]:
 
 def marching_cubes(values: Float[Tensor, "x y z"], lower: Float[Tensor, " 3"], spacing: float) -> Mesh:
     """The zero level of samples at `lower + spacing (i, j, k)`, negative inside; closed if the border is positive."""
-    vertices, faces = mcubes.marching_cubes(values.cpu().double().numpy(), 0.0)
-    # PyMCubes winds its triangles for values that are positive inside.
-    return Mesh(torch.from_numpy(vertices).float() * spacing + lower, torch.from_numpy(faces.astype("int64")).flip(1))
+    vertices, faces = zero_level(values.cpu().double().numpy())
+    return Mesh(torch.from_numpy(vertices).float() * spacing + lower, torch.from_numpy(faces))

@@ -23,11 +23,11 @@ ROOMS = (
     "materials renderers",
     "runs",
     "procedural photo metrics normals",
-    "data export sfm sv3d",
+    "data export sfm sv3d viewer",
     "report",
     "nvs",
     "cli",
-    "tables bench",
+    "tables bench app",
     "commands",
 )
 BELOW = {

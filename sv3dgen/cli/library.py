@@ -51,16 +51,18 @@ def photo_to_mesh(
     settings: Sequence[str] = (),
     on_progress: Callable[[Progress], None] | None = None,
     cancel: Event | None = None,
+    finish: Event | None = None,
 ) -> Result:
     """One photo of an object to a textured mesh, as `python launch.py image=PHOTO`.
 
     `settings` are those of the command line, such as `["preset=draft", "seed=3"]`; `folder` is the run's, which is
     made, and by default `outputs/NAME/TIME`. `on_progress` is called in this thread a few times a second.
     `cancel.set()`, from any thread, ends the run after the step that it is in; its result then says `stopped`, and
-    `python launch.py resume=FOLDER` goes on with it. Raises InputError for what only the user can fix, RunError for
+    `python launch.py resume=FOLDER` goes on with it. `finish.set()` is Ctrl+C: the run ends with the mesh that there
+    is, or with none where it had not begun to fit. Raises InputError for what only the user can fix, RunError for
     anything else that ended the run.
     """
-    return _run("image", Path(photo), folder, settings, on_progress, cancel)
+    return _run("image", Path(photo), folder, settings, on_progress, cancel, finish)
 
 
 def views_to_mesh(
@@ -70,9 +72,10 @@ def views_to_mesh(
     settings: Sequence[str] = (),
     on_progress: Callable[[Progress], None] | None = None,
     cancel: Event | None = None,
+    finish: Event | None = None,
 ) -> Result:
     """Posed views, a folder or a film, to a textured mesh, as `python launch.py views=VIEWS`; see `photo_to_mesh`."""
-    return _run("views", Path(views), folder, settings, on_progress, cancel)
+    return _run("views", Path(views), folder, settings, on_progress, cancel, finish)
 
 
 def _run(
@@ -82,6 +85,7 @@ def _run(
     settings: Sequence[str],
     on_progress: Callable[[Progress], None] | None,
     cancel: Event | None,
+    finish: Event | None,
 ) -> Result:
     place = Path(folder) if folder is not None else _own_folder(given, settings)
     if (place / RESULT).exists():
@@ -101,7 +105,7 @@ def _run(
                 start_new_session=True,  # Ctrl+C is the caller's, who hands it on
             )
             try:
-                for step in _steps(process, progress, cancel):
+                for step in _steps(process, progress, cancel, finish):
                     if on_progress is not None:
                         on_progress(step)
             except BaseException:  # the caller's own, also Ctrl+C: the run is not wanted any more
@@ -111,17 +115,19 @@ def _run(
     if process.returncode == 2:
         refusals = [line.removeprefix(_REFUSAL) for line in said.splitlines() if line.startswith(_REFUSAL)]
         raise InputError(refusals[-1] if refusals else said.strip()[-500:])
-    cancelled = cancel is not None and cancel.is_set()
-    if process.returncode != 0 and not (cancelled and (place / RESULT).is_file()):
-        if cancelled:
+    ended_early = _is_set(cancel) or _is_set(finish)
+    if process.returncode != 0 and not (ended_early and (place / RESULT).is_file()):
+        if ended_early:
             return _killed(place.absolute(), step)
         raise RunError(f"{place}: the run ended with status {process.returncode}; its last words:\n{said[-2000:]}")
     return read_result(place)
 
 
-def _steps(process: subprocess.Popen[bytes], file: Path, cancel: Event | None) -> Iterator[Progress]:
+def _steps(
+    process: subprocess.Popen[bytes], file: Path, cancel: Event | None, finish: Event | None
+) -> Iterator[Progress]:
     """What the run says of its progress, until it has ended."""
-    last, deadline = "", None
+    last, deadline, finishing = "", None, False
     while True:
         try:
             process.wait(LOOK_EVERY_S)
@@ -133,12 +139,19 @@ def _steps(process: subprocess.Popen[bytes], file: Path, cancel: Event | None) -
             yield Progress(**json.loads(text))
         if process.poll() is not None:
             return
-        if cancel is not None and cancel.is_set():
+        if _is_set(finish) and not finishing:
+            finishing = True
+            process.send_signal(signal.SIGINT)
+        if _is_set(cancel):
             if deadline is None:
                 process.send_signal(signal.SIGTERM)
                 deadline = monotonic() + PATIENCE_S
             elif monotonic() > deadline:
                 process.kill()
+
+
+def _is_set(event: Event | None) -> bool:
+    return event is not None and event.is_set()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

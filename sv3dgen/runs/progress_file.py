@@ -9,6 +9,7 @@ from pathlib import Path
 from time import perf_counter
 
 PROGRESS = "SV3DGEN_PROGRESS"
+PREVIEW = "SV3DGEN_PREVIEW"  # likewise: what a picture of the object as it grows is called, in the run's folder
 EVERY_S = 0.2
 
 

@@ -31,8 +31,12 @@ with handled(raise_stopped), told_to_programs(folder):
     card = RunCard.begin(folder, config={}, seed=0)
     with card.stage("views"):
         pass
+    told = []
+    signal.signal(signal.SIGINT, lambda *_: told.append("finish"))
     line = ProgressFile("coarse")
     for step in range(1000 if given.get("do") in ("last", "deaf") else 3):
+        if told:
+            break
         line.tell(step, 3, now=True)
         time.sleep(0.3)
     if given.get("do") == "break":
@@ -67,6 +71,12 @@ def test_a_cancelled_run_says_stopped(stand_in, tmp_path):
         tmp_path, folder=tmp_path / "run", settings=["do=last"], cancel=cancel, on_progress=lambda one: cancel.set()
     )
     assert result.exit == "stopped"
+
+
+def test_a_run_can_be_told_to_finish_with_what_there_is(stand_in, tmp_path):
+    finish = Event()
+    settings = {"settings": ["do=last"], "finish": finish, "on_progress": lambda one: finish.set()}
+    assert views_to_mesh(tmp_path, folder=tmp_path / "run", **settings).exit == "finished"
 
 
 def test_a_cancelled_run_that_had_to_be_killed_says_where(stand_in, tmp_path, monkeypatch):

@@ -1,0 +1,66 @@
+"""`python -m sv3dgen.app`: a page of this machine on which a photo, a film or a folder becomes a mesh."""
+
+import argparse
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from sv3dgen.cli.command import OneLineParser, exit_status
+from sv3dgen.cli.extras import is_installed
+from sv3dgen.errors import InputError
+from sv3dgen.runs.progress_file import PREVIEW
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status: 0, or 2 for something the user has to fix."""
+    return exit_status(lambda: _run(_parser().parse_args(arguments)), "sv3dgen.app")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = OneLineParser(prog="python -m sv3dgen.app", description=__doc__)
+    parser.add_argument("--port", type=int, default=7860, help="of 127.0.0.1; 0: one that is free")
+    parser.add_argument("--runs", type=Path, default=Path("outputs"), help="folder of runs, new and past")
+    parser.add_argument("--weights", type=Path, help="of SV3D: a .safetensors file or a folder; default: SV3D-tiny")
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.weights is not None and not options.weights.exists():
+        raise InputError(f"--weights {options.weights}: no such file, expected SV3D's weights")
+    if options.runs.exists() and not options.runs.is_dir():
+        raise InputError(f"--runs {options.runs}: expected a folder, but it is a file")
+    port = _free_port(options.port)
+    if not is_installed("gradio"):
+        raise InputError('it needs gradio: pip install -c constraints.txt -e ".[app]"')
+    with tempfile.TemporaryDirectory(prefix="sv3dgen-app-") as uploads:
+        os.environ["GRADIO_TEMP_DIR"] = uploads  # read when gradio is imported; gone with the app
+        from sv3dgen.app.past_runs import PREVIEW as preview_name
+        from sv3dgen.app.run_queue import RunQueue
+        from sv3dgen.app.server import build_app, serve  # imports gradio, which takes seconds
+
+        os.environ[PREVIEW] = preview_name  # asks runs for a picture of how far they are
+        runs = RunQueue(options.runs.resolve())
+        app = build_app(runs, inputs=runs.folder / ".inputs", weights=options.weights, port=port)
+        serve(app, port, lambda: print(f"http://127.0.0.1:{port} (Ctrl+C ends the app)", flush=True))
+        runs.close()
+    return 0
+
+
+def _free_port(port: int) -> int:
+    """The port, or a free one for 0. Raises InputError where another program has it."""
+    if not 0 <= port <= 65535:
+        raise InputError(f"--port {port}: expected 0 to 65535")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise InputError(f"--port {port}: {error.strerror}; expected one that no other program has") from None
+        return probe.getsockname()[1]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
