@@ -9,6 +9,7 @@ from checkout import SHARED
 from sphere_on_box import sphere_on_box
 
 from sv3dgen.devices import find_device
+from sv3dgen.runs.machine import usable_cores
 from sv3dgen.runs.threads import settle_threads
 from sv3dgen.views.posed_views import PosedViews, write_views
 
@@ -29,6 +30,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         further = [item for item in items if item.get_closest_marker("thorough")]
         config.hook.pytest_deselected(items=further)
         items[:] = [item for item in items if item not in further]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One more than there are cores, since tests wait for processes and disks a good part of their time."""
+    return usable_cores() + 1
 
 
 def pytest_configure(config: pytest.Config) -> None:

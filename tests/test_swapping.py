@@ -10,7 +10,7 @@ import yaml
 from checkout import ROOT
 from hydra import compose, initialize_config_dir
 from hydra.errors import InstantiationException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from small_run import SIZES
 from stub_parts import Icosphere
 
@@ -50,6 +50,14 @@ PARTS = {
     "guidance": "+guidance=thin",
     "view model": "nvs=balls",
 }
+KEYS = {
+    "field": "coarse.geometry",
+    "surface": "fine.geometry",
+    "renderer of fields": "coarse.renderer",
+    "renderer of surfaces": "fine.renderer",
+    "guidance": "coarse.guidance.thin",
+    "view model": "nvs",
+}
 SHORT = (
     *SIZES,
     "logger=none",
@@ -81,23 +89,21 @@ def composed(*settings: str) -> DictConfig:
         return compose("config", overrides=arguments)
 
 
+def taken_from_outside(part: str, config: DictConfig) -> bool:
+    return OmegaConf.select(config, f"{KEYS.get(part, part)}._target_", default="").startswith("outside.parts.")
+
+
 @pytest.mark.parametrize("preset", PRESETS)
+def test_parts_are_taken_under_every_preset(preset: str, outside: str, views_folder: Path) -> None:
+    config = composed(outside, f"image={views_folder / '000.png'}", f"preset={preset}", *PARTS.values())
+    assert all(taken_from_outside(part, config) for part in PARTS)
+
+
 @pytest.mark.parametrize("part", PARTS)
-def test_a_part_is_taken_under_every_preset(part: str, preset: str, outside: str, views_folder: Path) -> None:
+def test_a_part_is_taken_without_the_others(part: str, outside: str, views_folder: Path) -> None:
     image = [f"image={views_folder / '000.png'}"] if part == "view model" else [f"views={views_folder}"]
-    config = composed(outside, *image, f"preset={preset}", PARTS[part])
-    key = {
-        "field": "coarse.geometry",
-        "surface": "fine.geometry",
-        "renderer of fields": "coarse.renderer",
-        "renderer of surfaces": "fine.renderer",
-        "guidance": "coarse.guidance.thin",
-        "view model": "nvs",
-    }.get(part, part)
-    node = config
-    for name in key.split("."):
-        node = node[name]
-    assert node._target_.startswith("outside.parts.")
+    config = composed(outside, *image, "preset=gpu", PARTS[part])
+    assert [taken for taken in PARTS if taken_from_outside(taken, config)] == [part]
 
 
 @pytest.mark.parametrize("part", PARTS)
