@@ -24,9 +24,12 @@ from sv3dgen.cli.command import refused
 from sv3dgen.cli.command_line import checked_arguments, register_resolvers
 from sv3dgen.cli.help_text import help_text
 from sv3dgen.cli.resume import needed_again
+from sv3dgen.compiling import ahead
+from sv3dgen.compiling.in_a_run import modules_of
 from sv3dgen.errors import InputError
 from sv3dgen.runs import sweeps
 from sv3dgen.runs.compile_cache import settle as settle_compile_cache
+from sv3dgen.runs.machine import usable_cores
 from sv3dgen.runs.result import told_to_programs
 from sv3dgen.runs.run_folder import can_go_on, discard_unused, is_new, read_card
 from sv3dgen.runs.run_lock import alone_in
@@ -77,12 +80,20 @@ def work(config: DictConfig) -> None:
     register_resolvers()  # again, because a sweep does this in a process of its own
     check_targets(config, ROOT, HydraConfig.get().searchpath)  # again, with what only a running Hydra resolves
     settle_compile_cache()
+    compile_ahead(config)
     from systems.run import run  # imports torch and lightning, which take seconds
 
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its import sets INFO, which is chatter here
     warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec.` is deprecated")  # Lightning's own affair
     with told_to_programs(Path(HydraConfig.get().runtime.output_dir)):
         run(config)
+
+
+def compile_ahead(config: DictConfig) -> None:
+    """Have what the run's stages call compiled while it imports and reads, where it is not yet."""
+    other = {str(name) for name, backend in config.get("kernels", {}).items() if backend not in ("auto", "numba")}
+    gpu = ahead.sees_gpu(str(config.get("device", "cpu")))
+    ahead.start(modules_of(list(config.system.get("stages", [])), gpu, other), usable_cores())
 
 
 def user_message(error: BaseException) -> str | None:

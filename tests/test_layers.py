@@ -12,7 +12,7 @@ from checkout import ROOT
 ROOMS = (
     "errors",
     "atomic devices schedules color losses seeding",
-    "domains",
+    "compiling domains",
     "cutout",
     "views",
     "kernels",

@@ -4,7 +4,8 @@ kernels: each kernel against its plain-torch reference. stages: a whole run by p
 objects: a folder of objects from views to mesh, each against its ground truth. photos: the same from one photo.
 distillation: score distillation on known meshes, where views see them and where none does. imperfect: meshes of views
 as wrong as a generator's, with and without what forgives that. light: whether albedo and light come apart. memory: what
-SV3D takes at full size. elevation: how well silhouettes tell the elevation of a photo.
+SV3D takes at full size. elevation: how well silhouettes tell the elevation of a photo. busy: how much longer a run
+takes where others compute.
 """
 
 import argparse
@@ -113,6 +114,17 @@ def _elevation(options: argparse.Namespace) -> tuple[dict[str, Any], str | None]
     return report, elevation.markdown(report)
 
 
+def _busy(options: argparse.Namespace) -> tuple[dict[str, Any], str | None]:
+    if not options.views.exists():
+        raise InputError(f"--views {options.views}: expected a folder of posed views, found nothing")
+    if options.rounds < 1 or (options.processes or 0) < 0:
+        raise InputError("--rounds, --processes: expected at least 1 round and no fewer than 0 processes")
+    from sv3dgen.bench import busy
+
+    report = busy.measure(options.views, options.settings, rounds=options.rounds, processes=options.processes)
+    return report, busy.markdown(report)
+
+
 def _imperfect(options: argparse.Namespace) -> tuple[dict[str, Any], str | None]:
     from sv3dgen.bench import imperfect
 
@@ -136,7 +148,7 @@ def _imperfect(options: argparse.Namespace) -> tuple[dict[str, Any], str | None]
 def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(prog="python -m sv3dgen.bench", description=(__doc__ or "").partition("\n")[0])
     commands = parser.add_subparsers(
-        required=True, metavar="kernels|stages|objects|photos|distillation|imperfect|light|memory|elevation"
+        required=True, metavar="kernels|stages|objects|photos|distillation|imperfect|light|memory|elevation|busy"
     )
     common = OneLineParser(add_help=False)
     common.add_argument("--json", action="store_true", help="JSON instead of a table")
@@ -207,6 +219,13 @@ def _parser() -> argparse.ArgumentParser:
     memory.add_argument("--only", nargs="*", default=[], help="words: stages whose names hold one, such as unet")
     memory.add_argument("--computed", action="store_true", help="no calls: the computed peaks alone (seconds)")
     memory.set_defaults(measure=_memory)
+
+    busy = commands.add_parser("busy", parents=[common], help="a run alone, and while others compute on every core")
+    busy.add_argument("--views", type=Path, required=True, help="folder of posed views")
+    busy.add_argument("--rounds", type=int, default=3, help="pairs of runs (default: 3)")
+    busy.add_argument("--processes", type=int, help="others that compute (default: as many as cores)")
+    busy.add_argument("--set", dest="settings", nargs="*", default=[], help="settings for launch.py, key=value")
+    busy.set_defaults(measure=_busy)
 
     elevation = commands.add_parser("elevation", parents=[common], help="estimated elevations of known objects' orbits")
     elevation.add_argument("--meshes", type=Path, required=True, help="folder with meshes, also in its folders")

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from sv3dgen.cli.command import OneLineParser, exit_status
+from sv3dgen.compiling.folder import cache_folder
 from sv3dgen.kernels.accelerators import ACCELERATORS, torch_is_for_amd
 from sv3dgen.kernels.backend import available
 from sv3dgen.runs.machine import cpu_name, total_memory_bytes, usable_cores, versions
-from sv3dgen.runs.threads import waiting
+from sv3dgen.runs.threads import quota_cores, waiting
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ def examine() -> dict[str, Any]:
             "memory_gib": _gib(total_memory_bytes()),
             **thread_counts(),
         },
+        "kernels": {"folder": str(cache_folder()), "files": len(list(cache_folder().glob("*.nbc")))},
         "devices": devices,
         "operations": {
             name: [operation._asdict() for operation in available(name)]
@@ -79,16 +81,17 @@ def torch_devices() -> list[dict[str, Any]]:
 
 
 def thread_counts() -> dict[str, int | str]:
-    """Threads that numba and torch will use, and numba's threading layer as configured."""
+    """Threads that numba and torch use, how they wait, and what limits them."""
     import torch
-    from numba import get_num_threads
-    from numba.core import config
+    from numba import get_num_threads, threading_layer
 
+    quota = quota_cores()
     return {
-        "numba_threads": get_num_threads(),
-        "numba_threading_layer": str(vars(config)["THREADING_LAYER"]),
+        "numba_threads": get_num_threads(),  # starts them, which settles the layer
+        "numba_threading_layer": threading_layer(),
         "torch_threads": torch.get_num_threads(),
         "waiting": waiting(),
+        "quota": "none" if quota is None else f"{quota:g} cores",
     }
 
 
@@ -133,7 +136,8 @@ def report(facts: dict[str, Any]) -> str:
     lines = ["Versions", *(f"  {name:<20} {number}" for name, number in facts["versions"].items())]
     lines += ["", "CPU", f"  {cpu['name']}, {cpu['cores']} cores, {_size(cpu['memory_gib'])}"]
     counts = f"numba {cpu['numba_threads']} (layer: {cpu['numba_threading_layer']}), torch {cpu['torch_threads']}"
-    lines.append(f"  threads: {counts}; {cpu['waiting']}")
+    lines.append(f"  threads: {counts}; {cpu['waiting']}; a control group's quota: {cpu['quota']}")
+    lines.append(f"  compiled kernels: {facts['kernels']['folder']}, {facts['kernels']['files']} files")
     lines += ["", "Devices"]
     for device in facts["devices"]:
         untried = "" if device["type"] == "cpu" else "; the 3D stages have not been run on one yet (docs/gpu.md)"

@@ -9,8 +9,9 @@ from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Float, Int
-from numba import njit
 from numpy import ndarray
+
+from sv3dgen.compiling.kernel import kernel
 
 SCALE_STEPS = 9  # halvings of the search for the largest scale that fits: 1 part in 500
 LARGEST_FILL, SMALLEST_FILL = 0.95, 0.1  # share of the square that charts may cover at the two ends of that search
@@ -76,7 +77,7 @@ def try_scale(
     return corners if fits else None
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 @no_type_check
 def profiles(flat, uv_faces, chart, first, scale, gutter):
     """Lowest row and one past the highest row of each chart's columns, grown by half the gutter in every direction."""
@@ -102,7 +103,7 @@ def profiles(flat, uv_faces, chart, first, scale, gutter):
     return bottom, top
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 @no_type_check
 def drop(order, first, bottom, top, size):
     """Place charts in this order, each at the column where its top ends lowest; False if one leaves the square."""
@@ -130,7 +131,7 @@ def drop(order, first, bottom, top, size):
     return corners, True
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 @no_type_check
 def hidden_faces(uv, uv_faces, heights, size):
     """Faces of which some texel center lies strictly inside a second face, and which are the lower of the two.

@@ -3,10 +3,12 @@
 from typing import no_type_check  # a run-time checker's wrapper around a kernel could not be compiled
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
+
+from sv3dgen.compiling.kernel import kernel
 
 
-@njit(cache=True, parallel=True)
+@kernel(parallel=True)
 @no_type_check
 def value_and_gradient(vertices, faces, neighbors, smallest_share, parts):
     count = len(faces)

@@ -5,9 +5,10 @@ from typing import no_type_check
 import numpy as np
 import torch
 from jaxtyping import Float
-from numba import njit, prange
+from numba import prange
 from torch import Tensor
 
+from sv3dgen.compiling.kernel import kernel
 from sv3dgen.meshes.mesh import Mesh
 
 
@@ -31,7 +32,7 @@ def lattice_signed_distance(
     return torch.from_numpy((distance * cell).astype(np.float32))
 
 
-@njit(cache=True, parallel=True)
+@kernel(parallel=True)
 @no_type_check
 def _scan(vertices, faces, band, squared, crossings, slabs):
     """Every triangle updates the lattice points near it; each slab of x belongs to one thread."""
@@ -47,7 +48,7 @@ def _scan(vertices, faces, band, squared, crossings, slabs):
             _update_distance(a, b, c, band, first, last, squared)
 
 
-@njit(cache=True, inline="always")
+@kernel(inline="always")
 @no_type_check
 def _count_crossings(a, b, c, first, last, crossings):
     area = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
@@ -64,7 +65,7 @@ def _count_crossings(a, b, c, first, last, crossings):
                     crossings[x, y, above] ^= 1
 
 
-@njit(cache=True, inline="always")
+@kernel(inline="always")
 @no_type_check
 def _update_distance(a, b, c, band, first, last, squared):
     x0, x1 = max(first, int(np.ceil(min(a[0], b[0], c[0]) - band))), min(last, int(max(a[0], b[0], c[0]) + band))
@@ -78,7 +79,7 @@ def _update_distance(a, b, c, band, first, last, squared):
                     squared[x, y, z] = near
 
 
-@njit(cache=True)
+@kernel()
 @no_type_check
 def _point_triangle(x, y, z, a, b, c):
     """Squared distance of a point to a triangle: inside its prism the plane's, else the nearest edge's."""
@@ -102,7 +103,7 @@ def _point_triangle(x, y, z, a, b, c):
     return min(nearest, _point_segment(px - abx, py - aby, pz - abz, acx - abx, acy - aby, acz - abz))
 
 
-@njit(cache=True)
+@kernel()
 @no_type_check
 def _point_segment(px, py, pz, dx, dy, dz):
     length = dx * dx + dy * dy + dz * dz

@@ -17,9 +17,10 @@ from typing import no_type_check  # a run-time checker's wrapper around a kernel
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from numba import njit, prange
+from numba import prange
 from torch import Tensor
 
+from sv3dgen.compiling.kernel import kernel
 from sv3dgen.kernels.backend import Backend, resolve
 from sv3dgen.kernels.marching_tetrahedra.march import EDGE_ENDS
 
@@ -130,7 +131,7 @@ def _templates() -> tuple[np.ndarray, np.ndarray]:
     return corners, ends
 
 
-@njit(cache=True, inline="always")
+@kernel(inline="always")
 @no_type_check
 def _exists(shape, corners, template, x, y, z):
     """Whether a cube's tetrahedron lies in the lattice, which has no centers at the last index of an axis."""
@@ -138,7 +139,7 @@ def _exists(shape, corners, template, x, y, z):
     return x + c[0] < shape[0] - 1 and y + c[1] < shape[1] - 1 and z + c[2] < shape[2] - 1
 
 
-@njit(cache=True, inline="always")
+@kernel(inline="always")
 @no_type_check
 def _any_kept(kept, corners, template, x, y, z):
     for place in range(4):
@@ -148,7 +149,7 @@ def _any_kept(kept, corners, template, x, y, z):
     return False
 
 
-@njit(cache=True, parallel=True)
+@kernel(parallel=True)
 @no_type_check
 def _count(kept, corners):
     """The points that some tetrahedron of the band uses, and the number of its tetrahedra before each slab of cubes."""
@@ -167,7 +168,7 @@ def _count(kept, corners):
     return used, np.cumsum(before)
 
 
-@njit(cache=True, parallel=True)
+@kernel(parallel=True)
 @no_type_check
 def _list_tets(kept, corners, ends, number, before, num_vertices):
     """Tetrahedra; the far end of the edge in each of a vertex's 7 slots, or -1; the slots of the tetrahedra's edges."""
@@ -192,7 +193,7 @@ def _list_tets(kept, corners, ends, number, before, num_vertices):
     return tets, other, slots
 
 
-@njit(cache=True, parallel=True)
+@kernel(parallel=True)
 @no_type_check
 def _list_edges(other, slots):
     """Edges in the order of their slots, and each tetrahedron's edges by number."""
@@ -215,7 +216,7 @@ def _list_edges(other, slots):
     return edges, tet_edges
 
 
-@njit(cache=True)
+@kernel()
 @no_type_check
 def _neighbors_numba(edges, num_vertices):
     neighbors = np.full((num_vertices, MOST_NEIGHBORS), np.int32(-1))
@@ -229,7 +230,7 @@ def _neighbors_numba(edges, num_vertices):
     return neighbors
 
 
-@njit(cache=True, parallel=True)
+@kernel(parallel=True)
 @no_type_check
 def _neighbor_mean_numba(values, neighbors):
     out = np.empty_like(values)

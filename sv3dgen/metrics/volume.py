@@ -12,9 +12,9 @@ from typing import no_type_check
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from numba import njit
 from torch import Tensor
 
+from sv3dgen.compiling.kernel import kernel
 from sv3dgen.meshes.mesh import Mesh
 
 
@@ -45,7 +45,7 @@ def occupancy_iou(
     return int((first & second).sum()) / either if either else 0.0
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 @no_type_check  # keeps jaxtyping's test hook out of what numba compiles
 def _winding(corners, ticks):
     """Signed number of triangles above each grid point (column x, row y, height z). `corners` is (faces, 3, 3)."""
@@ -73,7 +73,7 @@ def _winding(corners, ticks):
     return steps[:, :, 1:]
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 @no_type_check  # keeps jaxtyping's test hook out of what numba compiles
 def _crossed_columns(triangle, ticks, y):
     """How many columns of a row lie left of the triangle's edge that rises through it, and of the one that falls.

@@ -1,7 +1,6 @@
-"""Where compiled kernels are kept between runs, where neither the checkout nor the home folder can be written to.
+"""Where compiled kernels are kept between runs, where the home folder cannot be written to.
 
-Numba keeps them next to the source or in the user's cache, and refuses to compile where it can write to neither; Triton
-keeps them in the home folder. In a container both may be read-only. What is kept there is code, so a folder in the
+Both compilers' lie in the home folder (`sv3dgen/compiling/`, Triton's own), which may be read-only in a container. What is kept there is code, so a folder in the
 system's temporary one is only taken where it is the user's own and nobody else can write to it.
 """
 
@@ -14,18 +13,13 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
-KERNELS = Path(__file__).parents[1] / "kernels"
 VARIABLES = {"NUMBA_CACHE_DIR": "numba", "TRITON_CACHE_DIR": "triton"}
 
 
 def settle() -> None:
     """Point the compilers to a folder that can be written to, where theirs can't be. Before they are imported."""
     at_home = _writable(Path.home() / ".cache") if _has_home() else False
-    lacking = [
-        variable
-        for variable in VARIABLES
-        if variable not in os.environ and not at_home and not (variable == "NUMBA_CACHE_DIR" and _writable(KERNELS))
-    ]
+    lacking = [variable for variable in VARIABLES if variable not in os.environ and not at_home]
     if not lacking:
         return
     folder = private_folder()

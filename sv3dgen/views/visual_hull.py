@@ -6,9 +6,9 @@ from typing import no_type_check
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from numba import njit
 from torch import Tensor
 
+from sv3dgen.compiling.kernel import kernel
 from sv3dgen.views.cameras import Cameras
 
 SCENE_HALF_SIZE = 0.62  # the box that every object lies in (docs/method.md)
@@ -127,7 +127,7 @@ def _world_to_image(cameras: Cameras) -> Float[Tensor, "views 3 4"]:
 
 
 # One thread: 128^3 voxels take 50 ms so, and waking a pool costs more for the small hulls of a pose check.
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 @no_type_check
 def _carve(masks, matrices, cut, first, cell, resolution, miss_votes):
     views, height, width = masks.shape
@@ -159,7 +159,7 @@ def _carve(masks, matrices, cut, first, cell, resolution, miss_votes):
     return hull
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 @no_type_check
 def _splat(points, matrices, height, width):
     views = matrices.shape[0]

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,14 @@ import torch
 import trimesh
 from checkout import ROOT
 from hydra import compose, initialize_config_dir
+from numba.core import sigutils
 from omegaconf import DictConfig
 from small_run import GRID, SIZES
 from sphere_on_box import BOX_CENTER, BOX_HALF, SPHERE_CENTER, hit_of_box, hit_of_sphere
 
 from sv3dgen.cli.command_line import register_resolvers
+from sv3dgen.compiling.ahead import signature
+from sv3dgen.compiling.in_a_run import KERNELS
 from sv3dgen.errors import InputError
 from sv3dgen.meshes.files import read_mesh
 from sv3dgen.normals.files import write_normals
@@ -77,6 +81,14 @@ def test_a_run_leaves_what_the_readme_promises(finished):
     assert card["metrics"]["watertight"] is True and 0 <= card["metrics"]["unseen_share"] < 1
     assert card["finished"] >= card["started"]
     assert card["metrics"]["psnr_train"] > 12  # 60 steps of a toy: better than a gray blob, no more
+
+
+def test_what_is_compiled_ahead_is_what_a_run_calls(finished):
+    for module, kernels in KERNELS.items():
+        for name, types in kernels.items():
+            dispatcher = getattr(import_module(module), name)
+            wanted, _ = sigutils.normalize_signature(signature(types))
+            assert not dispatcher.signatures or wanted in dispatcher.signatures, f"{module}.{name}: {types}"
 
 
 def test_the_mesh_is_where_the_object_is(finished):

@@ -15,9 +15,10 @@ from typing import no_type_check  # a run-time type checker's wrapper around a k
 import numba
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import prange
 from torch import Tensor
 
+from sv3dgen.compiling.kernel import kernel
 from sv3dgen.kernels.hash_grid.encode import HashGridSpec, level_rows
 
 BLOCK = 256  # points whose corners fit into the first-level cache
@@ -68,13 +69,13 @@ def _layout(spec: HashGridSpec) -> np.ndarray:
     return np.array(level_rows(spec), np.int64)
 
 
-@njit(cache=True)
+@kernel()
 @no_type_check
 def _scratch():
     return np.empty(8 * BLOCK, np.uint32), np.empty(3 * BLOCK, np.float32), np.empty(8 * BLOCK, np.float32)
 
 
-@njit(cache=True, fastmath=FAST_MATH, error_model="numpy")
+@kernel(fastmath=FAST_MATH, error_model="numpy")
 @no_type_check
 def _locate(points, start, count, level, index, fraction):
     resolution, last = np.float32(level[0]), np.int32(level[0] - 1)
@@ -94,14 +95,14 @@ def _locate(points, start, count, level, index, fraction):
             index[k * BLOCK + i] = (a + b + c if mask == 0 else (a ^ b ^ c) & mask) + offset
 
 
-@njit(cache=True)
+@kernel()
 @no_type_check
 def _scale(x, resolution):
     # Written so that NaN becomes zero, which keeps it inside the table.
     return (x if x < np.float32(1) else np.float32(1)) * resolution if x > np.float32(0) else np.float32(0)
 
 
-@njit(cache=True, fastmath=FAST_MATH, error_model="numpy")
+@kernel(fastmath=FAST_MATH, error_model="numpy")
 @no_type_check
 def _value_weights(count, fraction, weight):
     for i in range(count):
@@ -111,7 +112,7 @@ def _value_weights(count, fraction, weight):
             weight[k * BLOCK + i] = (x1 if k & 1 else x0) * (y1 if k & 2 else y0) * (z1 if k & 4 else z0)
 
 
-@njit(cache=True, fastmath=FAST_MATH, error_model="numpy")
+@kernel(fastmath=FAST_MATH, error_model="numpy")
 @no_type_check
 def _derivative_weights(points, start, count, level, direction, fraction, weight):
     resolution = np.float32(level[0])
@@ -127,14 +128,14 @@ def _derivative_weights(points, start, count, level, direction, fraction, weight
             weight[k * BLOCK + i] = along_x * y * z + x * along_y * z + x * y * along_z
 
 
-@njit(cache=True)
+@kernel()
 @no_type_check
 def _inside(x):
     """The slope of the clamp that moves points into the cube."""
     return np.float32(1) if x >= np.float32(0) and x <= np.float32(1) else np.float32(0)
 
 
-@njit(cache=True, fastmath=FAST_MATH, error_model="numpy")
+@kernel(fastmath=FAST_MATH, error_model="numpy")
 @no_type_check
 def _corners(points, start, count, level, direction, index, fraction, weight):
     _locate(points, start, count, level, index, fraction)
@@ -144,7 +145,7 @@ def _corners(points, start, count, level, direction, index, fraction, weight):
         _derivative_weights(points, start, count, level, direction, fraction, weight)
 
 
-@njit(cache=True, parallel=True, fastmath=FAST_MATH, error_model="numpy")
+@kernel(parallel=True, fastmath=FAST_MATH, error_model="numpy")
 @no_type_check
 def _gather_kernel(points, direction, table, layout, encoded):
     total = points.shape[1]
@@ -158,7 +159,7 @@ def _gather_kernel(points, direction, table, layout, encoded):
                     _gather_pair(table, feature, count, index, weight, encoded[start:, level[6] + feature :])
 
 
-@njit(cache=True, fastmath=FAST_MATH, error_model="numpy")
+@kernel(fastmath=FAST_MATH, error_model="numpy")
 @no_type_check
 def _gather_pair(table, feature, count, index, weight, encoded):
     for i in range(count):
@@ -171,7 +172,7 @@ def _gather_pair(table, feature, count, index, weight, encoded):
         encoded[i, 1] = second
 
 
-@njit(cache=True, parallel=True, fastmath=FAST_MATH, error_model="numpy")
+@kernel(parallel=True, fastmath=FAST_MATH, error_model="numpy")
 @no_type_check
 def _scatter_kernel(points, direction, grad, layout, tables):
     total, copies = points.shape[1], tables.shape[0]
@@ -189,7 +190,7 @@ def _scatter_kernel(points, direction, grad, layout, tables):
                 _scatter_pair(grad[start:, level[6] + feature :], feature, count, index, weight, table)
 
 
-@njit(cache=True, fastmath=FAST_MATH, error_model="numpy")
+@kernel(fastmath=FAST_MATH, error_model="numpy")
 @no_type_check
 def _scatter_pair(grad, feature, count, index, weight, table):
     for i in range(count):
@@ -200,7 +201,7 @@ def _scatter_pair(grad, feature, count, index, weight, table):
             table[entry, feature + 1] += w * second
 
 
-@njit(cache=True, parallel=True, fastmath=FAST_MATH, error_model="numpy")
+@kernel(parallel=True, fastmath=FAST_MATH, error_model="numpy")
 @no_type_check
 def _contract_kernel(points, direction, table, grad, layout, contracted):
     total = points.shape[1]
@@ -225,7 +226,7 @@ def _contract_kernel(points, direction, table, grad, layout, contracted):
                     contracted[i, axis] *= _inside(points[axis, i])
 
 
-@njit(cache=True, fastmath=FAST_MATH, error_model="numpy")
+@kernel(fastmath=FAST_MATH, error_model="numpy")
 @no_type_check
 def _contract_pair(table, feature, grad, count, index, value):
     for i in range(count):
@@ -235,7 +236,7 @@ def _contract_pair(table, feature, grad, count, index, value):
             value[k * BLOCK + i] += first * table[entry, feature] + second * table[entry, feature + 1]
 
 
-@njit(cache=True, fastmath=FAST_MATH, error_model="numpy")
+@kernel(fastmath=FAST_MATH, error_model="numpy")
 @no_type_check
 def _add_gradient(value, fraction, count, resolution, contracted):
     """Gradient of the trilinear interpolation of the corners' values."""
@@ -250,7 +251,7 @@ def _add_gradient(value, fraction, count, resolution, contracted):
         contracted[i, 2] += resolution * _mix(w2 - w0, w3 - w1, y)
 
 
-@njit(cache=True, fastmath=FAST_MATH, error_model="numpy")
+@kernel(fastmath=FAST_MATH, error_model="numpy")
 @no_type_check
 def _add_mixed(value, fraction, direction, points, start, count, resolution, contracted):
     """Gradient of the derivative along `direction`: a trilinear function has mixed second derivatives only."""
@@ -268,7 +269,7 @@ def _add_mixed(value, fraction, direction, points, start, count, resolution, con
         contracted[i, 2] += dx * xz + dy * yz
 
 
-@njit(cache=True)
+@kernel()
 @no_type_check
 def _values(value, i):
     return (
@@ -283,7 +284,7 @@ def _values(value, i):
     )
 
 
-@njit(cache=True, fastmath=FAST_MATH)
+@kernel(fastmath=FAST_MATH)
 @no_type_check
 def _mix(first, second, share):
     return first + share * (second - first)

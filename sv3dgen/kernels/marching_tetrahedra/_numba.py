@@ -3,14 +3,16 @@
 from typing import no_type_check  # a run-time checker's wrapper around a kernel could not be compiled
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
+
+from sv3dgen.compiling.kernel import kernel
 
 CHUNK_BITS = 12  # tetrahedra and edges are counted in chunks of 4096, which threads then fill side by side
 
 BLOCK_BITS = 10  # gradients of grid vertices belong to threads in interleaved blocks of 1024
 
 
-@njit(cache=True, parallel=True)
+@kernel(parallel=True)
 @no_type_check
 def surface_numba(inside, tets, edges, tet_edges, triangles):
     """Faces, and the two grid vertices of the edge under each surface vertex."""
@@ -65,7 +67,7 @@ def surface_numba(inside, tets, edges, tet_edges, triangles):
     return faces, ends
 
 
-@njit(cache=True, parallel=True)
+@kernel(parallel=True)
 @no_type_check
 def crossings_numba(sdf, positions, ends):
     vertices = np.empty((len(ends), 3), np.float32)
@@ -77,7 +79,7 @@ def crossings_numba(sdf, positions, ends):
     return vertices
 
 
-@njit(cache=True, parallel=True)
+@kernel(parallel=True)
 @no_type_check
 def crossings_backward_numba(sdf, positions, ends, gradient, parts):
     """Each part owns some blocks of grid vertices and adds in the order of the crossings, whatever the threads."""

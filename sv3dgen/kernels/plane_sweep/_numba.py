@@ -7,9 +7,10 @@ from typing import no_type_check  # a run-time type checker's wrapper around a k
 
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import prange
 from torch import Tensor
 
+from sv3dgen.compiling.kernel import kernel
 from sv3dgen.kernels.plane_sweep.sweep import APART, LEAST_SHARE, NOISE, NOTHING, TINY
 
 SUMS = 6  # of a window: pixels, I, J, II, JJ, IJ
@@ -46,7 +47,7 @@ def _plain(tensor: Tensor) -> np.ndarray:
     return tensor.detach().float().contiguous().numpy()
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
+@kernel(parallel=True, error_model="numpy")
 @no_type_check
 def _score(reference, mask, sources, source_masks, homographies, first, last, top, left, radius, best, volume):
     for plane in prange(len(homographies)):
@@ -64,7 +65,7 @@ def _score(reference, mask, sources, source_masks, homographies, first, last, to
                 volume[plane, i, j] = total / best if ranks[best - 1, i, j] > NOTHING else NOTHING
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 @no_type_check
 def _warped(reference, mask, source, source_mask, homography, top, left):
     """The two pictures, less .5, where both masks have them: [height, width, (weight, I, J)]."""
@@ -99,7 +100,7 @@ def _warped(reference, mask, source, source_mask, homography, top, left):
     return out
 
 
-@njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz", "arcp"})
+@kernel(error_model="numpy", fastmath={"contract", "reassoc", "nsz", "arcp"})
 @no_type_check
 def _rank(values, mask, first, last, plane, radius, ranks):
     """Correlate, and put each pixel's score among its best."""
@@ -140,7 +141,7 @@ def _rank(values, mask, first, last, plane, radius, ranks):
                     score, ranks[place, i, j] = ranks[place, i, j], score
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
+@kernel(parallel=True, error_model="numpy")
 @no_type_check
 def _pick(volume, mask, first, last, planes, scores, rivals):
     count = len(volume)

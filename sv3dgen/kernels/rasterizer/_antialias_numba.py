@@ -3,12 +3,13 @@
 from typing import no_type_check  # a run-time checker's wrapper around a kernel could not be compiled
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
+from sv3dgen.compiling.kernel import kernel
 from sv3dgen.kernels.rasterizer._rasterize_numba import STRIP_BITS
 
 
-@njit(cache=True, parallel=True)
+@kernel(parallel=True)
 @no_type_check
 def screen_numba(clip, height, width):
     """Image positions with pixel centers at whole numbers; NaN in front of the near plane."""
@@ -25,7 +26,7 @@ def screen_numba(clip, height, width):
     return screen
 
 
-@njit(cache=True, parallel=True)
+@kernel(parallel=True)
 @no_type_check
 def facing_numba(screen, faces):
     """Whether each face runs clockwise on the screen."""
@@ -38,7 +39,7 @@ def facing_numba(screen, faces):
     return facing
 
 
-@njit(cache=True, inline="always")
+@kernel(inline="always")
 @no_type_check
 def _crossing(a, b, n, along):
     """Where the line through a and b has coordinate `n` on axis `along`: its other coordinate."""
@@ -46,7 +47,7 @@ def _crossing(a, b, n, along):
     return a[across] + (n - a[along]) * (b[across] - a[across]) / (b[along] - a[along])
 
 
-@njit(cache=True, inline="always")
+@kernel(inline="always")
 @no_type_check
 def _fraction(screen, ends, edge, row, col, steep, here_covered):
     """t of an edge at the pair of pixels that starts at (row, col)."""
@@ -55,7 +56,7 @@ def _fraction(screen, ends, edge, row, col, steep, here_covered):
     return beyond if here_covered else 1 - beyond
 
 
-@njit(cache=True, parallel=True)
+@kernel(parallel=True)
 @no_type_check
 def winner_numba(screen, facing, face_index, ends, sides, strips):
     """The outermost silhouette edge at each pair of pixels, -1 where none: [view, axis, row, col].
@@ -75,7 +76,7 @@ def winner_numba(screen, facing, face_index, ends, sides, strips):
     return winner
 
 
-@njit(cache=True)
+@kernel()
 @no_type_check
 def _walk(screen, face_index, ends, edge, strip, strips, winner):
     """Follow one silhouette edge over the pairs it crosses in this thread's strips of rows."""
@@ -103,7 +104,7 @@ def _walk(screen, face_index, ends, edge, strip, strips, winner):
             winner[along, row, col] = edge
 
 
-@njit(cache=True, parallel=True)
+@kernel(parallel=True)
 @no_type_check
 def coverage_numba(winner, screen, face_index, ends):
     """Coverage before it is clamped to [0, 1]."""
@@ -126,7 +127,7 @@ def coverage_numba(winner, screen, face_index, ends):
     return total
 
 
-@njit(cache=True, parallel=True)
+@kernel(parallel=True)
 @no_type_check
 def coverage_backward_numba(clip, face_index, ends, screen, winner, total, gradient):
     views, height, width = face_index.shape
@@ -149,7 +150,7 @@ def coverage_backward_numba(clip, face_index, ends, screen, winner, total, gradi
     return to_clip
 
 
-@njit(cache=True)
+@kernel()
 @no_type_check
 def _pull_edge(to_clip, clip, screen, ends, n, along, pull, height, width):
     """Add the gradient of an edge's crossing with line `n`, times `pull`, to its two vertices."""

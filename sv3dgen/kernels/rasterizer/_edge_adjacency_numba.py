@@ -3,10 +3,12 @@
 from typing import no_type_check  # a run-time checker's wrapper around a kernel could not be compiled
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
+
+from sv3dgen.compiling.kernel import kernel
 
 
-@njit(cache=True, parallel=True)
+@kernel(parallel=True)
 @no_type_check
 def edge_adjacency_numba(faces):
     """A bucket for each lower vertex, sorted by (higher vertex, face)."""
@@ -45,7 +47,7 @@ def edge_adjacency_numba(faces):
     return vertices, pairs
 
 
-@njit(cache=True)
+@kernel()
 @no_type_check
 def _sort_and_count(key, num_faces):
     """Sort a bucket in place and count its edges."""

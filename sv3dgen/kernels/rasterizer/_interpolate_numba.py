@@ -3,14 +3,15 @@
 from typing import no_type_check  # a run-time checker's wrapper around a kernel could not be compiled
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
+from sv3dgen.compiling.kernel import kernel
 from sv3dgen.kernels.rasterizer._limits import SMALLEST_SUM
 
 BLOCK_BITS = 8  # scattered rows belong to threads in interleaved blocks of 256
 
 
-@njit(cache=True, inline="always")
+@kernel(inline="always")
 @no_type_check
 def _corner(clip, faces, pixels, p, k, px, py):
     """Corner k of pixel p's face: its row in the flat list of clip positions, and x - px w, y - py w."""
@@ -19,7 +20,7 @@ def _corner(clip, faces, pixels, p, k, px, py):
     return view * clip.shape[1] + i, clip[view, i, 0] - px * w, clip[view, i, 1] - py * w
 
 
-@njit(cache=True, parallel=True)
+@kernel(parallel=True)
 @no_type_check
 def barycentrics_numba(clip, faces, pixels, height, width):
     out = np.empty((len(pixels), 3), np.float32)
@@ -37,7 +38,7 @@ def barycentrics_numba(clip, faces, pixels, height, width):
     return out
 
 
-@njit(cache=True, parallel=True)
+@kernel(parallel=True)
 @no_type_check
 def barycentrics_backward_numba(clip, faces, pixels, height, width, gradient):
     """What each pixel adds to which row of the gradient of the flat clip positions."""
@@ -68,7 +69,7 @@ def barycentrics_backward_numba(clip, faces, pixels, height, width, gradient):
     return rows, values
 
 
-@njit(cache=True, parallel=True)
+@kernel(parallel=True)
 @no_type_check
 def interpolate_numba(attributes, faces, face_index, barycentric):
     out = np.empty((len(face_index), attributes.shape[1]), np.float32)
@@ -83,7 +84,7 @@ def interpolate_numba(attributes, faces, face_index, barycentric):
     return out
 
 
-@njit(cache=True, parallel=True)
+@kernel(parallel=True)
 @no_type_check
 def interpolate_backward_numba(faces, face_index, barycentric, gradient):
     """What each pixel adds to which row of the gradient of the attributes."""
@@ -97,7 +98,7 @@ def interpolate_backward_numba(faces, face_index, barycentric, gradient):
     return rows, values
 
 
-@njit(cache=True, parallel=True)
+@kernel(parallel=True)
 @no_type_check
 def weights_backward_numba(attributes, faces, face_index, gradient):
     out = np.zeros((len(face_index), 3), np.float32)
@@ -109,7 +110,7 @@ def weights_backward_numba(attributes, faces, face_index, gradient):
     return out
 
 
-@njit(cache=True, parallel=True)
+@kernel(parallel=True)
 @no_type_check
 def scatter_numba(rows, values, num_rows, parts):
     """Sum `values` into rows. Each part owns some blocks of rows and adds in pixel order, so the sums do not depend on

@@ -3,8 +3,9 @@
 from typing import no_type_check  # a run-time checker's wrapper around a kernel could not be compiled
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
+from sv3dgen.compiling.kernel import kernel
 from sv3dgen.kernels.rasterizer._limits import HALF_PX, LIMIT_PX, ONE_PX, SUBPIXEL_BITS
 
 INVALID = np.iinfo(np.int32).min  # x of a vertex whose triangles are dropped
@@ -12,7 +13,7 @@ INVALID = np.iinfo(np.int32).min  # x of a vertex whose triangles are dropped
 STRIP_BITS = 4
 
 
-@njit(cache=True, parallel=True)
+@kernel(parallel=True)
 @no_type_check
 def project_numba(clip, height, width):
     views, vertices = clip.shape[:2]
@@ -32,20 +33,20 @@ def project_numba(clip, height, width):
     return xy, z
 
 
-@njit(cache=True, inline="always")
+@kernel(inline="always")
 @no_type_check
 def _first_center(coordinate):
     return max((coordinate - HALF_PX + ONE_PX - 1) >> SUBPIXEL_BITS, 0)
 
 
-@njit(cache=True, inline="always")
+@kernel(inline="always")
 @no_type_check
 def _edge_bias(dx, dy):
     """0 where the triangle owns points on the edge (top or left), else -1, so that the inside test is `>= 0`."""
     return 0 if dy < 0 or (dy == 0 and dx > 0) else -1
 
 
-@njit(cache=True, parallel=True)
+@kernel(parallel=True)
 @no_type_check
 def rasterize_numba(xy, z, faces, height, width, strips):
     views = xy.shape[0]
@@ -62,7 +63,7 @@ def rasterize_numba(xy, z, faces, height, width, strips):
     return face_index, depth
 
 
-@njit(cache=True)
+@kernel()
 @no_type_check
 def _draw_triangle(xy, z, faces, f, strip, strips, face_index, depth):
     """Draw the part of face `f` that lies in this thread's strips of rows."""

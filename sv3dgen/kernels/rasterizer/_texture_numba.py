@@ -3,10 +3,12 @@
 from typing import no_type_check
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
+
+from sv3dgen.compiling.kernel import kernel
 
 
-@njit(cache=True, parallel=True, fastmath=True)
+@kernel(parallel=True, fastmath=True)
 @no_type_check
 def shade_numba(
     face_index,
@@ -64,7 +66,7 @@ def shade_numba(
     return out
 
 
-@njit(cache=True, fastmath=True, inline="always")
+@kernel(fastmath=True, inline="always")
 @no_type_check
 def _perspective_weights(clip, a, b, c, x, y):
     ax, ay = clip[a, 0] - x * clip[a, 3], clip[a, 1] - y * clip[a, 3]
@@ -77,7 +79,7 @@ def _perspective_weights(clip, a, b, c, x, y):
     return wa / total, wb / total, wc / total
 
 
-@njit(cache=True, fastmath=True, inline="always")
+@kernel(fastmath=True, inline="always")
 @no_type_check
 def _add_bilinear(pixel, lit, weight, u, v, texels, shape):
     """Add a weighted bilinear lookup at (u, v), v downwards, under colored light, to a pixel."""

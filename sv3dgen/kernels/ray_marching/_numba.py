@@ -4,8 +4,10 @@ from typing import no_type_check  # a run-time type checker's wrapper around a k
 
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import prange
 from torch import Tensor
+
+from sv3dgen.compiling.kernel import kernel
 
 RAYS = 64  # a thread takes at once
 BLOCK_BITS = 3
@@ -79,7 +81,7 @@ def _plain_offsets(offsets: Tensor) -> np.ndarray:
     return offsets.long().contiguous().numpy()
 
 
-@njit(cache=True, parallel=True)
+@kernel(parallel=True)
 @no_type_check
 def _mark_blocks(occupied, blocks):
     size_x, size_y, size_z = occupied.shape
@@ -96,7 +98,7 @@ def _mark_blocks(occupied, blocks):
 
 
 # No fast-math here: with the reference's roundings, the same samples are kept, to the last one.
-@njit(cache=True, parallel=True, error_model="numpy")
+@kernel(parallel=True, error_model="numpy")
 @no_type_check
 def _march_kernel(origins, directions, occupied, blocks, box, step_size, phase, room, counts):
     candidates = room.shape[1] // RAYS
@@ -111,7 +113,7 @@ def _march_kernel(origins, directions, occupied, blocks, box, step_size, phase, 
             written += kept
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 @no_type_check
 def _march_ray(origin, direction, occupied, blocks, box, step_size, phase, candidates, found):
     near, far = _clip_to_box(origin, direction, box)
@@ -142,7 +144,7 @@ def _march_ray(origin, direction, occupied, blocks, box, step_size, phase, candi
     return kept
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 @no_type_check
 def _faces(origin, direction, bounds, cells):
     """Cells per length; t at the first face, and from face to face; 1 if a cell is left through its upper face."""
@@ -153,13 +155,13 @@ def _faces(origin, direction, bounds, cells):
     return scale, (bounds[0] - origin) / direction, per_cell, 1 if direction > 0 else 0
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 @no_type_check
 def _cell(distance, scale, size):
     return min(max(int(distance * scale), 0), size - 1)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 @no_type_check
 def _clip_to_box(origin, direction, box):
     near, far = np.float32(0), np.float32(np.inf)
@@ -174,7 +176,7 @@ def _clip_to_box(origin, direction, box):
     return near, far
 
 
-@njit(cache=True, parallel=True)
+@kernel(parallel=True)
 @no_type_check
 def _pack_kernel(room, offsets, ray_index, t):
     rays = len(offsets) - 1
@@ -186,7 +188,7 @@ def _pack_kernel(room, offsets, ray_index, t):
                 t[sample] = room[chunk, sample - first]
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
+@kernel(parallel=True, error_model="numpy")
 @no_type_check
 def _weights_kernel(density, delta, offsets, weights, behind):
     for ray in prange(len(offsets) - 1):
@@ -198,7 +200,7 @@ def _weights_kernel(density, delta, offsets, weights, behind):
             behind[i] = transmittance
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
+@kernel(parallel=True, error_model="numpy")
 @no_type_check
 def _weights_backward_kernel(grad, delta, offsets, weights, behind, grad_density):
     # More density at i adds what is left behind i to its own weight, and takes its share from each weight after it.
@@ -209,7 +211,7 @@ def _weights_backward_kernel(grad, delta, offsets, weights, behind, grad_density
             taken += grad[i] * weights[i]
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
+@kernel(parallel=True, error_model="numpy")
 @no_type_check
 def _prune_kernel(density, delta, offsets, min_transmittance, min_alpha, keep):
     for ray in prange(len(offsets) - 1):
@@ -220,7 +222,7 @@ def _prune_kernel(density, delta, offsets, min_transmittance, min_alpha, keep):
             transmittance *= np.float32(1) - alpha
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
+@kernel(parallel=True, error_model="numpy")
 @no_type_check
 def _accumulate_kernel(weights, values, offsets, sums):
     for ray in prange(len(offsets) - 1):
@@ -231,7 +233,7 @@ def _accumulate_kernel(weights, values, offsets, sums):
                 sums[ray, channel] += weights[i] * values[i, channel]
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
+@kernel(parallel=True, error_model="numpy")
 @no_type_check
 def _accumulate_backward_kernel(weights, values, offsets, grad, grad_weights, grad_values):
     for ray in prange(len(offsets) - 1):

@@ -22,6 +22,7 @@ def test_json_holds_every_fact(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--json"])
     facts = json.loads(capsys.readouterr().out)
     assert facts["versions"]["torch"] and facts["cpu"]["cores"] >= 1 and facts["cpu"]["numba_threads"] >= 1
+    assert facts["cpu"]["numba_threading_layer"] in ("omp", "workqueue", "tbb")  # the one in force, not "default"
     assert facts["devices"][-1]["type"] == "cpu"
     assert {operation["operation"] for operation in facts["operations"]["cpu"]} == set(IMPLEMENTATIONS)
     assert set(facts["lpips_weights"]) == {"vgg", "alex"} and facts["lpips_weights"]["alex"].endswith(".safetensors")
@@ -34,7 +35,7 @@ def test_report_says_why_and_under_which_licence(capsys: pytest.CaptureFixture[s
         assert operation in text
     for extra in EXTRAS:
         assert extra.distribution in text and extra.licence in text
-    for line in ("Operations on cpu", "ffmpeg", "LPIPS vgg"):
+    for line in ("Operations on cpu", "ffmpeg", "LPIPS vgg", "compiled kernels:", "quota: "):
         assert line in text
 
 

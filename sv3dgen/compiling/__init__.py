@@ -1,0 +1,1 @@
+"""Hot loops that numba compiles: kept between runs, and compiled ahead of need."""
