@@ -114,8 +114,7 @@ def open_image(path: Path) -> Iterator[Image.Image]:
         raise InputError(f"{path}: not an image, expected one of {', '.join(FORMATS)}, HEIC") from None
     except InputError:
         raise
-    # PIL's decoders raise all of these on damaged files.
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError) as error:
+    except Exception as error:  # PIL's decoders raise whatever the broken bytes lead to
         raise InputError(f"{path}: damaged or cut short ({one_line(error)})") from None
 
 

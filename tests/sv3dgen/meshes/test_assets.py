@@ -164,6 +164,21 @@ def test_3mf_that_is_refused(tmp_path):
         read_mesh(three_mf(tmp_path / "d.3mf", tetrahedron(), ""))
 
 
+def test_3mf_with_broken_or_endless_contents(tmp_path, monkeypatch):
+    monkeypatch.setattr("sv3dgen.meshes.mesh_3mf._MOST_OBJECTS", 500)
+    path = three_mf(tmp_path / "a.3mf", tetrahedron(), '<item objectid="1"/>')
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"PK\1\2", b"PK\1\2" + b"\xff" * 4))  # found by the fuzzing of test_fuzz.py
+    with pytest.raises(InputError, match="a.3mf: not a readable 3MF"):
+        read_mesh(path)
+    doubled = "".join(
+        f'<object id="{n}"><components>{f"""<component objectid="{n - 1}"/>""" * 2}</components></object>'
+        for n in range(2, 32)
+    )
+    with pytest.raises(InputError, match="too many"):
+        read_mesh(three_mf(tmp_path / "b.3mf", tetrahedron() + doubled, '<item objectid="31"/>'))
+
+
 def looked_up(texels, uv, wrap):
     """Nearest texels of coordinates under a way of wrapping, one by one."""
     found = []
