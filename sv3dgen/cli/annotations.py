@@ -163,6 +163,9 @@ def spelled(annotation: ast.expr, file: Path, root: Path) -> str:
             return f"{name}[{inner(key)}, {inner(value)}]"
         case ast.Subscript(value=ast.Name(id=name), slice=entry) if name in _SEQUENCES:
             return f"a list of {inner(entry)}"
+        case ast.Subscript(value=ast.Name(id="tuple"), slice=ast.Tuple(elts=[entry, *others])):
+            number = "" if any(isinstance(other, ast.Constant) for other in others) else f"{len(others) + 1} "
+            return f"a list of {number}{inner(entry)}"
         case ast.BinOp(left=left, op=ast.BitOr(), right=right):
             return f"{inner(left)} | {inner(right)}"
     return ast.unparse(annotation).replace("None", "null")

@@ -4,7 +4,7 @@ import os
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
@@ -36,6 +36,7 @@ from sv3dgen.kernels.accelerators import ACCELERATORS
 from sv3dgen.kernels.backend import IMPLEMENTATIONS, ON_HOST, resolve, runs_on
 from sv3dgen.runs.run_lock import check_free
 from sv3dgen.schedules import check_reach
+from sv3dgen.sv3d.checkpoint.model_config import config_from_fields
 from sv3dgen.views.precheck import precheck_left_normals
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -167,6 +168,8 @@ def _compose_checked(settings: list[str], root: Path) -> DictConfig:
     check_schemas(_without_hydra(config), root)
     check_components(_without_hydra(config), root)
     check_targets(config, root, config.hydra.searchpath)
+    if OmegaConf.is_dict(config.get("model")):
+        config_from_fields(cast(dict, OmegaConf.to_container(config.model, resolve=True)), "model")
     return config
 
 

@@ -17,7 +17,7 @@ from sv3dgen.cli.run_settings import SCHEMAS
 from sv3dgen.errors import InputError
 from sv3dgen.runs.run_folder import OURS
 
-NEEDED = {"system", "coarse", "fine", "kernels", "trainer", "export", "distillation", "train", "batches"}
+NEEDED = {"system", "coarse", "fine", "kernels", "trainer", "export", "distillation", "train", "batches", "model"}
 ROOT = Path(__file__).resolve().parents[2]
 MAY_BE_AUTO = {"elevation_deg"}  # numbers that a run can find out for itself
 
@@ -44,9 +44,15 @@ def check_schemas(config: DictConfig, root: Path) -> None:
     """Raise InputError for the first value at the root of the config, or in a group, that is out of its domain."""
     for place, target in SCHEMAS.items():
         node = OmegaConf.select(config, place) if place else config
+        above, _, name = place.rpartition(".")
+        if above and not isinstance(node, DictConfig) and name in (OmegaConf.select(config, above) or {}):
+            raise InputError(
+                f"{place}={shown(node)}: expected its settings, which {place}.NAME=VALUE changes one by one"
+            )
         signature = read_signature(target, ROOT)
         if isinstance(node, DictConfig) and signature is not None:
-            for key in signature.arguments.keys() & node.keys():
+            known = node.keys() if place.split(".")[0] == "model" else signature.arguments.keys() & node.keys()
+            for key in sorted(map(str, known)):
                 _check_argument(f"{place}.{key}".lstrip("."), str(key), node, signature, root)
 
 

@@ -3,6 +3,7 @@
 `SCHEMAS` says which class describes which node. Nobody makes an object of them: `config_check` reads them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -13,7 +14,16 @@ SCHEMAS = {
     "distillation": "sv3dgen.cli.run_settings.Distillation",
     "trainer": "sv3dgen.cli.run_settings.Trainer",
     "logger": "sv3dgen.cli.run_settings.Logger",
+    "model": "sv3dgen.sv3d.config.SV3DConfig",
+    "model.unet": "sv3dgen.sv3d.config.UNetConfig",
+    "model.vae": "sv3dgen.sv3d.config.VAEConfig",
+    "model.image_encoder": "sv3dgen.sv3d.config.ImageEncoderConfig",
+    "model.sampler": "sv3dgen.sv3d.config.SamplerConfig",
 }
+
+
+Batches = Annotated[float | int, Between(0.0, 1000000000.0)] | None  # a share, or a number of them
+Devices = Annotated[int, Between(1, 1024)] | Sequence[int] | Literal["auto"]
 
 
 @dataclass
@@ -45,9 +55,22 @@ class Distillation:
 
 @dataclass
 class Trainer:
-    """The numbers that are set of `lightning.Trainer`."""
+    """The numbers that are set of `lightning.Trainer`, and those that may be added (`+trainer.max_steps=100`)."""
 
+    devices: Devices
+    num_nodes: Count
     max_epochs: Annotated[int, Between(-1, 1000000)]
+    min_epochs: Annotated[int, Between(0, 1000000)] | None
+    max_steps: Annotated[int, Between(-1, 1000000000)]
+    min_steps: Annotated[int, Between(0, 1000000000)] | None
+    limit_train_batches: Batches
+    limit_val_batches: Batches
+    limit_test_batches: Batches
+    limit_predict_batches: Batches
+    overfit_batches: Batches
+    val_check_interval: Annotated[float | int, Between(0.000001, 1000000000.0)] | None
+    check_val_every_n_epoch: Annotated[int, Between(1, 1000000)] | None
+    reload_dataloaders_every_n_epochs: Annotated[int, Between(0, 1000000)]
     log_every_n_steps: Interval
     num_sanity_val_steps: Annotated[int, Between(0, 1000)]
     gradient_clip_val: Annotated[float | int, Between(0.0, 1000000.0)] | None

@@ -68,6 +68,8 @@ def read_by_trimesh(path: Path) -> list[TexturedMesh]:
             faces = same.reshape(-1)[faces]
         part = TexturedMesh(torch.from_numpy(local.copy()), torch.from_numpy(faces.copy()))
         part = with_colors(part, geometry.visual, assets)
+        if path.suffix.lower() == ".ply" and part.vertex_colors is None and not part.textures:
+            tell_unread_colors(path)
         if listed is not None and all(texture.shape[1:] == (1, 1) for texture in part.textures):
             part = TexturedMesh(part.vertices, part.faces, vertex_colors=colors_at(local, *listed))
         parts.append(placed_part(path, part, transform))
@@ -105,6 +107,14 @@ def with_colors(mesh: TexturedMesh, visual, assets) -> TexturedMesh:
     face_texture = torch.zeros(len(mesh.faces), dtype=torch.int64)
     if visual is None or not visual.defined:
         return mesh
+    if visual.kind == "face":  # shown flat, as it is meant: every corner is a vertex of its own
+        if len(visual.face_colors) != len(mesh.faces):  # they had more than three corners
+            return mesh
+        colors = torch.from_numpy(np.array(visual.face_colors[:, :3], dtype=np.float32)) / 255
+        corners = torch.arange(3 * len(mesh.faces)).reshape(-1, 3)
+        return TexturedMesh(
+            mesh.vertices[mesh.faces.reshape(-1)], corners, vertex_colors=colors.repeat_interleave(3, dim=0)
+        )
     if visual.kind == "texture":
         uv = getattr(visual, "uv", None)
         texture = material_texture(visual.material, with_image=uv is not None and len(uv) == len(mesh.vertices))
@@ -122,6 +132,16 @@ def with_colors(mesh: TexturedMesh, visual, assets) -> TexturedMesh:
         return TexturedMesh(mesh.vertices, mesh.faces, coordinates, mesh.faces, (texture,), face_texture)
     colors = torch.from_numpy(np.array(visual.vertex_colors[:, :3], dtype=np.float32)) / 255
     return TexturedMesh(mesh.vertices, mesh.faces, vertex_colors=colors)
+
+
+def tell_unread_colors(path: Path) -> None:
+    """One warning where the header of a PLY file names colors, none of which was read."""
+    with path.open("rb") as file:
+        header = file.read(65536).partition(b"end_header")[0].decode("latin-1")
+    words = {word for line in header.splitlines() for word in line.split()[-1:] if line.startswith("property")}
+    named = sorted(word for word in words if "red" in word.lower() or "texcoord" in word.lower())
+    if named:
+        log.warning("%s: its colors (%s) are not read; drawn gray", path, ", ".join(named))
 
 
 def material_texture(material, with_image: bool) -> Float[Tensor, "3 height width"] | None:

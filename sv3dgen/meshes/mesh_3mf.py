@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from sv3dgen.errors import InputError
+from sv3dgen.errors import InputError, one_line
 from sv3dgen.meshes.mesh_parts import placed_part
 from sv3dgen.meshes.textured_mesh import TexturedMesh
 
@@ -21,6 +21,7 @@ Matrix = Float[np.ndarray, "4 4"]
 _MODEL_TYPE = "3dmanufacturing/2013/01/3dmodel"  # ends the type of the relation that names the model
 _LARGEST_BYTES = 1 << 30
 _DEEPEST = 32
+_MOST_OBJECTS = 10_000  # in their places: each level of a few bytes can double them
 # Extensions by the last words of their namespaces: what they add neither moves nor adds triangles that are read.
 _KNOWN = ("material/2015/02", "production/2015/06", "trianglesets/2021/07", "displacement/2022/07")
 
@@ -30,8 +31,9 @@ def read_3mf(path: Path) -> list[TexturedMesh]:
 
     Raises InputError for what is not a 3MF file, and by name for required extensions that are not read.
     """
+    content = io.BytesIO(path.read_bytes())
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(content) as archive:
             if sum(entry.file_size for entry in archive.infolist()) > _LARGEST_BYTES:
                 raise InputError(f"{path}: unpacks to more than 1 GiB, expected a smaller mesh")
             package = _Package(path, archive)
@@ -42,10 +44,10 @@ def read_3mf(path: Path) -> list[TexturedMesh]:
                 for mesh, transform in package.placed(_part_of(item, main), item.attrib["objectid"], _matrix(item))
                 if len(mesh.faces)
             ]
-    except (InputError, OSError):
+    except InputError:
         raise
-    except (zipfile.BadZipFile, ElementTree.ParseError, KeyError, ValueError, NotImplementedError) as error:
-        raise InputError(f"{path}: not a readable 3MF mesh ({str(error)[:100]})") from error
+    except Exception as error:  # zipfile, zlib and expat raise whatever the broken bytes lead to
+        raise InputError(f"{path}: not a readable 3MF mesh ({one_line(str(error))[:100]})") from error
 
 
 class _Package:
@@ -54,6 +56,8 @@ class _Package:
     def __init__(self, path: Path, archive: zipfile.ZipFile):
         self.path, self.archive = path, archive
         self.models: dict[str, Element] = {}
+        self.meshes: dict[Element, TexturedMesh] = {}
+        self.visits = 0
 
     def main_part(self) -> str:
         """The name of the model that the package says is its first."""
@@ -90,8 +94,9 @@ class _Package:
         self, part: str, number: str, transform: Matrix, depth: int = 0
     ) -> Iterator[tuple[TexturedMesh, Matrix]]:
         """An object's mesh, and those of the objects that it is put together from."""
-        if depth > _DEEPEST:
-            raise ValueError("objects are parts of themselves")
+        self.visits += 1
+        if depth > _DEEPEST or self.visits > _MOST_OBJECTS:
+            raise ValueError("objects are parts of themselves, or too many")
         found = next(
             (each for each in self.model(part).iterfind("{*}resources/{*}object") if each.attrib["id"] == number), None
         )
@@ -99,7 +104,9 @@ class _Package:
             raise ValueError(f"object {number} is missing in {PurePosixPath(part).name}")
         mesh = found.find("{*}mesh")
         if mesh is not None:
-            yield _triangles(mesh), transform
+            if mesh not in self.meshes:
+                self.meshes[mesh] = _triangles(mesh)
+            yield self.meshes[mesh], transform
         for each in found.iterfind("{*}components/{*}component"):
             moved = transform @ _matrix(each)
             yield from self.placed(_part_of(each, part), each.attrib["objectid"], moved, depth + 1)

@@ -60,7 +60,10 @@ class NearbyAssets(Resolver):
     def _materials(self) -> bytes:
         """All material files of an OBJ as one, their images by names that `get` knows."""
         lines: list[str] = []
-        for name in mtllib_names(self.path):
+        names = mtllib_names(self.path)
+        if not names and names_material(self.path):
+            log.warning("%s: names materials, but no mtllib that holds them; drawn plain", self.path)
+        for name in names:
             found = find_nearby(self.path.parent, name)
             if found is None:
                 log.warning("%s: mtllib %s is missing; drawn without its colors and textures", self.path, name)
@@ -72,7 +75,7 @@ class NearbyAssets(Resolver):
         from PIL import Image
 
         lines, material = [], ""
-        for line in library.read_text("utf-8", errors="replace").splitlines():
+        for line in _text(library).splitlines():
             key, _, rest = line.strip().partition(" ")
             if key.lower() == "newmtl":
                 material = " ".join(rest.split())
@@ -115,6 +118,21 @@ def mtllib_names(path: Path) -> list[str]:
                 whole = len(several) < 2 or find_nearby(path.parent, rest) is not None
                 names |= dict.fromkeys([rest] if whole else several)
     return list(names)
+
+
+def names_material(path: Path) -> bool:
+    """Whether an OBJ asks for a material."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return any(line.startswith("usemtl") for line in file)
+
+
+def _text(library: Path) -> str:
+    """A material file's text: UTF-8, or what western Windows wrote before it."""
+    data = library.read_bytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", errors="replace")
 
 
 def split_options(rest: str) -> tuple[Placement, str]:

@@ -5,30 +5,37 @@ The defaults are SV3D_p's, as released; SV3D_u differs in `unet.vector_dims` alo
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
+from sv3dgen.domains import Between
 from sv3dgen.errors import InputError
 
 COND_AUG_DIM = 256  # width of the conditioning noise's embedding, in every variant
 _EDM_SIGMA_MAX = 80.0  # generative-models' own, where a YAML leaves it out; SV3D's has 700
 POSE_DIM = 512  # width of the embedding of each angle, in variants that take poses
 
+Width = Annotated[int, Between(1, 16384)]  # in channels
+Few = Annotated[int, Between(1, 128)]  # blocks, layers, or times as many
+Side = Annotated[int, Between(8, 4096)]  # in pixels
+Level = Annotated[float, Between(-10.0, 10.0)]  # of a color, about its range of 1
+Spread = Annotated[float, Between(0.001, 10.0)]
+
 
 @dataclass(frozen=True, kw_only=True)
 class UNetConfig:
     """The spatio-temporal UNet that predicts v from a noisy orbit."""
 
-    in_channels: int = 8  # noisy latents and the latents of the conditioning picture
-    out_channels: int = 4
-    channels: int = 320
-    channel_mult: tuple[int, ...] = (1, 2, 4, 4)
-    res_blocks: int = 2  # of each level on the way down; one more on the way up
-    attention_factors: tuple[int, ...] = (4, 2, 1)  # downsampling factors of the levels that have transformers
-    head_channels: int = 64
-    transformer_depth: int = 1
-    context_dim: int = 1024  # of the image encoder's embedding
-    vector_dims: tuple[int, ...] = (COND_AUG_DIM, POSE_DIM, POSE_DIM)  # of each number that conditions a frame
-    norm_groups: int = 32  # a level whose width is not many times that loses what a whole channel says
+    in_channels: Width = 8  # noisy latents and the latents of the conditioning picture
+    out_channels: Width = 4
+    channels: Width = 320
+    channel_mult: tuple[Few, ...] = (1, 2, 4, 4)
+    res_blocks: Few = 2  # of each level on the way down; one more on the way up
+    attention_factors: tuple[Few, ...] = (4, 2, 1)  # downsampling factors of the levels that have transformers
+    head_channels: Width = 64
+    transformer_depth: Few = 1
+    context_dim: Width = 1024  # of the image encoder's embedding
+    vector_dims: tuple[Width, ...] = (COND_AUG_DIM, POSE_DIM, POSE_DIM)  # of each number that conditions a frame
+    norm_groups: Width = 32  # a level whose width is not many times that loses what a whole channel says
 
     @property
     def time_embed_dim(self) -> int:
@@ -45,14 +52,15 @@ class UNetConfig:
 class VAEConfig:
     """The picture autoencoder. Its encoder makes the conditioning latents, its decoder the frames."""
 
-    in_channels: int = 3
-    out_channels: int = 3
-    channels: int = 128
-    channel_mult: tuple[int, ...] = (1, 2, 4, 4)
-    res_blocks: int = 2
-    latent_channels: int = 4
-    norm_groups: int = 32
-    scale_factor: float = 0.18215  # of what is diffused; the conditioning latents are not scaled
+    in_channels: Width = 3
+    out_channels: Width = 3
+    channels: Width = 128
+    channel_mult: tuple[Few, ...] = (1, 2, 4, 4)
+    res_blocks: Few = 2
+    latent_channels: Width = 4
+    norm_groups: Width = 32
+    # Of what is diffused; the conditioning latents are not scaled.
+    scale_factor: Annotated[float, Between(1e-6, 1e6)] = 0.18215
 
     @property
     def downsampling(self) -> int:
@@ -64,28 +72,28 @@ class VAEConfig:
 class ImageEncoderConfig:
     """The vision tower of OpenCLIP ViT-H/14 with its projection."""
 
-    width: int = 1280
-    layers: int = 32
-    head_width: int = 80
-    mlp_ratio: float = 4.0
-    patch_px: int = 14
-    size_px: int = 224
-    embed_dim: int = 1024
-    mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)
-    std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
+    width: Width = 1280
+    layers: Few = 32
+    head_width: Width = 80
+    mlp_ratio: Annotated[float, Between(0.01, 64.0)] = 4.0
+    patch_px: Annotated[int, Between(1, 1024)] = 14
+    size_px: Side = 224
+    embed_dim: Width = 1024
+    mean: tuple[Level, Level, Level] = (0.48145466, 0.4578275, 0.40821073)
+    std: tuple[Spread, Spread, Spread] = (0.26862954, 0.26130258, 0.27577711)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SamplerConfig:
     """Noise levels (Karras et al. 2022, eq. 5) and the triangular guidance (SV3D, section 3)."""
 
-    steps: int = 50
-    sigma_min: float = 0.002
-    sigma_max: float = 700.0
-    rho: float = 7.0
-    guidance_min: float = 1.0
-    guidance_max: float = 2.5
-    guidance_period: float = 1.0
+    steps: Annotated[int, Between(1, 1000)] = 50
+    sigma_min: Annotated[float, Between(1e-6, 1000.0)] = 0.002
+    sigma_max: Annotated[float, Between(0.001, 100000.0)] = 700.0
+    rho: Annotated[float, Between(0.1, 100.0)] = 7.0
+    guidance_min: Annotated[float, Between(0.0, 100.0)] = 1.0
+    guidance_max: Annotated[float, Between(0.0, 100.0)] = 2.5
+    guidance_period: Annotated[float, Between(0.001, 1000.0)] = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,10 +104,36 @@ class SV3DConfig:
     vae: VAEConfig = field(default_factory=VAEConfig)
     image_encoder: ImageEncoderConfig = field(default_factory=ImageEncoderConfig)
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
-    frames: int = 21  # as in orbits.py, which imports torch: sizes are checked before that
-    size_px: int = 576
-    enlarged_px: int = 0  # of the views it hands on, cut out with soft edges; 0: they stay as they are
-    cond_aug: float = 1e-5  # standard deviation of the noise on the picture that the VAE encodes
+    frames: Annotated[int, Between(1, 1000)] = 21  # as in orbits.py, which imports torch, as this does not
+    size_px: Side = 576
+    # Of the views it hands on, cut out with soft edges; 0: they stay as they are.
+    enlarged_px: Annotated[int, Between(0, 4096)] = 0
+    # Standard deviation of the noise on the picture that the VAE encodes.
+    cond_aug: Annotated[float, Between(0.0, 10.0)] = 1e-5
+
+
+def misfit(config: SV3DConfig) -> str | None:
+    """The first size that does not go with another, in words; None where the network can be built."""
+    unet, vae, eye = config.unet, config.vae, config.image_encoder
+    lists = {"unet.channel_mult": unet.channel_mult, "vae.channel_mult": vae.channel_mult}
+    for key, entries in lists.items():
+        if not entries:
+            return f"{key}=[]: expected a number for each level"
+    if len(unet.vector_dims) not in (1, 3):
+        return f"unet.vector_dims={list(unet.vector_dims)}: expected 1 number, or 3 with poses"
+    with_transformer = [m for level, m in enumerate(unet.channel_mult) if 2**level in unet.attention_factors]
+    shares = [
+        *(("unet.channels", unet.channels * m, "unet.norm_groups", unet.norm_groups) for m in unet.channel_mult),
+        *(("unet.channels", unet.channels * m, "unet.head_channels", unet.head_channels) for m in with_transformer),
+        *(("vae.channels", vae.channels * m, "vae.norm_groups", vae.norm_groups) for m in vae.channel_mult),
+        ("image_encoder.width", eye.width, "image_encoder.head_width", eye.head_width),
+        ("image_encoder.size_px", eye.size_px, "image_encoder.patch_px", eye.patch_px),
+        ("size_px", config.size_px, "vae.downsampling", vae.downsampling),
+    ]
+    for key, whole, other, part in shares:
+        if whole % part:
+            return f"{key}: a level of {whole} is not a multiple of {other}={part}, expected one that is"
+    return None
 
 
 def sv3d_p() -> SV3DConfig:

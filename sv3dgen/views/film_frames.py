@@ -9,6 +9,7 @@ from jaxtyping import Float
 _SAME = 0.12  # less is a repeated frame, where ..
 _APART = 3.0  # .. all others change this many times more
 _AGAIN = 0.25  # less than this: the same view, encoded another time
+_PLAIN = 8.0  # levels: a picture that differs less in itself shows nothing
 _LEAST_CHANGE = 0.5  # levels; below, noise is all there is to compare
 
 
@@ -22,12 +23,15 @@ class Turn:
 
 def one_turn(thumbnails: Float[np.ndarray, "frames height width 3"]) -> Turn:
     """Frames that show each view once, in their order; all of them where there is no doubt."""
-    frames, notes = np.arange(len(thumbnails)), []
-    repeated = _repeats(_steps(thumbnails))
+    before, after = blank_ends(thumbnails)
+    frames, notes = np.arange(before, len(thumbnails) - after), []
+    if before or after:
+        notes.append(f"{before} plain frames at the beginning and {after} at the end are left out")
+    repeated = _repeats(_steps(thumbnails[frames]))
     if repeated.any():
         # The last copy: encoders go on refining a picture that stands still.
         frames = np.append(frames[:-1][~repeated], frames[-1])
-        notes.append(f"{repeated.sum()} of {len(thumbnails)} frames repeat the one before; {len(frames)} are taken")
+        notes.append(f"{repeated.sum()} of {len(repeated) + 1} frames repeat the one before; {len(frames)} are taken")
     middle = _turning_point(thumbnails[frames])
     if middle is not None:
         notes.append(f"it plays forward and back; the {middle + 1} frames of the way there are taken")
@@ -75,6 +79,30 @@ def _turning_point(thumbnails: Float[np.ndarray, "frames height width 3"]) -> in
         if max(_difference(a, b) for a, b in pairs) < _AGAIN * np.median(steps):
             return middle
     return None
+
+
+def whole_rounds(thumbnails: Float[np.ndarray, "frames height width 3"]) -> tuple[int, ...]:
+    """How many frames one turn may have where the film begins anew within its first half: a number and its multiples.
+
+    That may be several turns, or one around an object that looks alike from several sides: pictures don't tell.
+    """
+    count = len(thumbnails)
+    steps = _steps(thumbnails)
+    if count < 10 or np.median(steps) < _LEAST_CHANGE:
+        return ()
+    for period in range(5, count // 2 + 2):
+        pairs = zip(thumbnails[: count - period], thumbnails[period:], strict=True)
+        if all(_difference(a, b) < _AGAIN * np.median(steps) for a, b in pairs):
+            return tuple(range(period, count, period))
+    return ()
+
+
+def blank_ends(thumbnails: Float[np.ndarray, "frames height width 3"]) -> tuple[int, int]:
+    """How many frames of one plain color stand before and after the others."""
+    plain = np.ptp(thumbnails, axis=(1, 2)).max(-1) < _PLAIN
+    if plain.all() or not plain.any():
+        return 0, 0
+    return int(np.argmin(plain)), int(np.argmin(plain[::-1]))
 
 
 def _period(thumbnails: Float[np.ndarray, "frames height width 3"]) -> int | None:

@@ -35,6 +35,7 @@ _UPRIGHT = {  # EXIF orientation -> what turns the stored pixels upright
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_DNG_VERSION, _SUBFILE_TYPE = 50706, 254  # tags of TIFF; bit 0 of the latter says that there is a larger picture
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1")
 
 
@@ -107,6 +108,7 @@ def open_image(path: Path) -> Iterator[Image.Image]:
             warnings.simplefilter("ignore")  # PIL warns of sizes that are refused below, and of odd metadata
             with _opened(path) as image:
                 check_size(path, image.size)
+                _refuse_raw(image, path)
                 yield image
     except Image.DecompressionBombError:
         raise InputError(f"{path}: more than {MAX_PIXELS // 10**6} megapixels; scale it down first") from None
@@ -114,8 +116,7 @@ def open_image(path: Path) -> Iterator[Image.Image]:
         raise InputError(f"{path}: not an image, expected one of {', '.join(FORMATS)}, HEIC") from None
     except InputError:
         raise
-    # PIL's decoders raise all of these on damaged files.
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError) as error:
+    except Exception as error:  # PIL's decoders raise whatever the broken bytes lead to
         raise InputError(f"{path}: damaged or cut short ({one_line(error)})") from None
 
 
@@ -129,6 +130,13 @@ def _opened(path: Path) -> Image.Image:
     from sv3dgen.views.heic import read_heic
 
     return read_heic(path, MAX_PIXELS)
+
+
+def _refuse_raw(image: Image.Image, path: Path) -> None:
+    """Refuse a TIFF whose first picture is only the small preview of a camera's raw data (DNG, NEF, ARW)."""
+    tags = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
+    if _DNG_VERSION in tags or tags.get(_SUBFILE_TYPE, 0) & 1:
+        raise InputError(f"{path}: a camera's raw photo; develop it to JPEG or PNG first")
 
 
 def check_file(path: Path) -> None:

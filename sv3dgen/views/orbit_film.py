@@ -12,11 +12,17 @@ from torch import Tensor
 
 from sv3dgen.errors import InputError
 from sv3dgen.views.cameras import SV3D_FOV_DEG, Cameras
-from sv3dgen.views.film_frames import one_turn
+from sv3dgen.views.film_frames import one_turn, whole_rounds
 from sv3dgen.views.image import masked_image
 from sv3dgen.views.orbits import SV3D_DISTANCE, Orbit, OrbitRecipe, SineOrbit, StaticOrbit, recipe_by_name
 from sv3dgen.views.posed_folder import pixels_of, resized, scaled_size, warn_of_shadows
-from sv3dgen.views.turn_fit import DeclaredTurn, estimated_elevation, fitted_turn, turn_cameras
+from sv3dgen.views.turn_fit import (
+    DeclaredTurn,
+    estimated_elevation,
+    fitted_turn,
+    turn_agreement,
+    turn_cameras,
+)
 from sv3dgen.views.video import read_thumbnails, read_video
 
 log = logging.getLogger(__name__)
@@ -75,6 +81,9 @@ def read_film(path: Path, declared: FilmDeclaration, max_size_px: int | None = N
     if isinstance(recipe, Orbit) and len(recipe) != len(frames):
         raise InputError(f"{path}: {len(frames)} frames, expected {len(recipe)} as in the declared orbit")
     images = _read_images(path, frames, max_size_px)
+    if isinstance(recipe, StaticOrbit | SineOrbit) and declared.checked:
+        first = _last_round(path, images, thumbnails[list(frames)], recipe, declared)
+        images, frames = images[first:], frames[first:]
     height, width = images.shape[2:]
     orbit = _orbit(path, images, _steps(thumbnails[list(frames)]), recipe, declared)
     if height != width:
@@ -97,19 +106,46 @@ def _orbit(
         assert declared.elevation_deg != "auto"
         orbit = recipe(declared.elevation_deg, len(images), torch.Generator().manual_seed(declared.seed))
         return orbit.mirrored() if declared.clockwise else orbit
-    estimated = declared.elevation_deg == "auto"
-    turn = DeclaredTurn(
+    estimated, turn = declared.elevation_deg == "auto", _declared_turn(recipe, declared)
+    alpha = images[:, 3].float() / 255
+    turn = estimated_elevation(str(path), alpha, turn) if estimated else turn
+    if not declared.checked:
+        return turn.whole(len(images))
+    return fitted_turn(str(path), alpha, steps, turn)
+
+
+def _declared_turn(recipe: StaticOrbit | SineOrbit, declared: FilmDeclaration) -> DeclaredTurn:
+    return DeclaredTurn(
         recipe=recipe,
         elevation_deg=10.0 if declared.elevation_deg == "auto" else declared.elevation_deg,
         fov_deg=declared.fov_deg,
         distance=declared.distance,
         clockwise=declared.clockwise,
     )
-    alpha = images[:, 3].float() / 255
-    turn = estimated_elevation(str(path), alpha, turn) if estimated else turn
-    if not declared.checked:
-        return turn.whole(len(images))
-    return fitted_turn(str(path), alpha, steps, turn)
+
+
+def _last_round(
+    path: Path,
+    images: UInt8[Tensor, "views 4 height width"],
+    thumbnails: np.ndarray,
+    recipe: StaticOrbit | SineOrbit,
+    declared: FilmDeclaration,
+) -> int:
+    """Where the last of several turns begins; 0 where the silhouettes agree as well on all frames as one turn."""
+    turn, alpha = _declared_turn(recipe, declared), images[:, 3].float() / 255
+    any_elevation = declared.elevation_deg == "auto"
+
+    def agreed(frames: int) -> float:
+        return turn_agreement(alpha[-frames:], turn, any_elevation=any_elevation)
+
+    periods = whole_rounds(thumbnails)
+    if not periods:
+        return 0
+    best = max(periods, key=agreed)
+    if agreed(best) < agreed(len(images)) + 0.02:
+        return 0
+    log.info("%s: it goes around more than once; the last %d of %d frames are taken", path, best, len(images))
+    return len(images) - best
 
 
 def _read_images(path: Path, frames: tuple[int, ...], max_size_px: int | None) -> UInt8[Tensor, "views 4 _ _"]:

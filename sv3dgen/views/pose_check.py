@@ -69,7 +69,10 @@ def check_masks(views: PosedViews) -> None:
     for name in _named(views, ~masks.flatten(1).any(1)):
         raise InputError(f"{name}: its mask is empty (alpha below one half everywhere), there is no object in it")
     for name in _named(views, touches_border(masks).all(1)):
-        raise InputError(f"{name}: its mask touches all four borders; remove the background, or show the whole object")
+        raise InputError(
+            f"{name}: its mask touches all four borders; remove the background, show the whole object, or invert masks "
+            "that are white around it"
+        )
 
 
 def check_aim(views: PosedViews) -> None:

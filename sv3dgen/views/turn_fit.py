@@ -150,6 +150,14 @@ def fitted_turn(
     return declared
 
 
+def turn_agreement(alpha: Float[Tensor, "views height width"], turn: DeclaredTurn, *, any_elevation: bool) -> float:
+    """By what share silhouettes agree if they are the whole turn, at its elevation or the one that fits best."""
+    masks = _small(alpha)
+    if not masks.flatten(1).any(1).all():
+        return 0.0
+    return _best_elevation(masks, turn)[1] if any_elevation else _score(masks, turn, Gaps((0,) * len(masks)))
+
+
 def estimated_elevation(name: str, alpha: Float[Tensor, "views height width"], turn: DeclaredTurn) -> DeclaredTurn:
     """The turn at the elevation that a film's silhouettes fit best, which is told in the log.
 

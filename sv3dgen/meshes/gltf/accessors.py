@@ -6,6 +6,7 @@ from sv3dgen.errors import InputError
 from sv3dgen.meshes.gltf.file import DRACO, GltfFile
 
 _TYPES = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
+_MOST_ROWS = 50_000_000  # of zeros that no bytes stand behind
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
 
 
@@ -31,6 +32,8 @@ def _stored(file: GltfFile, index: int) -> np.ndarray:
     if "bufferView" in accessor:
         values = _rows(file, accessor["bufferView"], accessor.get("byteOffset", 0), accessor, count, width)
     else:  # zeros, which sparse values may replace
+        if count > _MOST_ROWS:
+            raise InputError(f"{file.path}: accessor {index} has {count} values and no bytes for them")
         values = np.zeros((count, width), _TYPES[accessor["componentType"]])
     if "sparse" in accessor:
         sparse = accessor["sparse"]

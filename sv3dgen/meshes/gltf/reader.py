@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 _MODES = {0: "points", 1: "lines", 2: "lines", 3: "lines"}
 _TRANSLUCENT = 0.1  # the share of a surface that may be neither clear nor solid: soft outlines are, panes are not
+_MOST_FACES = 100_000_000  # in all their places: a few bytes can place a mesh once more
 _DEFAULT_MATERIAL = BaseColor(np.ones(4))
 
 
@@ -60,6 +61,7 @@ class _Reader:
     def parts(self):
         """Every primitive in every place."""
         left_out: Counter[str] = Counter()
+        count = 0
         for placed in placed_meshes(self.file):
             mesh = self.file.items("meshes")[placed.mesh]
             weights = placed.weights or tuple(mesh.get("weights", ()))
@@ -75,6 +77,11 @@ class _Reader:
                 )
                 if not len(found.faces):
                     continue
+                count += len(found.faces) * len(placed.transforms)
+                if count > _MOST_FACES:
+                    raise InputError(
+                        f"{self.file.path}: more than {_MOST_FACES // 10**6} million triangles, expected a smaller mesh"
+                    )
                 local = self.colored(found, base, number)
                 for transform in placed.transforms:
                     yield placed_part(self.file.path, local, transform)

@@ -4,11 +4,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from sv3dgen.errors import InputError
 from sv3dgen.sv3d.checkpoint.safetensors_header import read_json
-from sv3dgen.sv3d.config import SV3DConfig, read_official
+from sv3dgen.sv3d.config import SV3DConfig, misfit, read_official
 
 
 def read_config_beside(path: Path) -> tuple[SV3DConfig, str] | None:
@@ -39,19 +39,29 @@ def read_config_beside(path: Path) -> tuple[SV3DConfig, str] | None:
 def config_from_fields(document: Mapping[str, Any], source: str) -> SV3DConfig:
     """The sizes in our form, as the members of a JSON file or a node of a run's config; `source` is for messages.
 
-    Whichever fields are left out are SV3D_p's. Raises InputError for an unknown field or a value of another type.
+    Whichever fields are left out are SV3D_p's. Raises InputError for an unknown field, a value of another type or out
+    of its domain, and sizes that do not go together.
     """
-    return _read(SV3DConfig, dict(document), source)
+    config: SV3DConfig = _read(SV3DConfig, dict(document), source)
+    wrong = misfit(config)
+    if wrong is not None:
+        raise InputError(f"{source}: {wrong}")
+    return config
 
 
 def _read(kind: Any, document: Any, file: str, where: str = "") -> Any:
     """A value of a field's type: a dataclass of an object's members, a tuple of a list, or a number as it is."""
     if isinstance(kind, type) and is_dataclass(kind) and isinstance(document, dict):
-        types = get_type_hints(kind)
+        types = get_type_hints(kind, include_extras=True)
         for key in document:
             if key not in types:
                 raise InputError(f"{file}: {where}{key}: no such key, expected one of {', '.join(types)}")
         return kind(**{key: _read(types[key], value, file, f"{where}{key}.") for key, value in document.items()})
+    if get_origin(kind) is Annotated:
+        value, domain = _read(get_args(kind)[0], document, file, where), get_args(kind)[1]
+        if value not in domain:
+            raise InputError(f"{file}: {where.rstrip('.')}: found {value}, expected {domain}")
+        return value
     item = get_args(kind)[0] if get_args(kind) else None
     if item is not None and isinstance(document, list):
         values = tuple(_read(item, value, file, where) for value in document)

@@ -49,6 +49,11 @@ def fits(hint: Any, value: Any, module: types.ModuleType) -> bool:
         return any(fits(arg, value, module) for arg in args)
     if origin is typing.Literal:
         return any(value == arg and type(value) is type(arg) for arg in args)
+    if origin is tuple:
+        inner = args[:1] * len(value) if Ellipsis in args and isinstance(value, list) else args
+        return (
+            isinstance(value, list) and len(value) == len(inner) and all(map(fits, inner, value, [module] * len(inner)))
+        )
     if origin is Mapping:
         return isinstance(value, dict) and all(
             fits(args[0], k, module) and fits(args[1], v, module) for k, v in value.items()
@@ -96,7 +101,9 @@ def test_every_numeric_setting_takes_what_is_in_its_domain_and_no_more(choices: 
         node = OmegaConf.select(config, parent) if parent else config
         target = {"_target_": node["_target_"]} if "_target_" in node else {}
         for value in VALUES:
-            part = OmegaConf.create({parent: {**target, name: value}} if parent else {name: value})
+            part = OmegaConf.create({} if parent else {name: value})
+            if parent:
+                OmegaConf.update(part, parent, {**target, name: value})
             started = time.perf_counter()
             try:
                 check_components(part, ROOT)
@@ -113,7 +120,7 @@ def test_every_numeric_setting_takes_what_is_in_its_domain_and_no_more(choices: 
 
 @pytest.mark.parametrize("choices", CHOICES, ids=" ".join)
 def test_every_number_in_the_config_has_a_domain(choices: list[str]) -> None:
-    """But for the sizes of the network (`model`), and what Lightning, loggers and Hydra take."""
+    """But for what Lightning, loggers and Hydra take."""
     config = composed(*choices)
     known = {key for key, _, _ in numbers(config)}
 
@@ -124,8 +131,7 @@ def test_every_number_in_the_config_has_a_domain(choices: list[str]) -> None:
         return [path] if is_bare else []
 
     plain = OmegaConf.to_container(config, resolve=False)
-    bare = [key for key in inside(plain, "") if key.split(".")[0] not in ("model",)]
-    assert set(bare) <= {"trainer.devices", "trainer.strategy.tensor_parallel_size"}
+    assert set(inside(plain, "")) <= {"trainer.strategy.tensor_parallel_size"}
 
 
 @pytest.mark.parametrize(
@@ -149,17 +155,39 @@ def test_every_number_in_the_config_has_a_domain(choices: list[str]) -> None:
         "system=[]",
         "hydra.run.dir=",
         "trainer.accumulate_grad_batches=0",
+        "trainer.max_steps=nan",
+        "trainer.limit_train_batches=-3",
+        "trainer.num_nodes=0",
     ],
 )
 def test_bad_numbers_are_told_before_there_is_a_folder(
     setting: str, views_folder: Path, tmp_path: Path, monkeypatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    added = "+" if setting.startswith("trainer.acc") else ""
+    added = "+" if setting.startswith("trainer.") else ""
     with pytest.raises(InputError, match="expected") as refusal:
         checked_arguments([f"views={views_folder}", f"{added}{setting}"], ROOT)
     assert str(refusal.value).startswith(setting.partition("=")[0]) and "\n" not in str(refusal.value)
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("model.unet.channels=0", "int from 1 to 16384"),
+        ("model.unet.channel_mult=[1,0]", "a list of int from 1 to 128"),
+        ("model.unet.channel_mult=[]", "a number for each level"),
+        ("model.unet.channels=100", "multiple of unet.norm_groups=32"),
+        ("+model.unet.head_channels=48", "multiple of unet.head_channels=48"),
+        ("model.unet=null", "its settings"),
+        ("+model.unet.chanels=320", "no such argument"),
+        ("+model.sampler={sigma_max: 1e300}", "float from 0.001 to 100000"),
+    ],
+)
+def test_sizes_of_a_model_that_cannot_be_built(setting: str, expected: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as refusal:
+        checked_arguments(["system=sv3d_finetune", f"data={tmp_path}", setting], ROOT)
+    assert str(refusal.value).startswith("model") and expected in str(refusal.value)
 
 
 def test_the_table_of_settings_is_made_without_torch() -> None:

@@ -104,6 +104,48 @@ def test_vertex_colors_beside_a_material_without_texture(folder):
     assert torch.allclose(mesh.vertex_colors[mesh.vertices[:, 0] == 1], torch.tensor([0.0, 1, 0]))
 
 
+def ply(path, vertex="", row="", face="", faces=("3 0 1 2", "3 0 2 3")):
+    axes = "".join(f"property float {axis}\n" for axis in "xyz")
+    corners = "".join(f"{x} {y} 0 {row}\n" for x, y in [(0, 0), (1, 0), (1, 1), (0, 1)])
+    path.write_text(
+        f"ply\nformat ascii 1.0\nelement vertex 4\n{axes}{vertex}element face {len(faces)}\n"
+        f"property list uchar int vertex_indices\n{face}end_header\n{corners}" + "\n".join(faces) + "\n"
+    )
+    return path
+
+
+RGB = "".join(f"property uchar {name}\n" for name in ("red", "green", "blue"))
+
+
+def test_colors_of_faces_are_flat(tmp_path):
+    mesh = read_mesh(ply(tmp_path / "a.ply", face=RGB, faces=("3 0 1 2 255 0 0", "3 0 2 3 0 0 255")))
+    assert mesh.vertex_colors is not None
+    assert mesh.vertex_colors[mesh.faces].mean(1).tolist() == [[1, 0, 0], [0, 0, 1]]
+
+
+def test_colors_of_a_ply_that_are_not_read_are_told(tmp_path, caplog):
+    read_mesh(ply(tmp_path / "a.ply", face=RGB, faces=("4 0 1 2 3 255 0 0",)))  # trimesh keeps one color for two faces
+    read_mesh(ply(tmp_path / "b.ply", vertex=RGB.replace("uchar ", "uchar diffuse_"), row="255 0 0"))
+    assert "a.ply: its colors (red) are not read" in caplog.text
+    assert "b.ply: its colors (diffuse_red) are not read" in caplog.text
+    caplog.clear()
+    read_mesh(ply(tmp_path / "c.ply", vertex=RGB, row="255 0 0"))
+    assert caplog.text == ""
+
+
+def test_an_obj_that_names_materials_but_no_library(folder, caplog):
+    (folder / "a.obj").write_text(TRIANGLE if "usemtl" in TRIANGLE else "usemtl m\n" + TRIANGLE)
+    read_mesh(folder / "a.obj")
+    assert "no mtllib" in caplog.text
+
+
+def test_material_files_of_old_windows(folder):
+    Image.new("RGB", (4, 4), (255, 0, 0)).save(folder / "h\u00f6lzern.png")
+    (folder / "a.mtl").write_bytes("newmtl m\nmap_Kd h\u00f6lzern.png\n".encode("cp1252"))
+    (folder / "a.obj").write_text("mtllib a.mtl\n" + TRIANGLE)
+    assert read_mesh(folder / "a.obj").textures[0].mean((1, 2)).tolist() == [1, 0, 0]
+
+
 @pytest.mark.parametrize("suffix", ["stl", "off"])
 def test_formats_without_colors(tmp_path, suffix, caplog):
     caplog.set_level(logging.INFO, logger="sv3dgen")
@@ -162,6 +204,21 @@ def test_3mf_that_is_refused(tmp_path):
         read_mesh(tmp_path / "c.3mf")
     with pytest.raises(InputError, match="holds no triangles"):
         read_mesh(three_mf(tmp_path / "d.3mf", tetrahedron(), ""))
+
+
+def test_3mf_with_broken_or_endless_contents(tmp_path, monkeypatch):
+    monkeypatch.setattr("sv3dgen.meshes.mesh_3mf._MOST_OBJECTS", 500)
+    path = three_mf(tmp_path / "a.3mf", tetrahedron(), '<item objectid="1"/>')
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"PK\1\2", b"PK\1\2" + b"\xff" * 4))  # found by the fuzzing of test_fuzz.py
+    with pytest.raises(InputError, match="a.3mf: not a readable 3MF"):
+        read_mesh(path)
+    doubled = "".join(
+        f'<object id="{n}"><components>{f"""<component objectid="{n - 1}"/>""" * 2}</components></object>'
+        for n in range(2, 32)
+    )
+    with pytest.raises(InputError, match="too many"):
+        read_mesh(three_mf(tmp_path / "b.3mf", tetrahedron() + doubled, '<item objectid="31"/>'))
 
 
 def looked_up(texels, uv, wrap):

@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 import pytest
 from checkout import ROOT
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, TiffImagePlugin
 
 from sv3dgen.errors import InputError
 from sv3dgen.views.image import has_cutout, precheck_photo, read_photo, read_rgba
@@ -213,3 +213,13 @@ def test_deep_tiffs(tmp_path):
     Image.fromarray(np.full((20, 20), 0.5, dtype=np.float32)).save(tmp_path / "b.tiff")
     with pytest.raises(InputError, match="floating-point"):
         read_photo(tmp_path / "b.tiff")
+
+
+@pytest.mark.parametrize("tags", [{50706: b"\1\4\0\0"}, {254: 1}])
+def test_previews_of_raw_photos_are_refused(tags, tmp_path):
+    info = TiffImagePlugin.ImageFileDirectory_v2()
+    for tag, value in tags.items():
+        info[tag] = value
+    Image.new("RGB", (32, 32), "red").save(tmp_path / "a.dng", "TIFF", tiffinfo=info)
+    with pytest.raises(InputError, match="a.dng: a camera's raw photo"):
+        read_photo(tmp_path / "a.dng")

@@ -57,6 +57,31 @@ def test_repeated_frames_are_dropped(frames, tmp_path, caplog, fps, stored):
     check_poses(views)
 
 
+@pytest.mark.parametrize("frames_more", [0, 5])
+def test_two_turns(frames, tmp_path, caplog, frames_more):
+    whole = torch.cat([frames[len(frames) - frames_more :], frames, frames])
+    with caplog.at_level("INFO"):
+        views = read_views(film(tmp_path / "a.mp4", whole), orbit="static", elevation_deg=20)
+    assert len(views) == 21 and "the last 21 of" in caplog.text
+    assert close(azimuths(views), np.arange(1, 22) * 360 / 21)
+
+
+def test_a_turn_around_an_object_that_looks_alike_from_two_sides_is_one_turn(tmp_path):
+    orbit = orbit_by_name("static", elevation_deg=20.0, frames=20)
+    views = posed_views(orbit.cameras(size_px=128), parts=(((0.0, 0.0, 0.0), (0.2, 0.3, 0.45)),))
+    twice = torch.where(views.images[:, 3:] > 0, views.images[:, :3], torch.full_like(views.images[:, 3:], 255))
+    assert len(read_views(film(tmp_path / "a.mp4", twice), orbit="static", elevation_deg=20)) == 20
+
+
+def test_plain_frames_at_the_ends_are_left_out(frames, tmp_path, caplog):
+    dark, bright = torch.full_like(frames[:3], 20), torch.full_like(frames[:2], 255)
+    with caplog.at_level("INFO"):
+        views = read_views(
+            film(tmp_path / "a.mp4", torch.cat([dark, frames, bright])), orbit="static", elevation_deg=20
+        )
+    assert len(views) == 21 and "3 plain frames at the beginning and 2 at the end" in caplog.text
+
+
 def test_the_first_view_again_at_the_end(frames, tmp_path, caplog):
     with caplog.at_level("INFO"):
         path = film(tmp_path / "a.mp4", torch.cat([frames[-1:], frames]))

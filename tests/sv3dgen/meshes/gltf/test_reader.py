@@ -308,6 +308,27 @@ def test_damaged_files_are_refused_in_one_line(case, tmp_path):
         case.json = whole
 
 
+def test_few_bytes_make_no_endless_mesh(case, tmp_path):
+    case.square()
+    case.json["accessors"].append({"count": 10**12, "componentType": 5126, "type": "VEC3"})
+    case.json["nodes"][0]["extensions"] = {"EXT_mesh_gpu_instancing": {"attributes": {"TRANSLATION": 2}}}
+    with pytest.raises(InputError, match="1000000000000 values and no bytes"):
+        read_mesh(case.save(tmp_path / "a.glb"))
+    case.json["accessors"][2]["count"] = 3
+    mesh = case.json["meshes"][0]
+    mesh["primitives"] = mesh["primitives"] * 40
+    assert len(read_mesh(case.save(tmp_path / "a.glb")).faces) == 240
+
+
+def test_a_mesh_in_too_many_places_is_refused(case, tmp_path, monkeypatch):
+    monkeypatch.setattr("sv3dgen.meshes.gltf.reader._MOST_FACES", 100)
+    case.square()
+    case.json["nodes"] = [{"mesh": 0}] * 51
+    case.json["scenes"] = [{"nodes": list(range(51))}]
+    with pytest.raises(InputError, match="triangles, expected a smaller mesh"):
+        read_mesh(case.save(tmp_path / "a.glb"))
+
+
 def test_shared_wild_meshes(shared):
     folder = shared / "wild" / "meshes"
     if not folder.is_dir():
