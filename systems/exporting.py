@@ -47,9 +47,18 @@ def export_mesh(
         return albedo_with_photos(shading.albedo.cpu(), shading.irradiance.cpu(), photos, points, normals)
 
     light = shape.material.light()
-    trusted = views[torch.tensor([index for index, trust in enumerate(views.trust) if trust])].cameras
+    trusted = views[torch.tensor([index for index, trust in enumerate(views.trust) if trust])]
     origin = Origin(public_command(given_settings()), card.card["licences"])
-    report = exporter.export(mesh, albedo, folder, light, trusted, keep_unseen=keep_unseen, origin=origin)
+    report = exporter.export(
+        mesh,
+        albedo,
+        folder,
+        light,
+        trusted.cameras,
+        masks=trusted.masks,
+        keep_unseen=keep_unseen,
+        origin=origin,
+    )
     for note in report.notes:
         log.warning(note)
     fit, failed = report_fit(folder, views, light, card)

@@ -5,21 +5,27 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Literal
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from torch import Tensor
+from torch.nn.functional import avg_pool3d, interpolate
 
 from sv3dgen.data.view_batches import ViewBatches
 from sv3dgen.data.view_corrections import ViewCorrections
-from sv3dgen.domains import Between, Cells, LearningRates, Magnitude, Pixels, Seed, Steps
+from sv3dgen.domains import Between, Cells, LearningRates, Magnitude, Pixels, Seed, Share, Steps
 from sv3dgen.interfaces import Field, FieldRenderer, Guidance, Material, Reference
 from sv3dgen.meshes.depth_fusion import fuse_depth, largest_component, sizable_components, unseen_hollows
-from sv3dgen.meshes.marching_cubes import zero_level
+from sv3dgen.meshes.hollowing import FIRST_WALLS, Grid, Hollowing, Opening, hollowed_by_views
+from sv3dgen.meshes.isosurface import marching_cubes
 from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.schedules import Schedule
 from sv3dgen.stereo.carving import carved
 from sv3dgen.stereo.plane_sweep import PlaneSweepStereo, StereoDepths
+from sv3dgen.views.thinness import THIN, thin_share
+from sv3dgen.views.uncovered import needed_parts
 from sv3dgen.views.views_hull import hull_of_views
+from sv3dgen.views.visual_hull import drawn
 from systems.stage import Stage
 from systems.weighting import check_features, check_kind
 
@@ -35,7 +41,11 @@ class Sv3dNerf(Stage):
     marching cubes: thresholding the density itself would be worse than the visual hull, since nothing supervises the
     inside. What no view sees is `solid`, or `open` where it lies under an opening of at least `opening_radius` that
     views do look into: the inside of a cup then ends a wall's thickness (`mesh_truncation`) above its seen outside.
-    `auto` decides by opening: open under free space that stereo has proven inside the visual hull, else solid.
+    `auto` decides by opening: by held-back pixels (`sv3dgen/meshes/hollowing.py`); where these can't tell, it is open
+    under free space that stereo has proven inside the visual hull, else solid.
+
+    Where `thin_from` of the silhouettes is thin (`sv3dgen/views/thinness.py`), grid and depths are `thin_detail` times
+    finer. Loose parts stay where silhouettes need them.
 
     `stereo` tells depths of the views: what lies `carving_margin` in front of them is carved out of the hull, and they
     enter the fusion, with `stereo_weight` times their confidence against 1 of the field's.
@@ -66,6 +76,8 @@ class Sv3dNerf(Stage):
         mesh_depth_px: Pixels = 160,
         unseen: Literal["auto", "solid", "open"] = "auto",
         opening_radius: Annotated[float | int, Between(0.001, 1.0)] = 0.04,
+        thin_from: Share = 0.01,
+        thin_detail: Annotated[int, Between(1, 4)] = 2,
     ):
         super().__init__(
             geometry=geometry,
@@ -86,9 +98,12 @@ class Sv3dNerf(Stage):
         self.depths: StereoDepths | None = None
         self.whole: Tensor | None = None  # the visual hull, and what is left of it when seen free space is taken away
         self.carved: Tensor | None = None
+        self.openings: list[Opening] = []  # what surface() has decided of each
         self.hull_resolution, self.hull_miss_votes = hull_resolution, hull_miss_votes
         self.mesh_resolution, self.mesh_truncation, self.mesh_depth_px = mesh_resolution, mesh_truncation, mesh_depth_px
         self.unseen, self.opening_radius = unseen, opening_radius
+        self.thin_from, self.thin_detail = thin_from, thin_detail
+        self.detail = 1  # how many times finer the surface's grid and depths are than `mesh_resolution`
 
     def start_from(self, reference: Reference) -> None:
         """Take the views to fit, and fill the first occupancy grid with their visual hull."""
@@ -101,6 +116,13 @@ class Sv3dNerf(Stage):
             miss_votes=self.hull_miss_votes,
             doubted=[a or b for a, b in zip(views.generated, self.corrections.chosen(views), strict=True)],
         )
+        thin = thin_share(views)
+        if thin >= self.thin_from and self.thin_detail > 1:
+            self.detail = self.thin_detail
+            cells = self.mesh_resolution * self.detail
+            log.info(
+                "silhouettes: %.0f %% is thinner than %g; the surface is taken from %d cells", 100 * thin, THIN, cells
+            )
         stereo = None if self.stereo is None else self.stereo.depths(views, hull, aabb)
         if stereo is not None:
             self.whole = hull.to(self.device)
@@ -110,6 +132,10 @@ class Sv3dNerf(Stage):
             log.info("stereo: free space takes %.1f %% of the visual hull away", 100 * taken)
         self._take(replace(reference, stereo=stereo))
         self.renderer.start_from(hull.to(self.device))
+
+    @property
+    def _depth_px(self) -> int:
+        return self.mesh_depth_px * self.detail
 
     @property
     def rates(self) -> tuple[Schedule, ...]:
@@ -126,12 +152,12 @@ class Sv3dNerf(Stage):
     def surface(self) -> Mesh:
         """The closed mesh of what the views see of the field, without crumbs and without bubbles inside; on the CPU."""
         self.renderer.eval()
-        cameras = self.views.resized(self.mesh_depth_px).cameras
+        cameras = self.views.resized(self._depth_px).cameras
         depth = self.renderer.depth(self.geometry, cameras)
-        cells, radius = self.mesh_resolution, self.renderer.radius
+        cells, radius = self.mesh_resolution * self.detail, self.renderer.radius
         spacing = 2 * radius / cells
         hull = self.renderer.hull if self.carved is None else dilated(self.carved)
-        near = torch.nn.functional.interpolate(hull[None, None].float(), size=(cells,) * 3)[0, 0] > 0
+        near = resampled(hull, cells)
         index = near.nonzero()
         points = (index + 0.5) * spacing - radius
         volume = torch.full((cells,) * 3, self.mesh_truncation, device=near.device)
@@ -144,32 +170,79 @@ class Sv3dNerf(Stage):
             stereo=self.depths,
             stereo_weight=self.stereo_weight,
         )
-        if self.unseen == "open" or (self.unseen == "auto" and self.carved is not None):
-            # One cell more, so that a wall seen at a slant, and thinned by it, still holds.
-            wall = dilated(seen & (volume <= 0))
-            opening = round(self.opening_radius / spacing)
-            proven = self._proven(cells) if self.unseen == "auto" else None
-            volume[unseen_hollows((volume > 0) & seen, seen | wall, opening, proven)] = self.mesh_truncation
+        if self.unseen == "open":
+            volume[self._unseen_hollows(volume, seen)] = self.mesh_truncation
+        elif self.unseen == "auto" and self.whole is not None:
+            volume, self.openings = self._hollowed(volume, seen)
         if (volume < 0).sum() < LEAST_SHARE * near.sum():  # stopped before there was anything
             log.warning("coarse: the field has no surface yet; the visual hull is taken for it")
             volume[near] = -self.mesh_truncation
-        volume = torch.where(sizable_components(volume < 0) | (volume >= 0), volume, self.mesh_truncation)
+        volume = torch.where(sizable_components(volume < 0, self._needed) | (volume >= 0), volume, self.mesh_truncation)
         volume = torch.where(largest_component(volume >= 0) | (volume < 0), volume, -self.mesh_truncation)  # no bubbles
         return marching_cubes(volume, torch.full((3,), 0.5 * spacing - radius), spacing)
+
+    def _needed(self, labels: np.ndarray, kept: np.ndarray) -> np.ndarray:
+        """Which loose sets of cells the views can't do without: their silhouettes would have holes."""
+        trusted = torch.tensor([index for index, trust in enumerate(self.views.trust) if trust > 0])
+        small = self.views[trusted].resized(self._depth_px).to("cpu")
+        cells = torch.from_numpy(labels)
+        radius = float(self.renderer.radius)
+        centers = cells.nonzero()
+        points = ((centers + 0.5) * (2 * radius / len(cells)) - radius).float()
+        part = cells[centers.unbind(1)]
+        staying = torch.from_numpy(kept)[part]
+        uncovered = small.masks & ~drawn(points[staying], small.cameras)
+        return needed_parts(points[~staying], part[~staying], len(kept), uncovered, small.cameras).numpy()
+
+    def _unseen_hollows(self, volume: Tensor, seen: Tensor, solid: Tensor | None = None) -> Tensor:
+        """Cells that are empty since nobody sees them under an opening; where `auto`, one that stereo has proven."""
+        # One cell more, so that a wall seen at a slant, and thinned by it, still holds.
+        wall = dilated(seen & (volume <= 0))
+        opening = round(self.opening_radius * len(volume) / (2 * self.renderer.radius))
+        proven = self._proven(len(volume)) if self.unseen == "auto" else None
+        known = seen | wall if solid is None else seen | wall | solid
+        return unseen_hollows((volume > 0) & seen, known, opening, proven)
+
+    def _hollowed(self, volume: Tensor, seen: Tensor) -> tuple[Tensor, list[Opening]]:
+        """The volume with the cavities that its views speak for, by pixels or by free space.
+
+        Cavities are wide: they are looked for on a grid of `mesh_resolution`, also where the volume is finer.
+        """
+        assert self.whole is not None
+        if self.detail > 1:
+            coarse = avg_pool3d(volume[None, None], self.detail)[0, 0]
+            seen = avg_pool3d(seen[None, None].float(), self.detail)[0, 0] > 0.5
+            found, openings = self._hollowed_plainly(coarse, seen)
+            fine = interpolate(found[None, None], size=volume.shape, mode="trilinear")[0, 0]
+            emptied = interpolate((found > coarse)[None, None].float(), size=volume.shape)[0, 0] > 0
+            return torch.where(emptied, torch.maximum(volume, fine), volume), openings
+        return self._hollowed_plainly(volume, seen)
+
+    def _hollowed_plainly(self, volume: Tensor, seen: Tensor) -> tuple[Tensor, list[Opening]]:
+        grid = Grid(len(volume), float(self.renderer.radius))
+        photos = zip(self.views.generated, self.views.trust, strict=True)
+        asked = torch.tensor([index for index, (made, trust) in enumerate(photos) if not made and trust == 1])
+        small = self.views[asked].resized(self.mesh_depth_px).to("cpu")
+        assert self.whole is not None
+        hull = resampled(self.whole, grid.cells).cpu()
+        trial = Hollowing(volume.cpu(), hull, small, grid, self.mesh_truncation)
+        shallow = torch.from_numpy(trial.depth * grid.spacing <= FIRST_WALLS[0]).to(volume.device)
+        proven = volume.clone()
+        proven[self._unseen_hollows(volume, seen, shallow)] = self.mesh_truncation
+        found, openings = hollowed_by_views(trial, proven.cpu(), self.opening_radius)
+        return found.to(volume.device), openings
 
     def _proven(self, cells: int) -> Bool[Tensor, "x y z"]:
         """Where stereo has carved the visual hull."""
         assert self.carved is not None and self.whole is not None
-        free = (self.whole & ~self.carved)[None, None].float()
-        return torch.nn.functional.interpolate(free, size=(cells,) * 3)[0, 0] > 0
+        return resampled(self.whole & ~self.carved, cells)
+
+
+def resampled(cells: Bool[Tensor, "x y z"], resolution: int) -> Bool[Tensor, "x y z"]:
+    """The same cells, as the nearest of a grid of another resolution."""
+    return interpolate(cells[None, None].float(), size=(resolution,) * 3)[0, 0] > 0
 
 
 def dilated(cells: Bool[Tensor, "x y z"]) -> Bool[Tensor, "x y z"]:
     """The cells and all their 26 neighbors."""
     return torch.nn.functional.max_pool3d(cells[None, None].float(), 3, stride=1, padding=1)[0, 0] > 0
-
-
-def marching_cubes(values: Float[Tensor, "x y z"], lower: Float[Tensor, " 3"], spacing: float) -> Mesh:
-    """The zero level of samples at `lower + spacing (i, j, k)`, negative inside; closed if the border is positive."""
-    vertices, faces = zero_level(values.cpu().double().numpy())
-    return Mesh(torch.from_numpy(vertices).float() * spacing + lower, torch.from_numpy(faces))

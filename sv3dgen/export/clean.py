@@ -3,22 +3,29 @@
 import logging
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
+from torch import Tensor
 
+from sv3dgen.kernels.rasterizer.rasterize import clip_positions, rasterize
 from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.meshes.topology import components, fill_holes, from_numpy, split_crowded
+from sv3dgen.views.cameras import Cameras
+from sv3dgen.views.uncovered import needed_parts
 
 log = logging.getLogger(__name__)
 
+Silhouettes = tuple[Cameras, Bool[Tensor, "views height width"]]
 LOOSE_SHARE = 0.2  # SV3D's exporter drops parts whose diameter is under 20 % of the whole object's
 
 
-def clean(mesh: Mesh, loose_share: float = LOOSE_SHARE) -> Mesh:
+def clean(mesh: Mesh, loose_share: float = LOOSE_SHARE, silhouettes: Silhouettes | None = None) -> Mesh:
     """Merge equal vertices, drop collapsed faces, loose parts and hidden pockets, cut crowded edges and close holes.
 
     A part is loose when its bounding box has a diagonal under `loose_share` of the largest part's. A pocket is a closed
-    part whose faces look inwards: the wall of a cavity that no camera can see. The largest part is always kept.
+    part whose faces look inwards: the wall of a cavity that no camera can see. The largest part is always kept, and of
+    loose ones those without which the `silhouettes` would have holes.
     """
     vertices = mesh.vertices.detach().cpu().double().numpy()
     faces = mesh.faces.cpu().numpy()
@@ -29,11 +36,29 @@ def clean(mesh: Mesh, loose_share: float = LOOSE_SHARE) -> Mesh:
     # Closed first, because an open part has no inside to tell a pocket by.
     vertices, faces = fill_holes(*split_crowded(vertices, faces))
     kept = kept_parts(vertices, faces, loose_share)
-    loose = int((kept_parts(vertices, faces, 0.0) & ~kept).sum())
-    if loose:
-        log.warning("%d of %d faces dropped: of loose parts under loose_share=%g", loose, len(faces), loose_share)
+    loose = kept_parts(vertices, faces, 0.0) & ~kept
+    if silhouettes is not None and loose.any():
+        kept[loose] = _needed(vertices, faces, kept, loose, silhouettes)
+    dropped = int((loose & ~kept).sum())
+    if dropped:
+        log.warning("%d of %d faces dropped: of loose parts under loose_share=%g", dropped, len(faces), loose_share)
     faces = faces[kept]
     return from_numpy(*without_unused(vertices, faces))
+
+
+def _needed(
+    vertices: np.ndarray, faces: np.ndarray, kept: np.ndarray, loose: np.ndarray, silhouettes: Silhouettes
+) -> np.ndarray:
+    """Of the loose faces, whether the silhouettes need their part."""
+    cameras, masks = silhouettes
+    points = torch.from_numpy(vertices).float()
+    clip = clip_positions(cameras, points)
+    staying = torch.from_numpy(np.ascontiguousarray(faces[kept], np.int32))
+    uncovered = masks & (rasterize(clip, staying, cameras.height_px, cameras.width_px).face_index < 0)
+    count, part = components(len(vertices), np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]]]))
+    used = np.unique(faces[loose])
+    needed = needed_parts(points[used], torch.from_numpy(part[used]).long(), count, uncovered, cameras).numpy()
+    return needed[part[faces[loose, 0]]]
 
 
 def merge_equal(

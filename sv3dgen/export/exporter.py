@@ -8,6 +8,8 @@ from time import perf_counter
 from typing import Annotated, Literal
 
 import torch
+from jaxtyping import Bool
+from torch import Tensor
 
 from sv3dgen.atomic import atomic_write
 from sv3dgen.domains import Between, Pixels, Share
@@ -109,13 +111,15 @@ class Exporter:
         light: dict,
         cameras: Cameras | None = None,
         *,
+        masks: Bool[Tensor, "views height width"] | None = None,
         keep_unseen: bool = False,
         origin: Origin | None = None,
     ) -> ExportReport:
         """Write `mesh/mesh.FORMAT`, `mesh/lod_FACES.glb`, `light.json` and `turntable.mp4` into a run's folder.
 
         `color_at` gives the sRGB albedo at world points with unit normals; `light` is `Material.light()`; `cameras` are
-        those that saw the object. `keep_unseen` says that what they don't see is known from elsewhere. `origin` is
+        those that saw the object, and `masks` what they saw of it: loose parts that these need stay. `keep_unseen` says
+        that what they don't see is known from elsewhere. `origin` is
         stamped into the files that can hold it.
         """
         folder, origin = Path(folder), origin or Origin()
@@ -123,7 +127,8 @@ class Exporter:
         watch = Stopwatch()
         notes: list[str] = []
         with torch.no_grad():
-            whole = clean(surface, self.loose_share)
+            seen_as = None if cameras is None or masks is None else (cameras.to("cpu"), masks.cpu())
+            whole = clean(surface, self.loose_share, seen_as)
             if len(whole.faces) == 0:
                 raise InputError("export: the surface has no faces, so there is nothing to write; are the poses right?")
             watch.lap("clean")

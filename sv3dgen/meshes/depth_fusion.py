@@ -1,6 +1,7 @@
 """Depth maps of several views fused into one truncated signed distance (Curless and Levoy 1996)."""
 
 import logging
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -115,24 +116,32 @@ def largest_component(inside: Bool[Tensor, "x y z"]) -> Bool[Tensor, "x y z"]:
     return torch.from_numpy(labels == 1 + sizes.argmax()).to(inside.device)
 
 
-def sizable_components(inside: Bool[Tensor, "x y z"]) -> Bool[Tensor, "x y z"]:
+def sizable_components(
+    inside: Bool[Tensor, "x y z"], needed: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+) -> Bool[Tensor, "x y z"]:
     """The 26-connected sets of true cells that hold `LEAST_PART` of all of them or more, and the biggest one.
 
-    Wires thinner than a cell break, and what hangs on them is no less seen for that. What is dropped is told.
+    Wires thinner than a cell break, and what hangs on them is no less seen for that: `needed` gets the number of each
+    cell's set (0 for none), and which sets are kept (by number, from 0, none of them); it says which others have to
+    stay. What is dropped is told.
     """
     labels, count = ndimage.label(inside.cpu().numpy(), np.ones((3, 3, 3)))
     if count <= 1:
         return inside
-    sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    sizes[0] = 0
     kept = sizes >= LEAST_PART * sizes.sum()
-    kept[sizes.argmax()] = True
+    kept[sizes.argmax()], kept[0] = True, False
+    if needed is not None and not kept[1:].all():
+        kept |= needed(labels, kept)
+        kept[0] = False
     dropped = sizes[~kept].sum() / sizes.sum()
     if dropped >= TOLD_SHARE:
         log.info(
-            "surface: %d loose parts under %g %% of the volume each dropped, %.1f %% in all; %d parts kept",
-            (~kept).sum(),
-            100 * LEAST_PART,
+            "surface: %d loose parts that %s dropped, %.1f %% of the volume in all; %d parts kept",
+            count - kept.sum(),
+            f"are under {100 * LEAST_PART:g} % of the volume" if needed is None else "no view needs",
             100 * dropped,
             kept.sum(),
         )
-    return torch.from_numpy(np.concatenate([[False], kept])[labels]).to(inside.device)
+    return torch.from_numpy(kept[labels]).to(inside.device)

@@ -1,0 +1,195 @@
+"""Solid or hollow, opening by opening: by colors that views carry over to one another, where these can tell."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from sv3dgen.meshes.cavities import Cavity, possible_cavities, wall_depth
+from sv3dgen.meshes.held_back import held_back_errors, mesh_depth
+from sv3dgen.meshes.isosurface import marching_cubes
+from sv3dgen.views.posed_views import PosedViews
+
+log = logging.getLogger(__name__)
+
+FIRST_WALLS = (0.03, 0.04)  # thicknesses that a hollow shape is tried with, the second if the first leaves it open
+WALLS = (0.015, 0.02, 0.025, 0.03, 0.035, 0.04, 0.05, 0.06)  # which one, once it is hollow
+APART = 0.02  # by how much two shapes have to differ in depth where pixels are asked
+FEWEST_PIXELS = 200  # that can tell
+CLEARLY = 0.8  # of the error of the shape as it is, under which a hollow one is believed
+LEAST_EMPTIED = 0.05  # of a cavity, from which on free space has opened it
+LEAST_GAP = 1 / 255  # between two errors, from which on they differ at all
+THINNER = 20.0  # of what the best wall gains, by which one of thickness 1 would be less likely than one of 0
+THINNEST_CELLS = 1.5  # of a wall that a grid holds without holes
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What was decided of one opening, and why."""
+
+    plan_share: float  # of the object, seen from above
+    hollow: bool
+    decided_by: str  # pixels | free space | prior
+    wall: float | None = None  # thickness, where pixels have chosen it
+    error_as_is: float | None = None  # of held-back pixels, 0 to 1
+    error_hollow: float | None = None
+
+    def card(self) -> dict[str, Any]:
+        """As plain values for run.json."""
+        return {
+            name: round(value, 4) if isinstance(value, float) else value
+            for name, value in asdict(self).items()
+            if value is not None
+        }
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Cells of a cube around the origin."""
+
+    cells: int
+    radius: float
+
+    @property
+    def spacing(self) -> float:
+        return 2 * self.radius / self.cells
+
+    @property
+    def lower(self) -> Float[Tensor, " 3"]:
+        return torch.full((3,), 0.5 * self.spacing - self.radius)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What pixels say of a cavity: the shape that has it if they speak for it, and errors if there are enough."""
+
+    volume: Float[Tensor, "x y z"] | None
+    wall: float | None = None
+    as_is: float | None = None
+    hollow: float | None = None
+
+    @property
+    def speaks_against(self) -> bool:
+        return self.as_is is not None and self.hollow is not None and clearly_less(self.as_is, self.hollow)
+
+
+def clearly_less(error: float, other: float) -> bool:
+    return error < CLEARLY * other and other - error > LEAST_GAP
+
+
+class Hollowing:
+    """Tries the cavities that the outside of a shape allows, each with the walls that fit the views best.
+
+    `volume` is a truncated signed distance with what no view sees inside, `hull` that of the silhouettes, all on the
+    CPU. A shape is judged by colors: those of a view are carried over to others by way of its surface, and where that
+    surface is wrong they arrive at the wrong place. Only pixels that both shapes tell of, and differ in, are compared.
+    """
+
+    def __init__(
+        self,
+        volume: Float[Tensor, "x y z"],
+        hull: Bool[Tensor, "x y z"],
+        views: PosedViews,
+        grid: Grid,
+        truncation: float | int,
+    ):
+        self.volume, self.hull, self.grid, self.truncation = volume, hull.numpy(), grid, truncation
+        self.views, self.rgb = views, views.rgba[:, :3].contiguous()
+        self.depth = wall_depth(self.hull, volume.numpy() > 0)
+
+    def cavities(self, opening_radius: float | int) -> list[Cavity]:
+        return possible_cavities(
+            self.hull,
+            self.depth,
+            wall_cells=FIRST_WALLS[0] / self.grid.spacing,
+            opening_cells=round(opening_radius / self.grid.spacing),
+        )
+
+    def hollowed(self, volume: Float[Tensor, "x y z"], cavity: Cavity, wall: float | int) -> Float[Tensor, "x y z"]:
+        """The volume with a cavity of walls that thick; where it is empty already, it stays so."""
+        depth = torch.from_numpy(self.depth)
+        inner = (depth * self.grid.spacing - wall).clamp(-self.truncation, self.truncation)
+        grown = torch.from_numpy(cavity.cells)[None, None].float()
+        reach = 2 * max(1, round((FIRST_WALLS[0] - min(WALLS)) / self.grid.spacing)) + 3
+        grown = torch.nn.functional.max_pool3d(grown, reach, stride=1, padding=reach // 2)[0, 0] > 0
+        return torch.where(grown & torch.from_numpy(self.hull), torch.maximum(volume, inner), volume)
+
+    def judged(self, volume: Float[Tensor, "x y z"], cavity: Cavity) -> "Judgement":
+        """What held-back pixels say of that cavity in the volume."""
+        before = self._depth(volume)
+        shapes: dict[float, Tensor] = {}
+        errors = None
+        for wall in FIRST_WALLS:
+            shapes[wall] = self._depth(self.hollowed(volume, cavity, wall))
+            errors = self._compared([before, shapes[wall]])
+            if errors is None:
+                return Judgement(None)
+            if clearly_less(*errors) or clearly_less(*errors[::-1]):
+                break
+        if errors is None or not clearly_less(*errors[::-1]):
+            return Judgement(None, None, *(errors or (None, None)))
+        walls = [wall for wall in WALLS if wall >= THINNEST_CELLS * self.grid.spacing]
+        for wall in walls:
+            if wall not in shapes:
+                shapes[wall] = self._depth(self.hollowed(volume, cavity, wall))
+        swept = self._compared([before, *(shapes[wall] for wall in walls)])
+        if swept is None:
+            return Judgement(self.hollowed(volume, cavity, FIRST_WALLS[0]), FIRST_WALLS[0], *errors)
+        as_is, of_walls = swept[0], swept[1:]
+        thinner = THINNER * (as_is - min(of_walls))
+        best = min(range(len(walls)), key=lambda k: of_walls[k] + thinner * walls[k])
+        return Judgement(self.hollowed(volume, cavity, walls[best]), walls[best], as_is, of_walls[best])
+
+    def _depth(self, volume: Tensor) -> Tensor:
+        return mesh_depth(marching_cubes(volume, self.grid.lower, self.grid.spacing), self.views.cameras)
+
+    def _compared(self, depths: Sequence[Tensor]) -> list[float] | None:
+        """Mean error of each, over pixels where some of them differ from the first, and that all of them tell of."""
+        first = depths[0]
+        apart = torch.stack([((other - first).abs() > APART) & other.isfinite() for other in depths[1:]]).any(0)
+        asked = apart & self.views.masks
+        errors = [held_back_errors(depth, self.views.cameras, self.rgb, asked) for depth in depths]
+        told = torch.stack(errors).isfinite().all(0)
+        if int(told.sum()) < FEWEST_PIXELS:
+            return None
+        return [float(error[told].mean()) for error in errors]
+
+
+def hollowed_by_views(
+    trial: Hollowing, as_proven: Float[Tensor, "x y z"], opening_radius: float | int
+) -> tuple[Float[Tensor, "x y z"], list[Opening]]:
+    """A shape with the cavities that the views speak for, and what was decided of each opening.
+
+    `as_proven` is the shape as it stays where pixels can't tell: hollow where stereo has proven free space.
+    """
+    found, openings = as_proven, []
+    plan = max(1, int(trial.hull.any(1).sum()))
+    emptied = ((as_proven > 0) & (trial.volume <= 0)).numpy()
+    for cavity in trial.cavities(opening_radius):
+        share = float(cavity.columns.sum() / plan)
+        judgement = trial.judged(found, cavity)
+        if judgement.volume is not None:
+            found = judgement.volume
+            openings.append(Opening(share, True, "pixels", judgement.wall, judgement.as_is, judgement.hollow))
+            continue
+        proven = (emptied & cavity.cells).sum() > LEAST_EMPTIED * cavity.size
+        by = "free space" if proven else "pixels" if judgement.speaks_against else "prior"
+        openings.append(Opening(share, bool(proven), by, None, judgement.as_is, judgement.hollow))
+    for opening in openings:
+        log.info("%s", told(opening))
+    return found, openings
+
+
+def told(opening: Opening) -> str:
+    """One line for the log and the report."""
+    shape = "hollow" if opening.hollow else "solid"
+    line = f"opening over {opening.plan_share:.0%} of the object: {shape}, decided by {opening.decided_by}"
+    if opening.wall is not None:
+        line += f", walls of {opening.wall:g}"
+    if opening.error_as_is is not None and opening.error_hollow is not None:
+        line += f" (held-back pixels: {opening.error_as_is:.3f} as it is, {opening.error_hollow:.3f} hollow)"
+    return line

@@ -1,0 +1,83 @@
+"""A cup painted with a pattern, and a block painted alike: what the pictures show is what comes out."""
+
+import pytest
+import torch
+
+from sv3dgen.meshes.held_back import held_back_errors, mesh_depth
+from sv3dgen.meshes.hollowing import Grid, Hollowing, hollowed_by_views
+from sv3dgen.meshes.isosurface import marching_cubes
+from sv3dgen.views.cameras import look_at_origin
+from sv3dgen.views.posed_views import PosedViews
+from tests.helpers.plain_views import plain_views
+
+GRID = Grid(64, 0.62)
+TRUNCATION = 0.03
+
+
+def box_distance(half: tuple[float, float, float], center_y: float = 0.0) -> torch.Tensor:
+    ticks = GRID.lower[0] + GRID.spacing * torch.arange(GRID.cells)
+    points = torch.stack(torch.meshgrid(ticks, ticks - center_y, ticks, indexing="ij"), -1)
+    return (points.abs() - torch.tensor(half)).amax(-1)
+
+
+def block() -> torch.Tensor:
+    return box_distance((0.3, 0.2, 0.3)).clamp(-TRUNCATION, TRUNCATION)
+
+
+def cup() -> torch.Tensor:
+    """The block with a cavity: walls of .06, a floor of .06."""
+    return torch.maximum(block(), -box_distance((0.24, 0.2, 0.24), center_y=0.06)).clamp(-TRUNCATION, TRUNCATION)
+
+
+def views_of(volume: torch.Tensor) -> PosedViews:
+    """Painted by place, in smooth waves of about .1."""
+    count = 12
+    elevation = torch.where(torch.arange(count) % 2 == 0, 40.0, 15.0)
+    cameras = look_at_origin(elevation, torch.arange(count) * 30.0, distance=2.0, size_px=80)
+    depth = mesh_depth(marching_cubes(volume, GRID.lower, GRID.spacing), cameras)
+    origins, directions = cameras.rays()
+    there = depth.isfinite()
+    points = origins + depth.where(there, 0.0)[..., None] * directions
+    paint = 0.5 + 0.4 * torch.sin(60 * points + torch.tensor([0.0, 1.0, 2.0]))
+    rgba = torch.cat([paint * there[..., None], there[..., None].float()], -1).permute(0, 3, 1, 2)
+    return plain_views(rgba, cameras)
+
+
+def decided(true: torch.Tensor):
+    views = views_of(true)
+    solid = block()
+    trial = Hollowing(solid, solid < 0, views, GRID, TRUNCATION)
+    return hollowed_by_views(trial, solid, 0.04)
+
+
+def test_a_painted_cup_becomes_hollow_with_walls_about_as_thick_as_they_are():
+    volume, (opening,) = decided(cup())
+    assert opening.hollow and opening.decided_by == "pixels"
+    assert opening.wall == pytest.approx(0.06, abs=0.011)
+    inside, true = volume < 0, cup() < 0
+    assert (inside & true).sum() > 0.75 * (inside | true).sum()
+
+
+def test_a_painted_block_stays_solid():
+    volume, (opening,) = decided(block())
+    assert not opening.hollow and opening.decided_by == "pixels"
+    torch.testing.assert_close(volume, block())
+
+
+def test_where_pixels_cannot_tell_a_prior_decides():
+    views = views_of(block())
+    white = plain_views(torch.cat([torch.ones_like(views.rgba[:, :3]), views.rgba[:, 3:]], 1), views.cameras)
+    trial = Hollowing(block(), block() < 0, white, GRID, TRUNCATION)
+    _, (opening,) = hollowed_by_views(trial, block(), 0.04)
+    assert not opening.hollow and opening.decided_by == "prior"
+
+
+def test_the_true_surface_carries_colors_over_and_a_wrong_one_does_not():
+    views = views_of(block())
+    asked = views.masks
+    true = mesh_depth(marching_cubes(block(), GRID.lower, GRID.spacing), views.cameras)
+    wrong = true + 0.08
+    rgb = views.rgba[:, :3].contiguous()
+    errors = [held_back_errors(depth, views.cameras, rgb, asked).nanmean() for depth in (true, wrong)]
+    assert errors[0] < 0.05 and errors[1] > 3 * errors[0]
+    assert held_back_errors(true, views.cameras, rgb, torch.zeros_like(asked)).isnan().all()
