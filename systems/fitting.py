@@ -76,6 +76,17 @@ class Interrupt(lightning.Callback):
         self._ended_by: int | None = None
         self._stage, self._save, self._training = "", None, False
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether a signal wants an end: of this stage with what it has, or of the run."""
+        return self.requested or self._ended_by is not None
+
+    def finish(self) -> None:
+        """As the first Ctrl+C: end every stage with what it has."""
+        if not self.requested:
+            self.requested = True
+            print(f"Stopping: {self.outcome}. Press Ctrl+C again to quit at once.", flush=True)
+
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Take signals as long as the block runs."""
@@ -127,8 +138,7 @@ class Interrupt(lightning.Callback):
     def _request(self, *_: Any) -> None:
         if self.requested:
             raise Stopped(signal.SIGINT)  # no KeyboardInterrupt, of which Lightning makes an exit with status 1
-        self.requested = True
-        print(f"Stopping: {self.outcome}. Press Ctrl+C again to quit at once.", flush=True)
+        self.finish()
 
     def _end(self, number: int, *_: Any) -> None:
         if not self._training:

@@ -24,12 +24,14 @@ from sv3dgen.runs.progress import ProgressLine, summary
 from sv3dgen.runs.provenance import provenance
 from sv3dgen.runs.run_folder import RunCard, holds_made_views
 from sv3dgen.runs.stopping import Stopped
+from sv3dgen.viewer.live_page import LivePage
 from sv3dgen.views.posed_views import PosedViews, read_views
 from systems.building import build_stage
 from systems.corrections_report import write_corrections
 from systems.exporting import export_mesh
 from systems.finite import Finite
 from systems.fitting import Interrupt, LastCheckpoint, fit, saved_stage
+from systems.live_view import LiveView, live_page
 from systems.preview import Preview
 from systems.reporting import Losses, Pictures, notified_loggers
 from systems.shared_stages import SharedStages, share_folder
@@ -63,6 +65,7 @@ class Run:
     card: RunCard
     trainer: dict[str, Any]
     shared: SharedStages | None
+    live: LivePage | None
 
     def __init__(self, config: DictConfig, folder: Path, share: Path | None = None):
         """`share` is a folder of stages that several runs have in common. Files are touched by `begin`."""
@@ -141,7 +144,7 @@ class Run:
         if white := white_views(views):
             log.warning("views: the object is nearly white in %d of %d, and so is the background", white, len(views))
         reference = self._reference(views)
-        with self.interrupt.listening():
+        with self.interrupt.listening(), live_page(self.config, views, self.folder) as self.live:
             with self.card.stage("coarse"):
                 mesh = self._run_coarse(self.coarse, reference)
             shape: Sv3dNerf | Sv3dDmtet = self.coarse
@@ -261,6 +264,8 @@ class Run:
             Preview(self.folder),
             self.interrupt.of(stage, checkpoint.save),
         ]
+        if self.live is not None:
+            callbacks.insert(-1, LiveView(self.live, stage, self.folder, self.interrupt, checkpoint.save))
         resumed = self.checkpoint if self.resumed_stage == stage else None
         fit(module, steps=module.steps, trainer=self.trainer, callbacks=callbacks, checkpoint=resumed)
         module.eval()

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import socket
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from sv3dgen.cli.command import OneLineParser, exit_status
 from sv3dgen.cli.extras import is_installed
 from sv3dgen.errors import InputError
 from sv3dgen.runs.progress_file import PREVIEW
+from sv3dgen.viewer.ports import free_port
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,7 +32,7 @@ def _run(options: argparse.Namespace) -> int:
         raise InputError(f"--weights {options.weights}: no such file, expected SV3D's weights")
     if options.runs.exists() and not options.runs.is_dir():
         raise InputError(f"--runs {options.runs}: expected a folder, but it is a file")
-    port = _free_port(options.port)
+    port = free_port(options.port, "--port")
     if not is_installed("gradio"):
         raise InputError('it needs gradio: pip install -c constraints.txt -e ".[app]"')
     with tempfile.TemporaryDirectory(prefix="sv3dgen-app-") as uploads:
@@ -47,19 +47,6 @@ def _run(options: argparse.Namespace) -> int:
         serve(app, port, lambda: print(f"http://127.0.0.1:{port} (Ctrl+C ends the app)", flush=True))
         runs.close()
     return 0
-
-
-def _free_port(port: int) -> int:
-    """The port, or a free one for 0. Raises InputError where another program has it."""
-    if not 0 <= port <= 65535:
-        raise InputError(f"--port {port}: expected 0 to 65535")
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise InputError(f"--port {port}: {error.strerror}; expected one that no other program has") from None
-        return probe.getsockname()[1]
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ from sv3dgen.app.page import STYLE, build_page
 from sv3dgen.app.past_runs import PREVIEW, REPORT, run_file, run_folder, zipped
 from sv3dgen.app.run_queue import RunQueue
 from sv3dgen.app.uploads import MOST_FILE_BYTES, MOST_FOLDER_BYTES
+from sv3dgen.viewer.ports import HOST
 
-HOST = "127.0.0.1"  # nobody else's machine: there are no accounts, and SV3D's weights forbid hosting
 _SHOWN = (REPORT, PREVIEW)  # all else is to be saved, not shown
 
 

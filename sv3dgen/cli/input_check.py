@@ -8,6 +8,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from sv3dgen.cli.annotations import shown
+from sv3dgen.cli.extras import is_installed
 from sv3dgen.errors import InputError
 from sv3dgen.sv3d.checkpoint.contents import read_contents
 from sv3dgen.sv3d.checkpoint.weights import check_obtainable, find_weights, is_on_hub
@@ -27,6 +28,8 @@ def check_inputs(config: DictConfig, *, sweeps_nvs: bool) -> ViewFiles | None:
     if "train" in (OmegaConf.select(config, "system.stages") or ()):
         _check_dataset(config.data)
         return None
+    if config.get("viewer") and not is_installed("viser"):
+        raise InputError('viewer=true: it needs viser: pip install -c constraints.txt -e ".[view]"')
     if config.views is not None and config.image is not None:
         raise InputError(f"views={config.views} and image={config.image}: expected one of them")
     if config.image is not None:

@@ -18,7 +18,7 @@ SWEEP_SETTINGS = "multirun.yaml"  # in a sweep's, written by Hydra before the fi
 # How long training goes on, what is written and where it is told; all else would make the checkpoint another run's. The
 # length of a 3D stage belongs to all else: its schedules follow from it.
 _FREE = re.compile(
-    r"resume|share|train\.steps|(export|logger|kernels|validation)([./].+)?|batches\.(workers|prefetch)"
+    r"resume|share|viewer|viewer_port|train\.steps|(export|logger|kernels|validation)([./].+)?|batches\.(workers|prefetch)"
     r"|device|check_poses|\w+_every_steps"
 )
 _FOLDERS = re.compile(r"hydra\.(run|sweep|output_subdir)(\..+)?")

@@ -35,6 +35,8 @@ class RunSettings:
     losses_every_steps: Interval
     pictures_every_steps: IntervalOrNever
     weights_every_steps: IntervalOrNever
+    viewer: bool
+    viewer_port: Annotated[int, Between(0, 65535)]
     foreground_ratio: Annotated[float | int, Between(0.05, 1.0)]
     elevation_deg: Annotated[float | int, Between(-89.9, 89.9)] | Literal["auto"]
     fov_deg: Annotated[float | int, Between(1.0, 150.0)]

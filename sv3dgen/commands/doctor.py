@@ -39,6 +39,7 @@ EXTRAS = (
     Extra("pycolmap", "pycolmap", "cameras of plain photos", 'pip install -e ".[sfm]"', "BSD-3-Clause"),
     Extra("DracoPy", "dracopy", "meshes packed by Draco", 'pip install -e ".[draco]"', "Apache-2.0"),
     Extra("gradio", "gradio", "python -m sv3dgen.app", 'pip install -e ".[app]"', "Apache-2.0"),
+    Extra("viser", "viser", "viewer=true, python -m sv3dgen.view", 'pip install -e ".[view]"', "Apache-2.0"),
     Extra("rembg", "rembg", "background removal by a network", 'pip install -e ".[rembg]"', "MIT"),
 )
 

@@ -37,7 +37,8 @@ _ENTRIES: dict[str, type] = {  # those that a resumed run goes on with
     **dict.fromkeys(("warnings", "warnings_of_export", "resumed"), list),
     "started": str,
 }
-_NOT_SETTINGS = {"hydra", "name", "resume", "share"}  # where a run stands, what it is called, what it need not do
+# Where a run stands, what it is called, what it need not do, and whether one looks.
+_NOT_SETTINGS = {"hydra", "name", "resume", "share", "viewer", "viewer_port"}
 
 
 class RunCard:
