@@ -238,7 +238,7 @@ class Sv3dNerf(Stage):
         return resampled(self.whole & ~self.carved, cells)
 
 
-def resampled(cells: Bool[Tensor, "x y z"], resolution: int) -> Bool[Tensor, "x y z"]:
+def resampled(cells: Bool[Tensor, "x y z"], resolution: int) -> Bool[Tensor, "i j k"]:
     """The same cells, as the nearest of a grid of another resolution."""
     return interpolate(cells[None, None].float(), size=(resolution,) * 3)[0, 0] > 0
 

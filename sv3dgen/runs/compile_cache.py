@@ -1,7 +1,8 @@
 """Where compiled kernels are kept between runs, where the home folder cannot be written to.
 
-Both compilers' lie in the home folder (`sv3dgen/compiling/`, Triton's own), which may be read-only in a container. What is kept there is code, so a folder in the
-system's temporary one is only taken where it is the user's own and nobody else can write to it.
+Those of both compilers lie in the home folder (`sv3dgen/compiling/`, Triton's own), which may be read-only in a
+container. What is kept there is code, so a folder in the system's temporary one is only taken where it is the user's
+own and nobody else can write to it.
 """
 
 import logging

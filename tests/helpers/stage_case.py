@@ -1,8 +1,10 @@
 """Small stages to try on a device: their config, and stand-ins for Triton's kernels on the pretend one."""
 
+import copy
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -31,7 +33,12 @@ CONF = ROOT / "conf"
 
 
 def composed(*settings: str) -> DictConfig:
-    """The config of a run with these settings."""
+    """The config of a run with these settings, to be changed at will."""
+    return copy.deepcopy(_composed(settings))
+
+
+@cache
+def _composed(settings: tuple[str, ...]) -> DictConfig:
     register_resolvers()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose("config", overrides=list(settings))

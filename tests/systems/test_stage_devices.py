@@ -26,6 +26,7 @@ from sv3dgen.views.posed_views import PosedViews
 from systems.building import build_stage
 from tests.guidance.test_masked_sds import Linear, Model
 
+FURTHER = pytest.mark.thorough
 SMALL = (
     "coarse.geometry.levels=4",
     "coarse.geometry.log2_table_size=10",
@@ -122,16 +123,34 @@ def assert_alike(found: list[Tensor], expected: list[Tensor]) -> None:
         torch.testing.assert_close(one, other, atol=1e-4 * float(other.abs().max()), rtol=1e-3)
 
 
-@pytest.mark.parametrize("material", ["constant", "sg", "sg_fork"])
-@pytest.mark.parametrize("layout", ["patches", "strided"])
+@pytest.mark.parametrize(
+    ("layout", "material"),
+    [
+        ("patches", "sg"),
+        ("strided", "constant"),
+        pytest.param("patches", "constant", marks=FURTHER),
+        pytest.param("patches", "sg_fork", marks=FURTHER),
+        pytest.param("strided", "sg", marks=FURTHER),
+        pytest.param("strided", "sg_fork", marks=FURTHER),
+    ],
+)
 def test_a_coarse_step_is_the_cpus(posed_views, device, material, layout):
     settings = (f"material={material}",)
     expected = step_of(coarse(posed_views, torch.device("cpu"), layout, *settings), 16)
     assert_alike(step_of(coarse(posed_views, device, layout, *settings), 16), expected)
 
 
-@pytest.mark.parametrize("material", ["constant", "sg", "sg_fork"])
-@pytest.mark.parametrize(("layout", "share"), [("cropped", 0.5), ("frames", 1.0)])
+@pytest.mark.parametrize(
+    ("layout", "share", "material"),
+    [
+        ("cropped", 0.5, "constant"),
+        ("frames", 1.0, "sg_fork"),
+        pytest.param("cropped", 0.5, "sg", marks=FURTHER),
+        pytest.param("cropped", 0.5, "sg_fork", marks=FURTHER),
+        pytest.param("frames", 1.0, "constant", marks=FURTHER),
+        pytest.param("frames", 1.0, "sg", marks=FURTHER),
+    ],
+)
 def test_a_fine_step_is_the_cpus(posed_views, device, material, layout, share):
     settings = (f"material={material}", f"fine.renderer.shade_fraction={share}")
     expected = step_of(fine(posed_views, torch.device("cpu"), layout, *settings), 16)
@@ -215,8 +234,17 @@ def test_lpips_pulls_as_on_the_cpu(posed_views, device, cut_px):
     assert_alike(pull(device), pull(torch.device("cpu")))
 
 
-@pytest.mark.parametrize("mask", ["naive", "soft", "occluded"])
-@pytest.mark.parametrize("form", ["latent", "pixel"])
+@pytest.mark.parametrize(
+    ("form", "mask"),
+    [
+        ("latent", "soft"),
+        ("pixel", "occluded"),
+        pytest.param("latent", "naive", marks=FURTHER),
+        pytest.param("latent", "occluded", marks=FURTHER),
+        pytest.param("pixel", "naive", marks=FURTHER),
+        pytest.param("pixel", "soft", marks=FURTHER),
+    ],
+)
 def test_score_distillation_pulls_as_on_the_cpu(posed_views, device, mask, form):
     def pull(where: torch.device) -> list[Tensor]:
         stage = fine(posed_views, where, "frames", "material=sg")
