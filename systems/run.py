@@ -16,6 +16,7 @@ from sv3dgen.export.exporter import Exporter
 from sv3dgen.interfaces import Reference
 from sv3dgen.kernels.accelerators import used_licences
 from sv3dgen.kernels.backend import set_backend
+from sv3dgen.meshes.hollowing import told
 from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.nvs_interfaces import ViewMaker
 from sv3dgen.report.page import write_report
@@ -147,6 +148,8 @@ class Run:
         with self.interrupt.listening(), live_page(self.config, views, self.folder) as self.live:
             with self.card.stage("coarse"):
                 mesh = self._run_coarse(self.coarse, reference)
+            if openings := self.coarse.openings:
+                self.card.add_openings([one.card() for one in openings], "; ".join(told(one) for one in openings))
             shape: Sv3dNerf | Sv3dDmtet = self.coarse
             if self.fine is not None and not self.interrupt.requested:
                 with self.card.stage("fine"):

@@ -11,6 +11,7 @@ from torch import nn
 from sv3dgen.atomic import atomic_write
 from sv3dgen.cli.saved_settings import refuse_links_out
 from sv3dgen.interfaces import Reference
+from sv3dgen.meshes.hollowing import Opening
 from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.runs.run_folder import RunCard
 from systems.sv3d_nerf import Sv3dNerf
@@ -48,7 +49,8 @@ def read_made_views(source: Path, views: Path, card: RunCard) -> None:
 def write_coarse(target: Path, coarse: Sv3dNerf, mesh: Mesh) -> None:
     """What a coarse stage has learned, and its surface."""
     state: dict[str, Any] = {name: part.state_dict() for name, part in _learned(coarse).items()}
-    torch.save({"vertices": mesh.vertices, "faces": mesh.faces, **state}, target / STATE)
+    openings = [opening.card() for opening in coarse.openings]
+    torch.save({"vertices": mesh.vertices, "faces": mesh.faces, "openings": openings, **state}, target / STATE)
 
 
 def read_coarse(source: Path, coarse: Sv3dNerf, reference: Reference) -> Mesh:
@@ -64,6 +66,7 @@ def read_coarse(source: Path, coarse: Sv3dNerf, reference: Reference) -> Mesh:
         except Exception:
             part.load_state_dict(before)  # some of it may have been taken
             raise
+    coarse.openings = [Opening(**opening) for opening in state.get("openings", ())]
     coarse.eval()
     return mesh
 

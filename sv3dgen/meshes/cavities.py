@@ -12,6 +12,7 @@ from scipy import ndimage
 
 LEAK_CELLS = 2  # gaps that outside air does not pass: the hull of silhouettes stands off a rim by a cell or two
 LEAST_OPENING = 0.01  # of the object's plan, from which on an opening counts
+FLOOR = 1.5  # how many times thicker a floor is than a wall: vessels stand on it, and few views see it from either side
 SAME_CAVITY = 0.5  # of the smaller of two cavities that the other one holds, from which on they are one
 
 
@@ -31,9 +32,12 @@ def wall_depth(hull: Bool[ndarray, "x y z"], free: Bool[ndarray, "x y z"]) -> Fl
     """How far each cell lies behind the outside, in cells: behind its sides and its bottom, not behind its top.
 
     `hull` is of the silhouettes, `free` what views see to be empty in it. Air above the object is no outside, nor what
-    is joined to it only: it may be the air of a cavity.
+    is joined to it only: it may be the air of a cavity. Straight down, air has to be `FLOOR` times as far.
     """
-    return ndimage.distance_transform_edt(~_outside_air(hull, free, over(hull))).astype(np.float32)
+    air = _outside_air(hull, free, over(hull))
+    level = np.arange(hull.shape[1])[:, None]
+    under = level - np.maximum.accumulate(np.where(air, level, -len(level)), axis=1)  # cells down to air
+    return np.minimum(ndimage.distance_transform_edt(~air), under / FLOOR).astype(np.float32)
 
 
 def possible_cavities(

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from sv3dgen.meshes.cavities import Cavity, possible_cavities, wall_depth
+from sv3dgen.meshes.cavities import FLOOR, Cavity, possible_cavities, wall_depth
 from sv3dgen.meshes.held_back import held_back_errors, mesh_depth
 from sv3dgen.meshes.isosurface import marching_cubes
 from sv3dgen.views.posed_views import PosedViews
@@ -184,12 +184,21 @@ def hollowed_by_views(
     return found, openings
 
 
+WORDS = {
+    "pixels": "held-back pixels say so",
+    "free space": "free space is proven over it, and what nobody sees below is taken for empty",
+    "prior": "a guess: no view tells, and what nobody sees is taken for solid",
+}
+
+
 def told(opening: Opening) -> str:
-    """One line for the log and the report."""
-    shape = "hollow" if opening.hollow else "solid"
-    line = f"opening over {opening.plan_share:.0%} of the object: {shape}, decided by {opening.decided_by}"
-    if opening.wall is not None:
-        line += f", walls of {opening.wall:g}"
+    """One line for the log, run.json and the report: what an opening is taken for, and whether that is a guess."""
+    line = f"opening over {opening.plan_share:.0%} of the object: {'hollow' if opening.hollow else 'solid'}"
+    line += f", {WORDS[opening.decided_by]}"
     if opening.error_as_is is not None and opening.error_hollow is not None:
-        line += f" (held-back pixels: {opening.error_as_is:.3f} as it is, {opening.error_hollow:.3f} hollow)"
+        line += f" (error as it is {opening.error_as_is:.3f}, hollow {opening.error_hollow:.3f})"
+    if opening.wall is not None:
+        line += (
+            f"; walls of {opening.wall:g} and a floor of {FLOOR * opening.wall:g}, where no view sees them, are guesses"
+        )
     return line

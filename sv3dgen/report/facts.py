@@ -17,7 +17,7 @@ _OF_THE_PLACE = ("hydra.run.", "hydra.sweep.", "hydra.mode=", "hydra.output_subd
 # Entries of a card that the page shows elsewhere, or that say nothing to a person.
 _SHOWN = {
     *("started", "updated", "finished", "stopped", "resumed", "versions", "machine", "backends", "command", "seed"),
-    *("config_sha256", "stages", "metrics", "fit", "licences", "notes", "warnings", "shared"),
+    *("config_sha256", "stages", "metrics", "fit", "licences", "notes", "openings", "warnings", "shared"),
 }
 _METRICS = {
     "psnr_train": ("PSNR of the mesh on its views", "dB"),

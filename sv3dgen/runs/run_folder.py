@@ -9,7 +9,7 @@ import json
 import logging
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -80,6 +80,7 @@ class RunCard:
             "metrics": earlier.get("metrics", {}),
             "licences": earlier.get("licences", {}),
             "notes": earlier.get("notes", {}),
+            "openings": earlier.get("openings", []),
             "shared": earlier.get("shared", {}),
             "warnings": earlier.get("warnings", []),
             "warnings_of_export": earlier.get("warnings_of_export", []),
@@ -145,6 +146,11 @@ class RunCard:
         if failure is not None:
             self._warn(failure)
         self.write()
+
+    def add_openings(self, openings: Sequence[Mapping[str, Any]], told: str) -> None:
+        """Say which openings of the object were taken for hollow or solid and by what, in numbers and as a note."""
+        self.card["openings"] = [dict(opening) for opening in openings]
+        self.add_note("openings", told)
 
     def add_shared(self, stage: str, folder: Path) -> None:
         """Say where the result of a stage was taken from that another run computed, and write the card."""

@@ -70,3 +70,12 @@ def test_refining_happens_at_the_named_steps(surface):
     assert int(surface.cells) == 32
     with pytest.raises(InputError, match="step 0"):
         DMTet(resolutions=[[5, 24]])
+
+
+def test_a_lattice_that_loses_a_wire_is_made_finer(surface):
+    wire = trimesh.creation.cylinder(radius=0.006, height=0.9, sections=12).subdivide_to_size(0.02)
+    surface.build(Mesh(torch.tensor(wire.vertices.tolist()), torch.tensor(wire.faces.tolist())))
+    assert int(surface.cells) == 48  # twice 24; 96 would be more than twice the 32 of its last resolution
+    assert not surface.refine(10)  # to 32, which it is past
+    surface.build(sphere())
+    assert int(surface.cells) == 24

@@ -16,8 +16,8 @@ def test_a_cavity_is_what_lies_deeper_than_the_wall_and_is_open_to_the_sky():
     hull = cylinder()
     depth = wall_depth(hull, np.zeros_like(hull))
     (cavity,) = possible_cavities(hull, depth, wall_cells=3, opening_cells=2)
-    assert cavity.cells[20, 31, 20] and cavity.cells[20, 9, 20]  # up to the rim, down to the floor
-    assert not cavity.cells[:, :9].any()  # a floor of three cells
+    assert cavity.cells[20, 31, 20] and cavity.cells[20, 10, 20]  # up to the rim, down to the floor
+    assert not cavity.cells[:, :10].any()  # which is half as thick again as a wall of three cells
     side = np.arange(40) - 19.5
     reach = np.hypot(side[:, None], side)
     assert reach[cavity.cells.any(1)].max() < 14 - 3 + 1
@@ -30,7 +30,7 @@ def test_a_foot_seen_from_below_leaves_the_floor_its_wall():
     free[13:27, 6:12, 13:27] = True  # under the floor, wide
     depth = wall_depth(hull, free)
     (cavity,) = possible_cavities(hull, depth, wall_cells=3, opening_cells=2)
-    assert not cavity.cells[20, :15, 20].any() and cavity.cells[20, 15, 20]
+    assert not cavity.cells[20, :16, 20].any() and cavity.cells[20, 16, 20]
 
 
 def test_air_in_the_cavity_is_not_outside():
