@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from sv3dgen.domains import Between, Pairs, Radius
 from sv3dgen.interfaces import Field, FieldSample
 from sv3dgen.kernels.hash_grid.encode import hash_encode, hash_grid_spec
+from sv3dgen.kernels.hash_grid.network import hash_network
 from sv3dgen.schedules import value_at
 
 
@@ -97,9 +98,9 @@ class HashGrid(Field):
 
     def _network_output(self, points: Tensor) -> Tensor:
         unit = points / (2 * self.radius) + 0.5
-        encoded = hash_encode(unit, self.table, self.spec, active_levels=self.active_levels)
         if self.network_dtype == "float32":
-            return self.network(encoded)
+            return hash_network(unit, self.table, self.spec, self.network, active_levels=self.active_levels)
+        encoded = hash_encode(unit, self.table, self.spec, active_levels=self.active_levels)
         # Cast here rather than by autocast, which would round densities and colors too.
         hidden, _, output = self.network
         assert isinstance(hidden, nn.Linear)
