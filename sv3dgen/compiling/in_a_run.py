@@ -29,7 +29,8 @@ KERNELS: dict[str, dict[str, str]] = {
         "_contract_kernel": "f4[2] f4[2] f4[2] f4[2] i8[2] f4[2]",
     },
     "sv3dgen.kernels.hash_grid._network_numba": {
-        "_network_kernel": "f4[2] f4[2] i8[2] f4[2] f4[1] f4[2] f4[1] f4[2]",
+        "_network_kernel": "f4[2] f4[2] i8[2] f4[2] f4[1] f4[2] f4[1] f4[2] f4[2]",
+        "_backward_kernel": "f4[2] f4[2] f4[2] f4[2] f4[1] f4[2] f4[2] f4[3] f4[2] f4[3]",
     },
     "sv3dgen.meshes.tet_grid": {
         "_count": "b1[4] i8[3]",

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from numba import get_num_threads, set_num_threads
 from torch import nn
 
 from sv3dgen.kernels.hash_grid.encode import hash_encode, hash_grid_spec
@@ -39,11 +40,38 @@ def test_any_number_of_outputs_and_units():
             torch.testing.assert_close(found, network(hash_encode(points, table, SPEC)), atol=2e-5, rtol=1e-4)
 
 
-def test_gradients_flow_where_they_are_enabled():
-    points, table, network = problem(300)
-    table.requires_grad_()
-    hash_network(points, table, SPEC, network).sum().backward()
-    assert table.grad is not None and table.grad.abs().sum() > 0
+@pytest.mark.parametrize(("width", "active", "count"), [(12, 5, 300), (16, 3, 5000), (3, 1, 1)])
+def test_gradients_equal_the_references(width, active, count):
+    points, table, network = problem(count, width=width)
+    leaves = [points.requires_grad_(), table.requires_grad_(), *network.parameters()]
+    pull = torch.randn(count, 4, generator=torch.Generator().manual_seed(5))
+    gradients = {}
+    for backend in ("torch", "numba"):
+        found = hash_network(points, table, SPEC, network, active_levels=active, backend=backend)
+        gradients[backend] = torch.autograd.grad((found * pull).sum(), leaves)
+    for expected, found in zip(gradients["torch"], gradients["numba"], strict=True):
+        scale = float(expected.abs().max())
+        torch.testing.assert_close(found, expected, atol=2e-5 * max(scale, 1.0), rtol=1e-3)
+
+
+def test_twice_where_it_is_asked_for():
+    points, table, network = problem(50)
+    found = hash_network(points.requires_grad_(), table, SPEC, network, twice=True)
+    (slope,) = torch.autograd.grad(found.sum(), points, create_graph=True)
+    slope.square().sum().backward()
+    assert network[0].weight.grad is not None
+
+
+def test_results_do_not_depend_on_the_threads():
+    points, table, network = problem(9000)
+    results = []
+    before = get_num_threads()
+    for threads in (1, before):
+        set_num_threads(threads)
+        network.zero_grad()
+        hash_network(points, table, SPEC, network).square().sum().backward()
+        results.append(network[0].weight.grad.clone())
+    assert torch.equal(*results)
 
 
 def test_what_is_not_a_number_stays_one():
