@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from sv3dgen.domains import Between, Pairs, Radius
 from sv3dgen.interfaces import Field, FieldSample
 from sv3dgen.kernels.hash_grid.encode import hash_encode, hash_grid_spec
+from sv3dgen.kernels.hash_grid.network import hash_network
 from sv3dgen.schedules import value_at
 
 
@@ -86,7 +87,7 @@ class HashGrid(Field):
         differentiable = torch.is_grad_enabled()
         with torch.enable_grad():
             tracked = points if points.requires_grad else points.detach().requires_grad_()
-            output = self._network_output(tracked)
+            output = self._network_output(tracked, twice=True)
             density = self._density(output[:, 0], tracked)
             (slope,) = torch.autograd.grad(density.sum(), tracked, create_graph=differentiable, retain_graph=True)
         normals = nn.functional.normalize(-slope, dim=-1, eps=1e-6)
@@ -95,11 +96,12 @@ class HashGrid(Field):
     def features(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points features"]:
         return self._network_output(points)[:, 1:]
 
-    def _network_output(self, points: Tensor) -> Tensor:
+    def _network_output(self, points: Tensor, twice: bool = False) -> Tensor:
         unit = points / (2 * self.radius) + 0.5
-        encoded = hash_encode(unit, self.table, self.spec, active_levels=self.active_levels)
         if self.network_dtype == "float32":
-            return self.network(encoded)
+            parts = unit, self.table, self.spec, self.network
+            return hash_network(*parts, active_levels=self.active_levels, twice=twice)
+        encoded = hash_encode(unit, self.table, self.spec, active_levels=self.active_levels)
         # Cast here rather than by autocast, which would round densities and colors too.
         hidden, _, output = self.network
         assert isinstance(hidden, nn.Linear)

@@ -5,7 +5,7 @@ objects: a folder of objects from views to mesh, each against its ground truth. 
 distillation: score distillation on known meshes, where views see them and where none does. imperfect: meshes of views
 as wrong as a generator's, with and without what forgives that. light: whether albedo and light come apart. memory: what
 SV3D takes at full size. elevation: how well silhouettes tell the elevation of a photo. busy: how much longer a run
-takes where others compute.
+takes where others compute. gpu: all that only a GPU can tell, in one short visit.
 """
 
 import argparse
@@ -125,6 +125,20 @@ def _busy(options: argparse.Namespace) -> tuple[dict[str, Any], str | None]:
     return report, busy.markdown(report)
 
 
+def _gpu(options: argparse.Namespace) -> tuple[dict[str, Any], str | None]:
+    from sv3dgen.bench import gpu
+    from sv3dgen.devices import find_device
+
+    device = "cpu" if options.toy else options.device
+    find_device(device)  # a GPU that is not there is refused at once
+    sizes = gpu.TOY if options.toy else gpu.Sizes()
+    views = options.views or gpu.CHECKOUT / "examples" / "tugboat"
+    rows = gpu.visit(
+        gpu.gpu_parts(options.out, views, device, options.train_minutes, sizes), options.out, options.minutes
+    )
+    return {"parts": rows}, f"{options.out / 'report.md'}"
+
+
 def _imperfect(options: argparse.Namespace) -> tuple[dict[str, Any], str | None]:
     from sv3dgen.bench import imperfect
 
@@ -148,7 +162,7 @@ def _imperfect(options: argparse.Namespace) -> tuple[dict[str, Any], str | None]
 def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(prog="python -m sv3dgen.bench", description=(__doc__ or "").partition("\n")[0])
     commands = parser.add_subparsers(
-        required=True, metavar="kernels|stages|objects|photos|distillation|imperfect|light|memory|elevation|busy"
+        required=True, metavar="kernels|stages|objects|photos|distillation|imperfect|light|memory|elevation|busy|gpu"
     )
     common = OneLineParser(add_help=False)
     common.add_argument("--json", action="store_true", help="JSON instead of a table")
@@ -226,6 +240,15 @@ def _parser() -> argparse.ArgumentParser:
     busy.add_argument("--processes", type=int, help="others that compute (default: as many as cores)")
     busy.add_argument("--set", dest="settings", nargs="*", default=[], help="settings for launch.py, key=value")
     busy.set_defaults(measure=_busy)
+
+    gpu = commands.add_parser("gpu", parents=[common], help="all that only a GPU can tell, in one short visit")
+    gpu.add_argument("--out", type=Path, required=True, help="folder for the report, logs, run and training")
+    gpu.add_argument("--views", type=Path, help="folder of posed views (default: examples/tugboat)")
+    gpu.add_argument("--device", default="cuda", help="cuda, cuda:1, ... (default: cuda)")
+    gpu.add_argument("--minutes", type=float, default=8.0, help="for all parts together (default: 8)")
+    gpu.add_argument("--train-minutes", type=float, help="of training SV3D-tiny on (default: all that is left)")
+    gpu.add_argument("--toy", action="store_true", help="the same at toy sizes on the CPU")
+    gpu.set_defaults(measure=_gpu)
 
     elevation = commands.add_parser("elevation", parents=[common], help="estimated elevations of known objects' orbits")
     elevation.add_argument("--meshes", type=Path, required=True, help="folder with meshes, also in its folders")

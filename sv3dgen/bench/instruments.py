@@ -19,7 +19,11 @@ from sv3dgen.bench.replay import Recorder
 
 # Part -> public functions with a `backend`, by module; gradients are those of the autograd functions next to them.
 KERNELS: dict[str, dict[str, tuple[str, ...]]] = {
-    "encode": {"sv3dgen.kernels.hash_grid.encode": ("hash_encode",), "sv3dgen.kernels.hash_grid._autograd": ()},
+    "encode": {  # with the network, where no gradient is asked for
+        "sv3dgen.kernels.hash_grid.encode": ("hash_encode",),
+        "sv3dgen.kernels.hash_grid.network": ("hash_network",),
+        "sv3dgen.kernels.hash_grid._autograd": (),
+    },
     "march": {"sv3dgen.kernels.ray_marching.march": ("march", "prune")},
     "composite": {
         "sv3dgen.kernels.ray_marching.march": ("render_weights", "accumulate"),

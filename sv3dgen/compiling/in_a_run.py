@@ -28,6 +28,10 @@ KERNELS: dict[str, dict[str, str]] = {
         "_scatter_kernel": "f4[2] f4[2] f4[2] i8[2] f4[3]",
         "_contract_kernel": "f4[2] f4[2] f4[2] f4[2] i8[2] f4[2]",
     },
+    "sv3dgen.kernels.hash_grid._network_numba": {
+        "_network_kernel": "f4[2] f4[2] i8[2] f4[2] f4[1] f4[2] f4[1] f4[2] f4[2]",
+        "_backward_kernel": "f4[2] f4[2] f4[2] f4[2] f4[1] f4[2] f4[2] f4[3] f4[2] f4[3]",
+    },
     "sv3dgen.meshes.tet_grid": {
         "_count": "b1[4] i8[3]",
         "_list_tets": "b1[4] i8[3] i8[3] i4[4] i8[1] i8",
@@ -85,11 +89,13 @@ STAGES: dict[str, tuple[str, ...]] = {  # a stage -> where its kernels are
         "sv3dgen.kernels.plane_sweep._numba",
         "sv3dgen.kernels.ray_marching._numba",
         "sv3dgen.kernels.hash_grid._numba",
+        "sv3dgen.kernels.hash_grid._network_numba",
         "sv3dgen.meshes.signed_distance",
     ),
     "fine": (
         "sv3dgen.views.visual_hull",
         "sv3dgen.kernels.hash_grid._numba",
+        "sv3dgen.kernels.hash_grid._network_numba",
         "sv3dgen.meshes.tet_grid",
         "sv3dgen.meshes.signed_distance",
         "sv3dgen.kernels.marching_tetrahedra._numba",

@@ -1,8 +1,7 @@
 """Where compiled kernels are kept between runs, where the home folder cannot be written to.
 
-Those of both compilers lie in the home folder (`sv3dgen/compiling/`, Triton's own), which may be read-only in a
-container. What is kept there is code, so a folder in the system's temporary one is only taken where it is the user's
-own and nobody else can write to it.
+Both compilers keep them there (`sv3dgen/compiling/`, Triton), and in a container it may be read-only. What is kept is
+code, so one in the system's temporary folder is only taken where it is the user's own and nobody else can write to it.
 """
 
 import logging

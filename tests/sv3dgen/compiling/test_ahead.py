@@ -86,6 +86,7 @@ def test_a_run_compiles_only_what_its_stages_call():
     left = modules_of(["coarse", "fine"], False, {"hash_grid", "normal_consistency"})
     assert set(everything) - set(left) == {
         "sv3dgen.kernels.hash_grid._numba",
+        "sv3dgen.kernels.hash_grid._network_numba",
         "sv3dgen.kernels._normal_consistency_numba",
     }
     on_gpu = modules_of(["coarse", "fine"], True, set())
