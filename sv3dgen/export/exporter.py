@@ -53,7 +53,8 @@ class Exporter:
     generated views disagree about it, and whether a photo among them gives it its outline and its pixels. `lods` are
     numbers of faces: each gives one more GLB, decimated from the whole surface, unwrapped and baked anew. `size_mm` is
     the longest side in the formats that have a size (STL, 3MF, USDZ). `shading` "unlit" has viewers of GLB and USDZ
-    add no light of theirs; "auto" does where the light is in the colors already.
+    add no light of theirs; "auto" does where the light is in the colors already. With `lamps` a GLB that is lit holds
+    the fitted light, for viewers that take it.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Exporter:
         lods: Sequence[Annotated[int, Between(100, 10000000)]] = (),
         size_mm: Annotated[float | int, Between(0.1, 100000.0)] = 100.0,
         shading: Literal["auto", "lit", "unlit"] = "auto",
+        lamps: bool = False,
     ) -> None:
         if faces < 100:
             raise ValueError(f"export.faces={faces}: expected at least 100")
@@ -102,6 +104,7 @@ class Exporter:
         self.lods = lods
         self.size_mm = size_mm
         self.shading: Literal["auto", "lit", "unlit"] = shading
+        self.lamps = lamps
 
     def export(
         self,
@@ -126,6 +129,10 @@ class Exporter:
         unlit = is_unlit(self.shading, light)
         watch = Stopwatch()
         notes: list[str] = []
+        held = light if self.lamps else None
+        if held is not None and light.get("tone_map") == "log":
+            notes.append("export.lamps: glTF knows no logarithmic tone map, so the fitted light is left out of the GLB")
+            held = None
         with torch.no_grad():
             seen_as = None if cameras is None or masks is None else (cameras.to("cpu"), masks.cpu())
             whole = clean(surface, self.loose_share, seen_as)
@@ -148,7 +155,7 @@ class Exporter:
             watch.lap("bake")
             remove_others(folder / "mesh", self.formats, self.lods)
             files = write_formats(
-                folder / "mesh", self.formats, textured, size_mm=self.size_mm, unlit=unlit, origin=origin
+                folder / "mesh", self.formats, textured, size_mm=self.size_mm, unlit=unlit, origin=origin, light=held
             )
             files.append(write_light(folder, light))
             watch.lap("write")
@@ -157,7 +164,7 @@ class Exporter:
                 fewer = decimate(whole, faces)
                 notes += decimation_notes(whole, fewer, faces, key="export.lods")
                 baked = self._baked(fewer, color_at, cameras if quiet else None, notes)
-                write_glb(files[-1], baked, unlit=unlit, origin=origin)
+                write_glb(files[-1], baked, unlit=unlit, origin=origin, light=held)
             if self.lods:
                 watch.lap("lods")
             write_turntable(folder / "turntable.mp4", textured, self.turntable_px, self.turntable_frames)

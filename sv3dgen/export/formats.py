@@ -20,10 +20,20 @@ _SUFFIXES: dict[str, tuple[str, ...]] = {  # of the files of each
 
 
 def write_formats(
-    folder: Path, formats: Iterable[Format], mesh: TexturedMesh, *, size_mm: float, unlit: bool, origin: Origin
+    folder: Path,
+    formats: Iterable[Format],
+    mesh: TexturedMesh,
+    *,
+    size_mm: float,
+    unlit: bool,
+    origin: Origin,
+    light: dict | None = None,
 ) -> list[Path]:
-    """Write `mesh.FORMAT` for each format, and `mesh.glb` in any case: the run's own numbers are taken from it."""
-    write_glb(folder / "mesh.glb", mesh, unlit=unlit, origin=origin)
+    """Write `mesh.FORMAT` for each format, and `mesh.glb` in any case: the run's own numbers are taken from it.
+
+    `light` is for the GLB to hold.
+    """
+    write_glb(folder / "mesh.glb", mesh, unlit=unlit, origin=origin, light=light)
     files = [folder / "mesh.glb"]
     for form in dict.fromkeys(formats):
         path = folder / f"mesh.{form}"

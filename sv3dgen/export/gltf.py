@@ -20,6 +20,7 @@ from torch import Tensor
 
 from sv3dgen.atomic import atomic_write
 from sv3dgen.export.origin import Origin, generator
+from sv3dgen.export.punctual_lights import light_up
 from sv3dgen.meshes.mesh import vertex_normals
 from sv3dgen.meshes.textured_mesh import TexturedMesh
 
@@ -29,10 +30,17 @@ ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER = 34962, 34963
 LINEAR, LINEAR_MIPMAP_LINEAR, CLAMP_TO_EDGE = 9729, 9987, 33071
 
 
-def write_glb(path: str | Path, mesh: TexturedMesh, *, unlit: bool = False, origin: Origin | None = None) -> None:
+def write_glb(
+    path: str | Path,
+    mesh: TexturedMesh,
+    *,
+    unlit: bool = False,
+    origin: Origin | None = None,
+    light: dict | None = None,
+) -> None:
     """Write a mesh with one texture, and smooth normals that do not break at its seams.
 
-    `origin` goes into `asset.extras`.
+    `origin` goes into `asset.extras`; `light`, of a light.json, becomes lamps in the scene, unless it is `unlit`.
     """
     assert mesh.uv is not None and mesh.uv_faces is not None and len(mesh.textures) == 1
     corner_pairs = mesh.faces.reshape(-1) * len(mesh.uv) + mesh.uv_faces.reshape(-1)
@@ -49,8 +57,11 @@ def write_glb(path: str | Path, mesh: TexturedMesh, *, unlit: bool = False, orig
         ("indices", "SCALAR", indices.numpy().astype(np.uint32)),
     ]
     image = png_bytes(mesh.textures[0])
+    tree, buffer = describe(arrays, image, unlit, origin or Origin())
+    if light is not None and not unlit:
+        light_up(tree, light)
     with atomic_write(path) as temporary:
-        temporary.write_bytes(pack_glb(*describe(arrays, image, unlit, origin or Origin())))
+        temporary.write_bytes(pack_glb(tree, buffer))
 
 
 def describe(arrays: list[tuple[str, str, ndarray]], image: bytes, unlit: bool, origin: Origin) -> tuple[dict, bytes]:
