@@ -122,4 +122,4 @@ def sampled(
 @cache
 def _tell(folder: Path, missing: str) -> None:
     """Say so once a run, though both stages ask."""
-    log.info("normal prior: off; %s", missing)
+    log.info("normals of the views: none, the shape is fitted without them (%s)", missing)

@@ -34,7 +34,7 @@ class NormalFiles(NormalSource):
     vector (a black, gray or white background) or transparent is unknown.
     """
 
-    missing = f"expected a folder {FOLDER}/ next to the views' transforms.json, see docs/normals.md"
+    missing = f"to give some: a folder {FOLDER}/ next to the views' transforms.json, see docs/normals.md"
 
     def __init__(self, *, folder: str | None = None) -> None:
         if folder is not None and not Path(folder).is_dir():

@@ -140,7 +140,9 @@ def test_without_normals_it_is_off_and_says_so_once(caplog, tmp_path):
             assert made.weights == {}
             batch = batch_of("frames")
             assert not made(render_of(batch), batch, 0).losses
-    assert [record.getMessage() for record in caplog.records] == ["normal prior: off; expected a map"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "normals of the views: none, the shape is fitted without them (expected a map)"
+    ]
 
 
 def test_none_is_silent(caplog):
