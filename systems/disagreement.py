@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sv3dgen.color import over_white
-from sv3dgen.export.doubtful_surface import doubts
+from sv3dgen.export.doubtful_surface import doubts, least_doubt
 from sv3dgen.interfaces import Surface, ViewBatch
 from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.views.posed_views import PosedViews
@@ -19,7 +19,8 @@ SIZE_PX = 96  # of the comparison: it is to find regions
 @torch.no_grad()
 def doubt_of_views(shape: Stage, mesh: Mesh, views: PosedViews) -> Float[Tensor, " vertices"] | None:
     """How far the generated views disagree at each vertex of the stage's surface, by what is left of their errors
-    once each is corrected; None where none is generated, or the stage draws no surface."""
+    once each is corrected, and at least as far as their few pixels leave the shape open; None where none is generated,
+    or the stage draws no surface."""
     made = [index for index, one in enumerate(views.generated) if one and views.trust[index]]
     if not made or not isinstance(shape.geometry, Surface):
         return None
@@ -32,4 +33,12 @@ def doubt_of_views(shape: Stage, mesh: Mesh, views: PosedViews) -> Float[Tensor,
     rgb = render.rgb if corrected.gain is None else render.rgb * corrected.gain
     error = over_white(rgb, render.opacity) - over_white(batch.rgb, batch.alpha)
     plain = replace(corrected.cameras, warp=None).to("cpu")
-    return doubts(mesh, plain, error.square().mean(1).cpu())
+    found = doubts(mesh, plain, error.square().mean(1).cpu())
+    return found.clamp_min(least_doubt(pixel_width(views[picked])))
+
+
+def pixel_width(views: PosedViews) -> float:
+    """The median over the views of how wide one of their own pixels is at the origin, in world units."""
+    own = [views.images.shape[3] if small is None else small.shape[2] for small in views.small]
+    focal_px = views.cameras.focal_px[:, 0].cpu() * torch.tensor(own) / views.cameras.width_px
+    return float((views.cameras.positions.norm(dim=1).cpu() / focal_px).median())

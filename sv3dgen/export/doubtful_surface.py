@@ -22,6 +22,7 @@ from sv3dgen.views.cameras import Cameras, project
 DEPTH_PX = 256  # of the z-buffer
 NEARBY = 0.2  # of the frame: errors are averaged over squares of this size
 AGREED, DISPUTED = 0.07, 0.1  # root of the mean squared color error: no doubt up to the first, all from the second on
+SHARP, COARSE = 0.005, 0.02  # width of a view's pixel on the object, in world units: no doubt up to the first
 WAVE = 0.3  # in world units: waves of this length lose half their height where there is full doubt, shorter ones more
 SLIVER, STEEPEST = 1e-3, 5.0  # of the mean area, the least that counts; the largest cotangent
 
@@ -46,6 +47,14 @@ def doubts(
     if not bool(count.any()):
         return doubt
     return continued_colors(mesh, count > 0, doubt[:, None].expand(-1, 3))[:, 0]
+
+
+def least_doubt(pixel: float) -> float:
+    """The doubt of all surface that views with pixels of this width on the object tell of, in world units.
+
+    Such views show no short waves: those that a fit has are noise. Pixels of a 64 px view are .018 wide.
+    """
+    return float(smoothstep(torch.tensor(pixel), SHARP, COARSE))
 
 
 def faired(mesh: Mesh, doubt: Float[Tensor, " vertices"]) -> Mesh:

@@ -15,8 +15,8 @@ from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.views.cameras import Cameras
 from sv3dgen.views.posed_views import PosedViews
 
-STEPS = 100
-STEP = 0.01  # in world units, before it is smoothed; falls to a tenth
+STEPS = 80
+STEP = 0.025  # in world units, before it is smoothed; falls to a tenth
 SPREAD = 20.0  # in edges, squared: how far around an outline the surface follows
 BETAS = (0.9, 0.999)  # of Adam
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 import trimesh
 
-from sv3dgen.export.doubtful_surface import doubts, faired
+from sv3dgen.export.doubtful_surface import doubts, faired, least_doubt
 from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.views.cameras import look_at_origin
 
@@ -68,3 +68,8 @@ def test_surface_that_no_view_sees_takes_over_the_doubt_at_its_border():
     assert found.min() > 0.9
     assert not doubts(mesh, camera, torch.full((1, 96, 96), 0.05**2)).any()
     assert math.isfinite(float(found.sum()))
+
+
+def test_views_of_few_pixels_leave_the_shape_open():
+    assert least_doubt(1.2 / 576) == least_doubt(1.2 / 320) == 0 < least_doubt(1.2 / 128) < least_doubt(1.2 / 64)
+    assert least_doubt(1.2 / 64) > 0.9
