@@ -17,10 +17,12 @@ SIZE_PX = 96  # of the comparison: it is to find regions
 
 
 @torch.no_grad()
-def doubt_of_views(shape: Stage, mesh: Mesh, views: PosedViews) -> Float[Tensor, " vertices"] | None:
+def doubt_of_views(
+    shape: Stage, mesh: Mesh, views: PosedViews, *, keep_unseen: bool = False
+) -> Float[Tensor, " vertices"] | None:
     """How far the generated views disagree at each vertex of the stage's surface, by what is left of their errors
     once each is corrected, and at least as far as their few pixels leave the shape open; None where none is generated,
-    or the stage draws no surface."""
+    or the stage draws no surface. With `keep_unseen` what no view sees is in none: a model has had a say in it."""
     made = [index for index, one in enumerate(views.generated) if one and views.trust[index]]
     if not made or not isinstance(shape.geometry, Surface):
         return None
@@ -33,8 +35,8 @@ def doubt_of_views(shape: Stage, mesh: Mesh, views: PosedViews) -> Float[Tensor,
     rgb = render.rgb if corrected.gain is None else render.rgb * corrected.gain
     error = over_white(rgb, render.opacity) - over_white(batch.rgb, batch.alpha)
     plain = replace(corrected.cameras, warp=None).to("cpu")
-    found = doubts(mesh, plain, error.square().mean(1).cpu())
-    return found.clamp_min(least_doubt(pixel_width(views[picked])))
+    least = least_doubt(pixel_width(views[picked]))
+    return doubts(mesh, plain, error.square().mean(1).cpu(), least=least, keep_unseen=keep_unseen)
 
 
 def pixel_width(views: PosedViews) -> float:

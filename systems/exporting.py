@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from sv3dgen.errors import InputError
 from sv3dgen.export.doubtful_surface import faired
 from sv3dgen.export.exporter import Exporter
 from sv3dgen.export.moved_surface import way_back
@@ -32,7 +33,9 @@ def export_mesh(
     `keep_unseen` keeps the surface that no view sees as it is: a model has had a say in it.
     """
     mesh = fitted = mesh.detach().to("cpu")
-    doubt = doubt_of_views(shape, mesh, views) if exporter.smooth_doubts else None
+    if not len(mesh.faces):
+        raise InputError("export: the surface has no faces, so there is nothing to write; are the poses right?")
+    doubt = doubt_of_views(shape, mesh, views, keep_unseen=keep_unseen) if exporter.smooth_doubts else None
     if doubt is not None:
         mesh = faired(mesh, doubt)
         card.add_metrics(doubt=round(float(doubt.mean()), 4))

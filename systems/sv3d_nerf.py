@@ -31,6 +31,7 @@ from systems.weighting import check_features, check_kind
 
 log = logging.getLogger(__name__)
 
+MOST_CELLS = 512  # on a side, of the grid that a surface is taken from: half a gigabyte
 LEAST_SHARE = 0.002  # of the visual hull, that a surface encloses: thin shells have some percent
 
 
@@ -118,7 +119,7 @@ class Sv3dNerf(Stage):
         )
         thin = thin_share(views)
         if thin >= self.thin_from and self.thin_detail > 1:
-            self.detail = self.thin_detail
+            self.detail = max(1, min(self.thin_detail, MOST_CELLS // self.mesh_resolution))
             cells = self.mesh_resolution * self.detail
             log.info(
                 "silhouettes: %.0f %% is thinner than %g; the surface is taken from %d cells", 100 * thin, THIN, cells

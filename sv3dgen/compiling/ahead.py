@@ -45,7 +45,11 @@ def start(modules: Sequence[str], cores: int) -> subprocess.Popen[bytes] | None:
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [_root(), os.environ.get("PYTHONPATH")]))
     command = [sys.executable, "-m", "sv3dgen.compiling.ahead", str(min(cores, MOST_PROCESSES)), *modules]
     quiet = subprocess.DEVNULL
-    process = subprocess.Popen(command, env=environment, stdin=quiet, stdout=quiet, stderr=quiet)
+    try:
+        process = subprocess.Popen(command, env=environment, stdin=quiet, stdout=quiet, stderr=quiet)
+    except OSError as error:  # no more processes, or no memory: the run compiles for itself
+        log.debug("nothing is compiled ahead: %s", error)
+        return None
     atexit.register(process.terminate)
     return process
 
@@ -91,7 +95,9 @@ def compile_all(modules: Sequence[str], processes: int) -> None:
 
 
 def _compile_next(kernels: list[tuple[Any, str]], place: Any) -> None:
-    while True:
+    """One after another, as long as there is the process that started this one."""
+    parent = os.getppid()
+    while os.getppid() == parent:
         with place.get_lock():
             number = place.value
             place.value += 1

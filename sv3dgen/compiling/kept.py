@@ -50,7 +50,7 @@ class KeptKernels(_Cache):
         self._enabled = False
 
     def flush(self) -> None:
-        for file in cache_folder().glob(f"{self._name}.*.nbc"):
+        for file in cache_folder().glob(f"{self._name}.*"):
             file.unlink(missing_ok=True)
 
     def load_overload(self, sig: Any, target_context: Any) -> CompileResult | None:
@@ -104,8 +104,7 @@ class KeptKernels(_Cache):
 
     def _let_go(self) -> None:
         if self._lock is not None:
-            self._lock.release()
-            Path(self._lock.lock_file).unlink(missing_ok=True)
+            self._lock.release()  # its file stays: another process may be waiting for it
             self._lock = None
 
     def _drop_unused(self) -> None:

@@ -11,6 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from sv3dgen.compiling.folder import cache_folder
+
 log = logging.getLogger(__name__)
 
 VARIABLES = {"NUMBA_CACHE_DIR": "numba", "TRITON_CACHE_DIR": "triton"}
@@ -18,8 +20,13 @@ VARIABLES = {"NUMBA_CACHE_DIR": "numba", "TRITON_CACHE_DIR": "triton"}
 
 def settle() -> None:
     """Point the compilers to a folder that can be written to, where theirs can't be. Before they are imported."""
-    at_home = _writable(Path.home() / ".cache") if _has_home() else False
-    lacking = [variable for variable in VARIABLES if variable not in os.environ and not at_home]
+    # Triton keeps its own below ~, whatever XDG says.
+    places = {"NUMBA_CACHE_DIR": cache_folder, "TRITON_CACHE_DIR": lambda: Path.home() / ".triton"}
+    lacking = [
+        variable
+        for variable, place in places.items()
+        if variable not in os.environ and not (_has_home() and _writable(place()))
+    ]
     if not lacking:
         return
     folder = private_folder()

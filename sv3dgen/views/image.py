@@ -116,7 +116,10 @@ def open_image(path: Path) -> Iterator[Image.Image]:
         raise InputError(f"{path}: not an image, expected one of {', '.join(FORMATS)}, HEIC") from None
     except InputError:
         raise
+    except MemoryError:
+        raise
     except Exception as error:  # PIL's decoders raise whatever the broken bytes lead to
+        log.debug("%s", path, exc_info=True)
         raise InputError(f"{path}: damaged or cut short ({one_line(error)})") from None
 
 

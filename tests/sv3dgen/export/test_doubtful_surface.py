@@ -73,3 +73,15 @@ def test_surface_that_no_view_sees_takes_over_the_doubt_at_its_border():
 def test_views_of_few_pixels_leave_the_shape_open():
     assert least_doubt(1.2 / 576) == least_doubt(1.2 / 320) == 0 < least_doubt(1.2 / 128) < least_doubt(1.2 / 64)
     assert least_doubt(1.2 / 64) > 0.9
+
+
+def test_what_no_view_sees_may_be_kept():
+    mesh = ball()
+    cameras = look_at_origin(torch.zeros(1), torch.zeros(1), distance=2.0, size_px=64)
+    errors = torch.ones(1, 64, 64)
+    front, back = mesh.vertices[:, 2] > 0.15, mesh.vertices[:, 2] < -0.15
+    assert doubts(mesh, cameras, errors)[back].min() > 0.9  # takes over its border's
+    kept = doubts(mesh, cameras, errors, keep_unseen=True)
+    assert kept[front].min() == 1 and kept[back].max() == 0
+    least = doubts(mesh, cameras, 0 * errors, least=0.25, keep_unseen=True)
+    assert least[front].min() == 0.25 and least[back].max() == 0
