@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sv3dgen.cli.device_names import may_have_gpu
+from sv3dgen.cli.extras import is_installed
 from sv3dgen.cli.resume import in_quotes
 from sv3dgen.errors import InputError
 
@@ -59,6 +60,11 @@ def film_settings(elevation_deg: float | int | None, fov_deg: float | int | None
     told = "auto" if elevation_deg is None else float(elevation_deg)
     fov = [] if fov_deg is None else [f"fov_deg={float(fov_deg)}"]
     return ["orbit=static", f"elevation_deg={told}", f"clockwise={str(bool(clockwise)).lower()}", *fov]
+
+
+def live_settings() -> list[str]:
+    """Those that give a run its live view, where that extra is installed."""
+    return ["viewer=true", "viewer_port=0"] if is_installed("viser") else []
 
 
 def licence_note(weights: Path | None) -> str:

@@ -212,7 +212,7 @@ def _start(runs: RunQueue, take: Taken, common: tuple[Any, ...]) -> tuple[Any, .
             quality, relightable=relightable, unseen=unseen, formats=formats, size_mm=size_mm, seed=seed
         )
         kind, given, own = take()
-        job = runs.submit(kind, given, (*settings, *own), given.stem)
+        job = runs.submit(kind, given, (*settings, *own, *choices.live_settings()), given.stem)
     except InputError as error:
         return gr.skip(), gr.skip(), _plain(str(error))
     except OSError as error:

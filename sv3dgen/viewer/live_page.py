@@ -157,6 +157,7 @@ class LivePage:
                 fov=2 * math.atan(0.5 * small.cameras.height_px / float(small.cameras.focal_px[index, 1])),
                 aspect=small.cameras.width_px / small.cameras.height_px,
                 scale=size.value,
+                thickness=0.004,
                 image=(pictures[index] * 255).round().byte().permute(1, 2, 0).cpu().numpy(),
                 wxyz=wxyz,
                 position=position,

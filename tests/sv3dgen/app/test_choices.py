@@ -14,7 +14,7 @@ def test_all_that_is_offered_is_taken(views_folder, tmp_path):
         settings = choices.settings_of(
             quality, relightable=True, unseen=unseen, formats=list(choices.FORMATS), size_mm=80, seed=3
         )
-        checked_arguments([*given, *settings, *choices.film_settings(10, 40, True)], ROOT)
+        checked_arguments([*given, *settings, *choices.film_settings(10, 40, True), *choices.live_settings()], ROOT)
 
 
 def test_what_is_not_offered_is_refused():
