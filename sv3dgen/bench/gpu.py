@@ -128,7 +128,7 @@ TOY = Sizes(
     tests=("tests/sv3dgen/kernels/test_normal_consistency.py",),
     kernels=("--budget-s", "0.01", "--only", "normal_consistency"),
     stages=("preset=cpu", "coarse.steps=12", "fine.steps=8", "export.turntable_frames=2"),
-    memory=("--computed",),
+    memory=("--computed", "--only", "image"),
     objects=2,
     held_back=1,
     training=("train.steps=2", "batches.batch=1", "validation=null"),
