@@ -90,6 +90,7 @@ class Run:
                 nvs.check()
         self.exporter: Exporter = instantiate(config.export, _convert_="all")
         self.interrupt = Interrupt()
+        self.live = None
         self.checkpoint = folder / "checkpoints" / "last.ckpt"
 
     def begin(self) -> None:
