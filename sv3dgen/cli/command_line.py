@@ -185,6 +185,11 @@ def _compose(settings: list[str]) -> DictConfig:
         return compose("config", overrides=settings, return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(_of_another_system(settings, first_line(error))) from error
+    except InputError:
+        raise
+    except ValueError as error:  # a group that is taken out, with a value that names no option
+        taken_out = next((text for text in settings if text.startswith("~")), "")
+        raise InputError(f"{taken_out}: expected {taken_out.partition('=')[0]} alone, or the option's name") from error
 
 
 def _of_another_system(settings: list[str], told: str) -> str:

@@ -21,8 +21,8 @@ _CORE_LEVELS = 40.0  # that surely is object
 _CLEAN_SHARE = 0.1  # of the pixels around the object, that may differ from the background at all
 _PINHOLE_PX, _PINHOLE_SHARE = 4, 0.01  # of the object's area, in holes of so many pixels: dithering
 _LEAST, _MOST = 6.0, 14.0  # levels, of what counts as object
-_NOISE_FACTOR = 2.0  # times the noise around it
-_HOLE_LEVELS = 3.0  # below, an enclosed patch is seen through
+_NOISE_FACTOR = 2.5  # times the noise around it
+_HOLE_LEVELS, _HOLE_SHARE = 4.0, 0.4  # where so much of an enclosed patch differs by less, it is seen through
 _EDGE_LEVELS = 12.0  # beyond ringing, where pixels agree
 _SOFT_SHARE = 0.2  # of the outline, that fades out: a shadow
 _SPECK_SHARE = 0.005
@@ -130,12 +130,14 @@ def _solid(off: Float[np.ndarray, "height width"], least: float) -> Bool[np.ndar
 def _with_gaps(
     solid: Bool[np.ndarray, "height width"], off: Float[np.ndarray, "height width"], seen_through: float
 ) -> Bool[np.ndarray, "height width"]:
-    """Enclosed patches are object unless they show the background, by their median."""
+    """Enclosed patches are object unless they show the background; colors of their rim may bleed over most of them."""
     patches = parts(with_holes_filled(solid) & ~solid)
     count = int(patches.max()) + 1
     if count == 1:
         return solid
-    filled = np.asarray(ndimage.median(off, patches, np.arange(count))) > seen_through
+    filled = np.bincount(patches.reshape(-1), (off <= seen_through).reshape(-1), count) < _HOLE_SHARE * part_sizes(
+        patches
+    )
     filled |= part_sizes(patches) <= _PINHOLE_PX
     filled[0] = False
     return solid | np.take(filled, patches)

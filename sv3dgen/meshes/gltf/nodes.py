@@ -45,7 +45,7 @@ def placed_meshes(file: GltfFile) -> Iterator[Placed]:
         instances = node.get("extensions", {}).get("EXT_mesh_gpu_instancing")
         if instances is not None:
             moved = tuple(moved[0] @ each for each in instance_transforms(file, instances["attributes"]))
-        yield Placed(node["mesh"], moved, joints, tuple(node.get("weights", ())))
+        yield Placed(node["mesh"], moved, joints, tuple(map(float, node.get("weights", ()))))
 
 
 def visible_nodes(file: GltfFile) -> list[int]:

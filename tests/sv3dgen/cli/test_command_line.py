@@ -109,6 +109,7 @@ def here(tmp_path: Path, views_folder: Path, monkeypatch: pytest.MonkeyPatch) ->
         ),
         ("views=toy +geometry.size=1", "geometry.size: Part has no such argument, expected one of: levels, radius,"),
         ("views=toy system.steps=abc", "system.steps=abc: expected int, such as 100"),
+        ("views=toy ~geometry=5", "~geometry=5: expected ~geometry alone, or the option's name"),
         ("views=toy seed=1.5", "seed=1.5: expected int, such as 0"),
         ("views=toy device=abc", "device=abc: expected auto, cpu, cuda, cuda:1 (and so on) or mps"),
         ("views=toy device=cuda:99", "device=cuda:99: there is no such device here"),
