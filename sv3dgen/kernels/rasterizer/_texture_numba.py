@@ -28,45 +28,87 @@ def shade_numba(
     views, tall, wide = face_index.shape
     height, width = tall // supersample, wide // supersample
     out = np.zeros((views, height, width, 4), np.float32)
-    weight = np.float32(1) / np.float32(supersample * supersample)
     for task in prange(views * height):
-        view, out_row = task // height, task % height
-        for row in range(out_row * supersample, (out_row + 1) * supersample):
-            y = np.float32(1 - 2 * (row + 0.5) / tall)
-            for col in range(width * supersample):
-                face = face_index[view, row, col]
-                if face < 0:
-                    continue
-                x = np.float32(2 * (col + 0.5) / wide - 1)
-                pixel = out[view, out_row, col // supersample]
-                a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
-                wa, wb, wc = _perspective_weights(clip[view], a, b, c, x, y)
-                light = weight * (wa * vertex_light[a] + wb * vertex_light[b] + wc * vertex_light[c])
-                pixel[3] += weight
-                if face_texture[face] < 0:
-                    for k in range(3):
-                        tint = wa * vertex_colors[a, k] + wb * vertex_colors[b, k] + wc * vertex_colors[c, k]
-                        pixel[k] += light * tint
-                    continue
-                red = green = blue = np.float32(1)
-                if len(vertex_tint) > 0:
-                    red = wa * vertex_tint[a, 0] + wb * vertex_tint[b, 0] + wc * vertex_tint[c, 0]
-                    green = wa * vertex_tint[a, 1] + wb * vertex_tint[b, 1] + wc * vertex_tint[c, 1]
-                    blue = wa * vertex_tint[a, 2] + wb * vertex_tint[b, 2] + wc * vertex_tint[c, 2]
-                lit = (light * red, light * green, light * blue)
-                a, b, c = uv_faces[face, 0], uv_faces[face, 1], uv_faces[face, 2]
-                u = wa * uv[a, 0] + wb * uv[b, 0] + wc * uv[c, 0]
-                v = 1 - (wa * uv[a, 1] + wb * uv[b, 1] + wc * uv[c, 1])
-                level = int(levels[view, face])
-                share = levels[view, face] - level
-                shape = shapes[face_texture[face]]
-                _add_bilinear(pixel, lit, 1 - share, u, v, texels, shape[level])
-                if share > 0:
-                    _add_bilinear(pixel, lit, share, u, v, texels, shape[level + 1])
+        _shade_row(
+            task // height,
+            task % height,
+            face_index,
+            clip,
+            faces,
+            uv,
+            uv_faces,
+            face_texture,
+            levels,
+            texels,
+            shapes,
+            vertex_colors,
+            vertex_light,
+            vertex_tint,
+            supersample,
+            out,
+        )
     return out
 
 
-@kernel(fastmath=True, inline="always")
+# A loop of threads is compiled twice: what it does stands in a function of its own.
+@kernel(fastmath=True)
+@no_type_check
+def _shade_row(
+    view,
+    out_row,
+    face_index,
+    clip,
+    faces,
+    uv,
+    uv_faces,
+    face_texture,
+    levels,
+    texels,
+    shapes,
+    vertex_colors,
+    vertex_light,
+    vertex_tint,
+    supersample,
+    out,
+):
+    _, tall, wide = face_index.shape
+    width = out.shape[2]
+    weight = np.float32(1) / np.float32(supersample * supersample)
+    for row in range(out_row * supersample, (out_row + 1) * supersample):
+        y = np.float32(1 - 2 * (row + 0.5) / tall)
+        for col in range(width * supersample):
+            face = face_index[view, row, col]
+            if face < 0:
+                continue
+            x = np.float32(2 * (col + 0.5) / wide - 1)
+            pixel = out[view, out_row, col // supersample]
+            a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
+            wa, wb, wc = _perspective_weights(clip[view], a, b, c, x, y)
+            light = weight * (wa * vertex_light[a] + wb * vertex_light[b] + wc * vertex_light[c])
+            pixel[3] += weight
+            if face_texture[face] < 0:
+                for k in range(3):
+                    tint = wa * vertex_colors[a, k] + wb * vertex_colors[b, k] + wc * vertex_colors[c, k]
+                    pixel[k] += light * tint
+                continue
+            red = green = blue = np.float32(1)
+            if len(vertex_tint) > 0:
+                red = wa * vertex_tint[a, 0] + wb * vertex_tint[b, 0] + wc * vertex_tint[c, 0]
+                green = wa * vertex_tint[a, 1] + wb * vertex_tint[b, 1] + wc * vertex_tint[c, 1]
+                blue = wa * vertex_tint[a, 2] + wb * vertex_tint[b, 2] + wc * vertex_tint[c, 2]
+            lit = (light * red, light * green, light * blue)
+            a, b, c = uv_faces[face, 0], uv_faces[face, 1], uv_faces[face, 2]
+            u = wa * uv[a, 0] + wb * uv[b, 0] + wc * uv[c, 0]
+            v = 1 - (wa * uv[a, 1] + wb * uv[b, 1] + wc * uv[c, 1])
+            level = int(levels[view, face])
+            share = levels[view, face] - level
+            shape = shapes[face_texture[face]]
+            _add_bilinear(pixel, lit, 1 - share, u, v, texels, shape[level])
+            if share > 0:
+                _add_bilinear(pixel, lit, share, u, v, texels, shape[level + 1])
+
+
+@kernel(fastmath=True)
 @no_type_check
 def _perspective_weights(clip, a, b, c, x, y):
     ax, ay = clip[a, 0] - x * clip[a, 3], clip[a, 1] - y * clip[a, 3]
@@ -79,7 +121,7 @@ def _perspective_weights(clip, a, b, c, x, y):
     return wa / total, wb / total, wc / total
 
 
-@kernel(fastmath=True, inline="always")
+@kernel(fastmath=True)
 @no_type_check
 def _add_bilinear(pixel, lit, weight, u, v, texels, shape):
     """Add a weighted bilinear lookup at (u, v), v downwards, under colored light, to a pixel."""
