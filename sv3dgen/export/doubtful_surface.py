@@ -21,7 +21,7 @@ from sv3dgen.views.cameras import Cameras, project
 
 DEPTH_PX = 256  # of the z-buffer
 NEARBY = 0.2  # of the frame: errors are averaged over squares of this size
-AGREED, DISPUTED = 0.07, 0.1  # root of the mean squared color error: no doubt up to the first, all from the second on
+AGREED, DISPUTED = 0.09, 0.13  # root of the mean squared color error: no doubt up to the first, all from the second on
 SHARP, COARSE = 0.005, 0.02  # width of a view's pixel on the object, in world units: no doubt up to the first
 WAVE = 0.3  # in world units: waves of this length lose half their height where there is full doubt, shorter ones more
 SLIVER, STEEPEST = 1e-3, 5.0  # of the mean area, the least that counts; the largest cotangent
