@@ -56,9 +56,11 @@ def _needed(
     staying = torch.from_numpy(np.ascontiguousarray(faces[kept], np.int32))
     uncovered = masks & (rasterize(clip, staying, cameras.height_px, cameras.width_px).face_index < 0)
     count, part = components(len(vertices), np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]]]))
-    used = np.unique(faces[loose])
-    needed = needed_parts(points[used], torch.from_numpy(part[used]).long(), count, uncovered, cameras).numpy()
-    return needed[part[faces[loose, 0]]]
+    own = part[faces[loose, 0]]
+    # Corners lie on outlines, where a pixel may be either; centers don't.
+    asked = torch.cat([points[faces[loose].ravel()], points[faces[loose]].mean(1)])
+    numbers = torch.from_numpy(np.concatenate([own.repeat(3), own])).long()
+    return needed_parts(asked, numbers, count, uncovered, cameras).numpy()[own]
 
 
 def merge_equal(

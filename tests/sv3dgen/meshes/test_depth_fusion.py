@@ -109,3 +109,19 @@ def test_loose_parts_stay_and_crumbs_go():
     assert kept.sum() == 1017 and not kept[20, 20, 20] and kept[16, 16, 18]
     assert torch.equal(sizable_components(inside & ~kept), inside & ~kept)  # the biggest, however small
     assert not sizable_components(torch.zeros_like(inside)).any()
+
+
+def test_a_small_part_stays_where_it_is_needed():
+    inside = torch.zeros(24, 24, 24, dtype=torch.bool)
+    inside[2:14, 2:14, 2:14] = True
+    inside[20, 20, 20] = inside[20, 2, 20] = True
+    asked = []
+
+    def needed(labels, kept):
+        asked.append(kept.tolist())
+        return labels[20, 2, 20] == torch.arange(len(kept)).numpy()
+
+    stays = sizable_components(inside, needed)
+    assert stays[20, 2, 20] and not stays[20, 20, 20] and stays.sum() == 12**3 + 1
+    assert asked == [[False, True, False, False]]
+    assert sizable_components(inside).sum() == 12**3
