@@ -18,7 +18,7 @@ import torch
 from sv3dgen.errors import InputError
 from sv3dgen.interfaces import RenderOutput
 from sv3dgen.viewer.pace import Pace
-from sv3dgen.viewer.pictures import LOOKS, picture_of
+from sv3dgen.viewer.pictures import LOOKS, looks_of, picture_of
 from sv3dgen.viewer.ports import HOST, free_port
 from sv3dgen.views.cameras import Cameras, look_at_origin
 from sv3dgen.views.posed_views import PosedViews
@@ -104,10 +104,12 @@ class LivePage:
     def _send(self, client: Any, draw: Draw, width: int, height: int) -> None:
         cameras = seen_from(client.camera.wxyz, client.camera.position, client.camera.fov, width, height)
         render = draw(cameras)
-        picture = (picture_of(render, self._look.value)[0] * 255).round().byte().permute(1, 2, 0).numpy()
-        client.scene.set_background_image(
-            picture, format="jpeg", jpeg_quality=88, depth=depth_along_axis(render, cameras).numpy()
-        )
+        if self._look.options != (looks := looks_of(render)):  # what this renderer does not draw is not offered
+            self._look.options = looks
+        look = self._look.value if self._look.value in looks else "color"
+        picture = (picture_of(render, look)[0] * 255).round().byte().permute(1, 2, 0).numpy()
+        depth = depth_along_axis(render, cameras).numpy() if "depth" in render.buffers else None
+        client.scene.set_background_image(picture, format="jpeg", jpeg_quality=88, depth=depth)
 
     def _build(self, views: PosedViews | None, with_buttons: bool) -> None:
         scene, gui = self.server.scene, self.server.gui

@@ -1,6 +1,7 @@
 """The live view's page, with somebody who looks and no browser."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -65,6 +66,18 @@ def test_who_looks_is_sent_a_picture_from_where_they_stand(page, monkeypatch):
     assert picture[0, 0].tolist() == [237, 237, 242] and picture[picture.shape[0] // 2, picture.shape[1] // 2, 0] == 64
     page.serve(ball, 0)
     assert sent == []  # nothing has changed, or it is too early
+
+
+def test_only_what_a_renderer_draws_is_offered(page, monkeypatch):
+    sent = []
+    scene = SimpleNamespace(set_background_image=lambda image, **rest: sent.append(rest["depth"]))
+    camera = SimpleNamespace(wxyz=(1.0, 0.0, 0.0, 0.0), position=(0.0, 0.0, -2.0), fov=0.6)
+    drawn = page._look.options
+    monkeypatch.setattr(page._look, "value", "normal")
+    page._send(SimpleNamespace(camera=camera, scene=scene), lambda cameras: replace(ball(cameras), buffers={}), 9, 6)
+    assert page._look.options == ("color", "opacity") and sent == [None]
+    page._send(SimpleNamespace(camera=camera, scene=scene), ball, 9, 6)
+    assert page._look.options == drawn and sent[1] is not None
 
 
 def test_it_has_no_way_to_other_peoples_servers(page):
