@@ -33,7 +33,12 @@ def live_page(config: DictConfig, views: PosedViews, folder: Path) -> Iterator[L
     if not config.viewer:
         yield None
         return
-    page = LivePage(title=str(config.name), port=_port(config.viewer_port), views=views, with_buttons=True)
+    try:
+        page = LivePage(title=str(config.name), port=_port(config.viewer_port), views=views, with_buttons=True)
+    except InputError as error:  # the views are made: the run is worth more than its page
+        log.warning("live view: off (%s)", error)
+        yield None
+        return
     address = folder / ADDRESS
     try:
         print(f"viewer: {page.address}", flush=True)

@@ -17,6 +17,7 @@ import torch
 
 from sv3dgen.errors import InputError
 from sv3dgen.interfaces import RenderOutput
+from sv3dgen.viewer.own_pages import only_own_pages
 from sv3dgen.viewer.pace import Pace
 from sv3dgen.viewer.pictures import LOOKS, looks_of, picture_of
 from sv3dgen.viewer.ports import HOST, free_port
@@ -51,8 +52,11 @@ class LivePage:
         except ImportError:
             raise InputError('the live view needs viser: pip install -c constraints.txt -e ".[view]"') from None
         logging.getLogger("websockets").setLevel(logging.WARNING)
-        with redirect_stdout(io.StringIO()):  # it prints its address in a box
+        with redirect_stdout(io.StringIO()), only_own_pages() as guarded:  # it prints its address in a box
             self.server = viser.ViserServer(host=HOST, port=free_port(port, "viewer_port"), label=title, verbose=False)
+        if not guarded:
+            self.stop()
+            raise InputError('the live view does not know this viser: pip install -c constraints.txt -e ".[view]"')
         self.server.request_share_url = lambda *_, **__: None  # which would lead through a server of other people's
         self.wishes = Wishes()
         self._paces: dict[int, Pace] = {}

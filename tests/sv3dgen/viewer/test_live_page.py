@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from http.client import HTTPConnection
 from types import SimpleNamespace
 
 import pytest
@@ -83,3 +84,29 @@ def test_only_what_a_renderer_draws_is_offered(page, monkeypatch):
 def test_it_has_no_way_to_other_peoples_servers(page):
     assert page.address.startswith("http://127.0.0.1:") and page.server.get_host() == "127.0.0.1"
     assert page.server.request_share_url() is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Host": "localhost:PORT"}, 200),
+        ({"Host": "evil.example:PORT"}, 403),
+        ({"Host": "127.0.0.1:1"}, 403),
+        ({"Origin": "http://127.0.0.1:PORT"}, 200),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+    ],
+)
+@pytest.mark.parametrize("opens", ["page", "connection"])
+def test_only_its_own_pages_are_answered(headers, status, opens, page):
+    port = str(page.server.get_port())
+    given = {name: value.replace("PORT", port) for name, value in headers.items()}
+    if opens == "connection":
+        given |= {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+        given |= {"Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="}
+    connection = HTTPConnection("127.0.0.1", int(port), timeout=10)
+    connection.request("GET", "/", headers=given)
+    answered = connection.getresponse().status
+    connection.close()
+    assert answered == (101 if opens == "connection" and status == 200 else status)
