@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -11,12 +12,24 @@ from sv3dgen.cli.command import OneLineParser, exit_status
 from sv3dgen.cli.extras import is_installed
 from sv3dgen.errors import InputError
 from sv3dgen.runs.progress_file import PREVIEW
+from sv3dgen.runs.stopping import Stopped, handled, raise_stopped
 from sv3dgen.viewer.ports import free_port
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0, or 2 for something the user has to fix."""
-    return exit_status(lambda: _run(_parser().parse_args(arguments)), "sv3dgen.app")
+    """Exit status: 2 for something the user has to fix, 130 after Ctrl+C, 128 + its number after another signal."""
+    try:
+        with handled(raise_stopped, _ending()):
+            return exit_status(lambda: _run(_parser().parse_args(arguments)), "sv3dgen.app")
+    except Stopped as stopped:
+        return stopped.status
+
+
+def _ending() -> tuple[signal.Signals, ...]:
+    """The signals that end the app besides Ctrl+C's: that of `kill`, and that of a terminal that is closed."""
+    hangup = getattr(signal, "SIGHUP", None)  # Windows has none; nohup has it ignored
+    ignored = hangup is None or signal.getsignal(hangup) is signal.SIG_IGN
+    return (signal.SIGTERM,) if ignored else (signal.SIGTERM, hangup)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -44,8 +57,10 @@ def _run(options: argparse.Namespace) -> int:
         os.environ[PREVIEW] = preview_name  # asks runs for a picture of how far they are
         runs = RunQueue(options.runs.resolve())
         app = build_app(runs, inputs=runs.folder / ".inputs", weights=options.weights, port=port)
-        serve(app, port, lambda: print(f"http://127.0.0.1:{port} (Ctrl+C ends the app)", flush=True))
-        runs.close()
+        try:  # uvicorn raises the signal that has ended it once more
+            serve(app, port, lambda: print(f"http://127.0.0.1:{port} (Ctrl+C ends the app)", flush=True))
+        finally:
+            runs.close()
     return 0
 
 

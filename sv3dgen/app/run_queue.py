@@ -3,6 +3,7 @@
 import queue
 import re
 import secrets
+import traceback
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -35,6 +36,11 @@ class Job:
     @property
     def has_ended(self) -> bool:
         return self.state in ("finished", "stopped", "failed")
+
+    def end(self, state: State, message: str | None) -> None:
+        """The message comes first: the page looks no more once it has seen that the run has ended."""
+        self.message = message
+        self.state = state
 
 
 class RunQueue:
@@ -78,7 +84,7 @@ class RunQueue:
         (job.finish if keep_mesh else job.cancel).set()
         if job.state == "waiting":
             job.cancel.set()
-            job.state, job.message = "stopped", "It was taken out of the queue before it began."
+            job.end("stopped", "It was taken out of the queue before it began.")
 
     def close(self) -> None:
         """End all of them, and wait until the one at work has written its checkpoint."""
@@ -93,7 +99,7 @@ class RunQueue:
         while (job := self._waiting.get()) is not None:
             if not job.has_ended:
                 job.state = "running"
-                job.state, job.message = self._run(job)
+                job.end(*self._run(job))
 
     def _run(self, job: Job) -> tuple[State, str | None]:
         """How the run ended, and one sentence about it that a user can read."""
@@ -118,6 +124,9 @@ class RunQueue:
             return "failed", "The run ended with an error of its own; the terminal of this app and run.log have more."
         except OSError as error:
             return "failed", one_line(f"{error.filename or job.key}: {error.strerror or error}")
+        except Exception:  # the jobs that wait are not to wait forever
+            traceback.print_exc()
+            return "failed", "The app could not follow this run; its terminal has more."
         return result.exit, result.message
 
 

@@ -95,7 +95,7 @@ def checked_arguments(arguments: list[str], root: Path) -> list[str]:
             given = tuple(str(OmegaConf.select(config, key)) for key in INPUT_KEYS)
             if not only_asks and given not in seen:
                 seen.add(given)
-                files = check_inputs(config, sweeps_nvs="nvs" in swept)
+                files = check_inputs(config, sweeps_nvs="nvs" in swept, sweeping=flags.multirun)
                 folder = run_folder(config, sweeping=flags.multirun)
                 check_folder(folder)
                 check_free(folder)

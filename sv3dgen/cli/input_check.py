@@ -12,6 +12,7 @@ from sv3dgen.cli.extras import is_installed
 from sv3dgen.errors import InputError
 from sv3dgen.sv3d.checkpoint.contents import read_contents
 from sv3dgen.sv3d.checkpoint.weights import check_obtainable, find_weights, is_on_hub
+from sv3dgen.viewer.ports import free_port
 from sv3dgen.views.camera_check import check_cameras
 from sv3dgen.views.image import precheck_photo
 from sv3dgen.views.precheck import precheck_views
@@ -23,13 +24,19 @@ MATTING = ("auto", "rembg", "classical", "learned")  # the methods of matting.py
 LEAST_FREE_BYTES = 50 * 2**20  # a run's folder holds tens of megabytes
 
 
-def check_inputs(config: DictConfig, *, sweeps_nvs: bool) -> ViewFiles | None:
-    """Raise InputError for an input that can't be used; gives back what was parsed of a folder of views."""
+def check_inputs(config: DictConfig, *, sweeps_nvs: bool, sweeping: bool = False) -> ViewFiles | None:
+    """Raise InputError for an input that can't be used; gives back what was parsed of a folder of views.
+
+    The runs of a sweep may be on other machines, and take a free port where theirs is taken.
+    """
     if "train" in (OmegaConf.select(config, "system.stages") or ()):
         _check_dataset(config.data)
         return None
-    if config.get("viewer") and not is_installed("viser"):
-        raise InputError('viewer=true: it needs viser: pip install -c constraints.txt -e ".[view]"')
+    if config.get("viewer"):
+        if not is_installed("viser"):
+            raise InputError('viewer=true: it needs viser: pip install -c constraints.txt -e ".[view]"')
+        if not sweeping:
+            free_port(config.viewer_port, "viewer_port")
     if config.views is not None and config.image is not None:
         raise InputError(f"views={config.views} and image={config.image}: expected one of them")
     if config.image is not None:

@@ -7,7 +7,8 @@ from pathlib import PurePath
 from shlex import join
 
 GENERATOR = "sv3dgen"
-_LEFT_OUT = {"name", "resume", "share", "viewer", "logger", "device", "hydra"}  # what does not change the mesh
+# What does not change the mesh.
+_LEFT_OUT = {"name", "resume", "share", "viewer", "viewer_port", "logger", "device", "hydra"}
 _PATHS = {"views", "image", "weights", "nvs.weights", "nvs.mesh", "data", "normals.folder", "normals.weights"}
 
 
@@ -41,7 +42,7 @@ def public_command(settings: Sequence[str]) -> str:
     for setting in settings:
         key, separator, value = setting.partition("=")
         plain = key.lstrip("+~")
-        if plain in _LEFT_OUT or plain.startswith(("hydra.", "hydra/", "logger.", "viewer.")):
+        if plain in _LEFT_OUT or plain.startswith(("hydra.", "hydra/", "logger.")):
             continue
         bare = value.strip("\"'")
         is_path = plain in _PATHS or bare.startswith(("/", "~", ".")) or "\\" in bare

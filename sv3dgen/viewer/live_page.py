@@ -17,8 +17,9 @@ import torch
 
 from sv3dgen.errors import InputError
 from sv3dgen.interfaces import RenderOutput
+from sv3dgen.viewer.own_pages import only_own_pages
 from sv3dgen.viewer.pace import Pace
-from sv3dgen.viewer.pictures import LOOKS, picture_of
+from sv3dgen.viewer.pictures import LOOKS, looks_of, picture_of
 from sv3dgen.viewer.ports import HOST, free_port
 from sv3dgen.views.cameras import Cameras, look_at_origin
 from sv3dgen.views.posed_views import PosedViews
@@ -51,8 +52,11 @@ class LivePage:
         except ImportError:
             raise InputError('the live view needs viser: pip install -c constraints.txt -e ".[view]"') from None
         logging.getLogger("websockets").setLevel(logging.WARNING)
-        with redirect_stdout(io.StringIO()):  # it prints its address in a box
+        with redirect_stdout(io.StringIO()), only_own_pages() as guarded:  # it prints its address in a box
             self.server = viser.ViserServer(host=HOST, port=free_port(port, "viewer_port"), label=title, verbose=False)
+        if not guarded:
+            self.stop()
+            raise InputError('the live view does not know this viser: pip install -c constraints.txt -e ".[view]"')
         self.server.request_share_url = lambda *_, **__: None  # which would lead through a server of other people's
         self.wishes = Wishes()
         self._paces: dict[int, Pace] = {}
@@ -104,10 +108,12 @@ class LivePage:
     def _send(self, client: Any, draw: Draw, width: int, height: int) -> None:
         cameras = seen_from(client.camera.wxyz, client.camera.position, client.camera.fov, width, height)
         render = draw(cameras)
-        picture = (picture_of(render, self._look.value)[0] * 255).round().byte().permute(1, 2, 0).numpy()
-        client.scene.set_background_image(
-            picture, format="jpeg", jpeg_quality=88, depth=depth_along_axis(render, cameras).numpy()
-        )
+        if self._look.options != (looks := looks_of(render)):  # what this renderer does not draw is not offered
+            self._look.options = looks
+        look = self._look.value if self._look.value in looks else "color"
+        picture = (picture_of(render, look)[0] * 255).round().byte().permute(1, 2, 0).numpy()
+        depth = depth_along_axis(render, cameras).numpy() if "depth" in render.buffers else None
+        client.scene.set_background_image(picture, format="jpeg", jpeg_quality=88, depth=depth)
 
     def _build(self, views: PosedViews | None, with_buttons: bool) -> None:
         scene, gui = self.server.scene, self.server.gui

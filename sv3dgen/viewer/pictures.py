@@ -19,6 +19,11 @@ SIDES = 4
 SIDES_ELEVATION_DEG = 15.0
 
 
+def looks_of(render: RenderOutput) -> tuple[Look, ...]:
+    """Those that this render has the pictures for."""
+    return tuple(look for look in LOOKS if look in ("color", "opacity", *render.buffers))
+
+
 def picture_of(render: RenderOutput, look: Look) -> Float[Tensor, "images 3 height width"]:
     """One look of a render, sRGB in [0, 1] before a light background; normals (world frame) as (n + 1) / 2."""
     if look == "opacity":
@@ -38,9 +43,9 @@ def picture_of(render: RenderOutput, look: Look) -> Float[Tensor, "images 3 heig
 def four_sides(
     draw: Callable[[Cameras], RenderOutput], *, distance: float, fov_deg: float, size_px: int
 ) -> Float[Tensor, "3 height width"]:
-    """The object from front, right, back and left: its colors, and below them its normals."""
+    """The object from front, right, back and left: its colors, and below them its normals where they are drawn."""
     azimuth_deg = torch.arange(SIDES) * (360.0 / SIDES)
     elevation_deg = torch.full((SIDES,), SIDES_ELEVATION_DEG)
     render = draw(look_at_origin(elevation_deg, azimuth_deg, distance=distance, fov_deg=fov_deg, size_px=size_px))
-    rows = torch.stack([picture_of(render, "color"), picture_of(render, "normal")])
+    rows = torch.stack([picture_of(render, look) for look in looks_of(render) if look in ("color", "normal")])
     return rearrange(rows, "looks sides c h w -> c (looks h) (sides w)")

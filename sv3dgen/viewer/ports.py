@@ -16,5 +16,5 @@ def free_port(port: int, option: str) -> int:
         try:
             probe.bind((HOST, port))
         except OSError as error:
-            raise InputError(f"{option} {port}: {error.strerror}; expected one that no other program has") from None
+            raise InputError(f"{option} {port}: {error.strerror}; expected one that is free, or 0 for any") from None
         return probe.getsockname()[1]

@@ -30,7 +30,7 @@ def running_app(runs: Path, *options: str) -> Iterator[str]:
     finally:
         process.send_signal(signal.SIGINT)
         try:
-            process.wait(90)
+            assert process.wait(90) == 130  # as after Ctrl+C
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

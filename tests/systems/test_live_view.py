@@ -1,5 +1,6 @@
 """The live view of a run: what is pressed is done, and the run comes to the same numbers with it and without."""
 
+import socket
 import subprocess
 import sys
 import time
@@ -8,13 +9,20 @@ from unittest.mock import create_autospec
 
 import lightning
 import pytest
+import torch
+import trimesh
 from browser import browser
 from checkout import ROOT
+from stage_case import pretended
 
 from sv3dgen.cli.extras import is_installed
+from sv3dgen.errors import InputError
+from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.viewer.live_page import LivePage, Wishes
+from systems import live_view
 from systems.fitting import Interrupt
-from systems.live_view import LiveView
+from systems.live_view import LiveView, write_mesh_as_is
+from tests.systems.test_stage_devices import coarse
 
 
 @pytest.fixture
@@ -50,6 +58,42 @@ def test_a_stage_that_nobody_looks_at_is_not_paused(view, trainer):
     view.page.wishes.paused, view.page.is_looked_at = True, False
     view.on_train_batch_end(trainer, MODULE)
     view.page.serve.assert_not_called()
+
+
+def test_pictures_that_fail_end_themselves_and_not_the_run(view, trainer, caplog):
+    view.page.serve.side_effect = InputError("a guidance needs the render's normal")
+    for _ in range(3):
+        view.on_train_batch_end(trainer, MODULE)
+    assert view.page.serve.call_count == 1
+    assert [record.levelname for record in caplog.records] == ["WARNING"] and "the render's normal" in caplog.text
+
+
+def test_what_cannot_be_saved_is_told_and_the_run_goes_on(view, trainer, caplog):
+    view.page.wishes.save = True
+    view.on_train_batch_end(trainer, MODULE)  # which has no surface
+    assert "coarse_00003.ply is not saved" in caplog.text and not view.page.wishes.save
+
+
+@pytest.mark.parametrize("where", ["cpu", "pretend"])
+def test_the_mesh_as_it_is_has_colors_and_comes_from_any_device(where, posed_views, tmp_path, monkeypatch):
+    with pretended(monkeypatch) as device:
+        stage = coarse(posed_views, torch.device(where), "patches")
+        sphere = trimesh.creation.icosphere(subdivisions=1, radius=0.4)
+        vertices, faces = torch.tensor(sphere.vertices, dtype=torch.float32), torch.tensor(sphere.faces)
+        if where == "pretend":
+            vertices, faces = device.wrap((vertices, faces))
+        monkeypatch.setattr(stage, "surface", lambda: Mesh(vertices, faces))
+        write_mesh_as_is(tmp_path / "saved" / "coarse.ply", stage)
+    read = trimesh.load(tmp_path / "saved" / "coarse.ply", process=False)
+    assert len(read.faces) == 80 and read.vertices == pytest.approx(sphere.vertices, abs=1e-6)
+    assert read.visual.kind == "vertex" and stage.training
+
+
+def test_a_port_that_is_taken_since_the_run_began_gives_way_to_a_free_one():
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        assert live_view._port(other.getsockname()[1]) == 0
 
 
 def started(views, folder, *settings):

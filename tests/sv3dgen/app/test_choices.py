@@ -1,5 +1,8 @@
 """What the page offers in words, as settings that launch.py takes."""
 
+import sys
+from types import ModuleType
+
 import pytest
 from checkout import ROOT
 
@@ -15,6 +18,12 @@ def test_all_that_is_offered_is_taken(views_folder, tmp_path):
             quality, relightable=True, unseen=unseen, formats=list(choices.FORMATS), size_mm=80, seed=3
         )
         checked_arguments([*given, *settings, *choices.film_settings(10, 40, True), *choices.live_settings()], ROOT)
+
+
+def test_a_run_can_be_looked_at_where_that_is_installed(monkeypatch):
+    for module, told in ((ModuleType("viser"), ["viewer=true", "viewer_port=0"]), (None, [])):
+        monkeypatch.setitem(sys.modules, "viser", module)
+        assert choices.live_settings() == told
 
 
 def test_what_is_not_offered_is_refused():

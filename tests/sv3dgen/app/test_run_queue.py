@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from checkout import ROOT
 
+from sv3dgen.app import run_queue
 from sv3dgen.app.run_queue import MOST_WAITING, Job, RunQueue, plain_name, told_without_places
 from sv3dgen.app.status import Status, html_of, status_of
 from sv3dgen.cli import library
@@ -99,6 +100,30 @@ def test_mistakes_are_told_in_a_sentence_that_names_no_place_and_holds_no_markup
     assert "&lt;b&gt;expected" in page and str(tmp_path) not in page
     broken = ended(runs.submit("views", tmp_path, ("break=1",), "x"))
     assert broken.state == "failed" and "Traceback" not in html_of(shown(runs, broken))
+
+
+def test_a_run_that_cannot_be_followed_does_not_hold_up_the_next(runs, tmp_path, monkeypatch, capsys):
+    def broken(*_, **__):
+        raise ValueError("no such progress")
+
+    monkeypatch.setattr(run_queue, "photo_to_mesh", broken)
+    lost = runs.submit("photo", tmp_path, (), "a")
+    assert ended(runs.submit("views", tmp_path, (), "b")).state == "finished"
+    assert lost.state == "failed" and "terminal" in lost.message
+    assert "ValueError: no such progress" in capsys.readouterr().err
+
+
+def test_who_sees_that_a_run_has_ended_sees_why():
+    seen = []
+
+    class Watched(Job):
+        def __setattr__(self, name, value):
+            super().__setattr__(name, value)
+            if name == "state" and self.has_ended:
+                seen.append(self.message)
+
+    Watched("a/b", Path("a"), "views", Path("a"), ()).end("failed", "why")
+    assert seen == ["why"]
 
 
 def test_the_queue_is_bounded(runs, tmp_path):

@@ -4,8 +4,10 @@ import json
 import os
 import socket
 import struct
+import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -17,6 +19,7 @@ from trimesh.visual import TextureVisuals
 from trimesh.visual.material import PBRMaterial
 
 from sv3dgen.cli.command_line import checked_arguments
+from sv3dgen.cli.input_check import check_inputs
 from sv3dgen.errors import InputError
 from sv3dgen.meshes.files import read_mesh
 from sv3dgen.normals.files import read_normals, write_normals
@@ -164,3 +167,16 @@ def test_vertices_of_one_number_are_refused(tmp_path: Path) -> None:
     (tmp_path / "thin.obj").write_text("v 0\nv 1\nv 2\nf 1 2 3\n")
     with pytest.raises(InputError, match="thin.obj"):
         read_mesh(tmp_path / "thin.obj")
+
+
+def test_a_taken_port_of_the_live_view_is_refused_before_anything_is_made(here, monkeypatch):
+    monkeypatch.setitem(sys.modules, "viser", ModuleType("viser"))
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        config = OmegaConf.create({"views": "toy", "image": None, "viewer": True, "viewer_port": port})
+        with pytest.raises(InputError, match="^viewer_port .*: Address already in use; expected one that is free"):
+            check_inputs(config, sweeps_nvs=False)
+        check_inputs(config, sweeps_nvs=False, sweeping=True)  # each of its runs takes a free one
+    check_inputs(config, sweeps_nvs=False)

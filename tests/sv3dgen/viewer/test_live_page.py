@@ -1,6 +1,8 @@
 """The live view's page, with somebody who looks and no browser."""
 
 import math
+from dataclasses import replace
+from http.client import HTTPConnection
 from types import SimpleNamespace
 
 import pytest
@@ -67,6 +69,44 @@ def test_who_looks_is_sent_a_picture_from_where_they_stand(page, monkeypatch):
     assert sent == []  # nothing has changed, or it is too early
 
 
+def test_only_what_a_renderer_draws_is_offered(page, monkeypatch):
+    sent = []
+    scene = SimpleNamespace(set_background_image=lambda image, **rest: sent.append(rest["depth"]))
+    camera = SimpleNamespace(wxyz=(1.0, 0.0, 0.0, 0.0), position=(0.0, 0.0, -2.0), fov=0.6)
+    drawn = page._look.options
+    monkeypatch.setattr(page._look, "value", "normal")
+    page._send(SimpleNamespace(camera=camera, scene=scene), lambda cameras: replace(ball(cameras), buffers={}), 9, 6)
+    assert page._look.options == ("color", "opacity") and sent == [None]
+    page._send(SimpleNamespace(camera=camera, scene=scene), ball, 9, 6)
+    assert page._look.options == drawn and sent[1] is not None
+
+
 def test_it_has_no_way_to_other_peoples_servers(page):
     assert page.address.startswith("http://127.0.0.1:") and page.server.get_host() == "127.0.0.1"
     assert page.server.request_share_url() is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Host": "localhost:PORT"}, 200),
+        ({"Host": "evil.example:PORT"}, 403),
+        ({"Host": "127.0.0.1:1"}, 403),
+        ({"Origin": "http://127.0.0.1:PORT"}, 200),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+    ],
+)
+@pytest.mark.parametrize("opens", ["page", "connection"])
+def test_only_its_own_pages_are_answered(headers, status, opens, page):
+    port = str(page.server.get_port())
+    given = {name: value.replace("PORT", port) for name, value in headers.items()}
+    if opens == "connection":
+        given |= {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+        given |= {"Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="}
+    connection = HTTPConnection("127.0.0.1", int(port), timeout=10)
+    connection.request("GET", "/", headers=given)
+    answered = connection.getresponse().status
+    connection.close()
+    assert answered == (101 if opens == "connection" and status == 200 else status)
