@@ -33,10 +33,12 @@ def live_page(config: DictConfig, views: PosedViews, folder: Path) -> Iterator[L
     if not config.viewer:
         yield None
         return
+    page = None
     try:
         page = LivePage(title=str(config.name), port=_port(config.viewer_port), views=views, with_buttons=True)
     except InputError as error:  # the views are made: the run is worth more than its page
         log.warning("live view: off (%s)", error)
+    if page is None:
         yield None
         return
     address = folder / ADDRESS

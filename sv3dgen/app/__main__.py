@@ -28,8 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _ending() -> tuple[signal.Signals, ...]:
     """The signals that end the app besides Ctrl+C's: that of `kill`, and that of a terminal that is closed."""
     hangup = getattr(signal, "SIGHUP", None)  # Windows has none; nohup has it ignored
-    ignored = hangup is None or signal.getsignal(hangup) is signal.SIG_IGN
-    return (signal.SIGTERM,) if ignored else (signal.SIGTERM, hangup)
+    if hangup is None or signal.getsignal(hangup) is signal.SIG_IGN:
+        return (signal.SIGTERM,)
+    return (signal.SIGTERM, hangup)
 
 
 def _parser() -> argparse.ArgumentParser:

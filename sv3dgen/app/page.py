@@ -21,7 +21,8 @@ from sv3dgen.errors import InputError, one_line
 
 STYLE = (Path(__file__).with_name("templates") / "page.css").read_text(encoding="utf-8")
 _KEEP_ADDRESS = "(key) => { if (key) history.replaceState(null, '', '?run=' + encodeURIComponent(key)); }"
-Taken = Callable[[], tuple[Kind, Path, list[str]]]  # what a run is given, kept for it, and its settings
+# What a run is given, kept for it; its settings; and what is to be told of them.
+Taken = Callable[[], tuple[Kind, Path, list[str], str]]
 _HIDDEN: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
@@ -171,28 +172,29 @@ def _given(runs: RunQueue, inputs: Path, weights: Path | None, parts: Parts) -> 
         return [changed, _to_edit(changed)]
 
     def from_photo(found: CutPhoto | None, value: Any, height: float | None, *common: Any) -> tuple[Any, ...]:
-        def take() -> tuple[Kind, Path, list[str]]:
+        def take() -> tuple[Kind, Path, list[str], str]:
             if found is None:
                 raise InputError("drop a photo first")
             strokes = _strokes(value)
             last = found if strokes is None else corrected(found, strokes)
-            return "photo", keep_photo(last.cutout, last.name, inputs), choices.photo_settings(height, weights)
+            return "photo", keep_photo(last.cutout, last.name, inputs), choices.photo_settings(height, weights), ""
 
         return _start(runs, take, common)
 
     def from_film(path: str | None, height: float | None, fov: float | None, back: bool, *common: Any) -> Any:
-        def take() -> tuple[Kind, Path, list[str]]:
+        def take() -> tuple[Kind, Path, list[str], str]:
             if path is None:
                 raise InputError("drop a film first")
-            return "views", keep_film(Path(path), inputs), choices.film_settings(height, fov, back)
+            return "views", keep_film(Path(path), inputs), choices.film_settings(height, fov, back), ""
 
         return _start(runs, take, common)
 
     def from_folder(paths: list[str] | None, *common: Any) -> Any:
-        def take() -> tuple[Kind, Path, list[str]]:
+        def take() -> tuple[Kind, Path, list[str], str]:
             if not paths:
                 raise InputError("drop a folder first")
-            return "views", keep_folder([Path(path) for path in paths], inputs), []
+            kept, told = keep_folder([Path(path) for path in paths], inputs)
+            return "views", kept, [], told
 
         return _start(runs, take, common)
 
@@ -211,13 +213,13 @@ def _start(runs: RunQueue, take: Taken, common: tuple[Any, ...]) -> tuple[Any, .
         settings = choices.settings_of(
             quality, relightable=relightable, unseen=unseen, formats=formats, size_mm=size_mm, seed=seed
         )
-        kind, given, own = take()
+        kind, given, own, told = take()
         job = runs.submit(kind, given, (*settings, *own, *choices.live_settings()), given.stem)
     except InputError as error:
         return gr.skip(), gr.skip(), _plain(str(error))
     except OSError as error:
         return gr.skip(), gr.skip(), _plain(f"The disk: {error.strerror or error}")
-    return job.key, None, ""
+    return job.key, None, _plain(told)
 
 
 def _to_edit(cut: CutPhoto) -> dict[str, Any]:

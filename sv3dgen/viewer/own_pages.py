@@ -18,8 +18,8 @@ def only_own_pages() -> Iterator[list[int]]:
     """
     import websockets.asyncio.server  # pyright: ignore[reportMissingImports]  (comes with viser)
 
-    module, guarded = websockets.asyncio.server, []
-    serve = module.serve
+    module: Any = websockets.asyncio.server
+    serve, guarded = module.serve, []
 
     def with_guard(
         handler: Any, host: str, port: int, process_request: Callable[..., Any] | None = None, **rest: Any

@@ -64,10 +64,22 @@ def test_a_folder_is_laid_side_by_side_with_its_cameras(photo, tmp_path):
         picture.write_bytes(photo.read_bytes())
     cameras = tmp_path / "transforms.json"
     cameras.write_text(json.dumps({"frames": [{"file_path": "./images/a b.png"}, {"file_path": "../../c"}]}))
-    folder = keep_folder([*pictures, cameras, tmp_path / "Thumbs.db"][:3], tmp_path / "in")
+    folder, told = keep_folder([*pictures, cameras], tmp_path / "in")
+    assert told == ""
     assert sorted(path.name for path in folder.iterdir()) == ["a_b.png", "c.png", "transforms.json"]
     frames = json.loads((folder / "transforms.json").read_text())["frames"]
     assert [frame["file_path"] for frame in frames] == ["a_b.png", "c"]
+
+
+def test_pictures_are_known_by_their_content_and_what_is_left_out_is_told(photo, tmp_path):
+    Image.new("RGB", (32, 32)).save(tmp_path / "bare", format="JPEG")
+    (tmp_path / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0")
+    (tmp_path / "._box.png").write_bytes(b"of another system")
+    given = [tmp_path / name for name in ("Thumbs.db", "._box.png", "bare", "box.png")]
+    folder, told = keep_folder(given, tmp_path / "in")
+    assert sorted(path.name for path in folder.iterdir()) == ["bare.jpg", "box.png"]
+    assert told == "Left out, since not pictures: Thumbs.db, ._box.png"
+    assert folder.name == "bare"
 
 
 def test_folders_are_bounded(photo, tmp_path, monkeypatch):
@@ -82,9 +94,11 @@ def test_folders_are_bounded(photo, tmp_path, monkeypatch):
         (tmp_path / "t.json").write_text("{}")
         with pytest.raises(InputError, match=told):
             keep_folder(given, tmp_path / "in")
-    (tmp_path / "t.json").write_text('{"frames": 3}')
-    with pytest.raises(InputError, match=r"^t.json: expected the JSON of posed views"):
-        keep_folder([photo, tmp_path / "t.json"], tmp_path / "in")
+    for content in ('{"frames": 3}', '{"frames": ' + "[" * 100_000):
+        (tmp_path / "t.json").write_text(content)
+        with pytest.raises(InputError, match=r"^t.json: expected the JSON of posed views"):
+            keep_folder([photo, tmp_path / "t.json"], tmp_path / "in")
+    assert not (tmp_path / "in").exists()
     monkeypatch.setattr(uploads, "MOST_FOLDER_BYTES", 10)
     with pytest.raises(InputError, match="expected at most"):
         keep_folder([photo], tmp_path / "in")
