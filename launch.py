@@ -17,7 +17,7 @@ from pathlib import Path
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from sv3dgen.cli.allowed_targets import check_targets
 from sv3dgen.cli.command import refused
@@ -93,7 +93,8 @@ def compile_ahead(config: DictConfig) -> None:
     """Have what the run's stages call compiled while it imports and reads, where it is not yet."""
     other = {str(name) for name, backend in config.get("kernels", {}).items() if backend not in ("auto", "numba")}
     gpu = ahead.sees_gpu(str(config.get("device", "cpu")))
-    ahead.start(modules_of(list(config.system.get("stages", [])), gpu, other), usable_cores())
+    stages = list(OmegaConf.select(config, "system.stages") or ())
+    ahead.start(modules_of(stages, gpu, other), usable_cores())
 
 
 def user_message(error: BaseException) -> str | None:

@@ -1,13 +1,17 @@
 """What several test files share: the folder of real data, and a small set of posed views with a known shape."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
-from checkout import SHARED
+from checkout import ROOT, SHARED
 from sphere_on_box import sphere_on_box
 
+from sv3dgen.compiling.ahead import is_compiled
+from sv3dgen.compiling.in_a_run import KERNELS
 from sv3dgen.devices import find_device
 from sv3dgen.runs.machine import usable_cores
 from sv3dgen.runs.threads import settle_threads
@@ -36,6 +40,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """One more than there are cores, since tests wait for processes and disks a good part of their time."""
     return usable_cores() + 1
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Have all kernels compiled once, before processes that need the same ones wait for each other."""
+    first = not hasattr(session.config, "workerinput")
+    if first and session.config.getoption("numprocesses", None) and not is_compiled(tuple(KERNELS)):
+        compiler = [sys.executable, "-m", "sv3dgen.compiling.ahead", str(usable_cores()), *KERNELS]
+        subprocess.run(compiler, cwd=ROOT, check=True)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -36,7 +36,7 @@ GPUS = ("/dev/nvidia0", "/dev/kfd")
 def start(modules: Sequence[str], cores: int) -> subprocess.Popen[bytes] | None:
     """Have the kernels of some modules compiled by other processes, where they are not yet; None where they are."""
     count = sum(len(KERNELS[module]) for module in modules)
-    if count == 0 or cores < 2 or _is_fresh(done_file(modules)):
+    if count == 0 or cores < 2 or is_compiled(modules):
         return None
     if count > FEW_KERNELS:
         folder = cache_folder()
@@ -57,6 +57,11 @@ def start(modules: Sequence[str], cores: int) -> subprocess.Popen[bytes] | None:
 def sees_gpu(device: str) -> bool:
     """Whether a run will compute on a GPU, guessed without torch: a wrong guess costs time alone."""
     return device not in ("auto", "cpu") or (device == "auto" and any(Path(file).exists() for file in GPUS))
+
+
+def is_compiled(modules: Sequence[str]) -> bool:
+    """Whether all kernels of some modules lie in the cache as they are now."""
+    return _is_fresh(done_file(modules))
 
 
 def done_file(modules: Sequence[str]) -> Path:

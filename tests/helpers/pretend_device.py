@@ -235,7 +235,8 @@ def _place(frame: FrameType | None) -> str:
     """The innermost function of the project, or of a test, that led here; what autograd runs is nobody's."""
     while frame is not None:
         path = Path(frame.f_code.co_filename)
-        if ROOT in path.parents and path.name not in BETWEEN:
+        ours = ROOT in path.parents and "site-packages" not in path.parts  # an environment may lie in the checkout
+        if ours and path.name not in BETWEEN:
             return f"{path.relative_to(ROOT)}:{frame.f_code.co_name}"
         frame = frame.f_back
     return "backward"
