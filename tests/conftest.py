@@ -47,7 +47,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     first = not hasattr(session.config, "workerinput")
     if first and session.config.getoption("numprocesses", None) and not is_compiled(tuple(KERNELS)):
         compiler = [sys.executable, "-m", "sv3dgen.compiling.ahead", str(usable_cores()), *KERNELS]
-        subprocess.run(compiler, cwd=ROOT, check=True)
+        subprocess.run(compiler, cwd=ROOT, check=False)  # what fails here fails in a test, which says why
 
 
 def pytest_configure(config: pytest.Config) -> None:
