@@ -1,5 +1,7 @@
 """Memory of SV3D: counted bytes against closed forms and a real process, and plans that keep what their names say."""
 
+import subprocess
+import sys
 from dataclasses import asdict, replace
 
 import pytest
@@ -51,12 +53,20 @@ def test_counting_without_memory_gives_what_a_real_call_makes(stage):
     assert activation_bytes(TINY, work) == pytest.approx(live.peak, rel=0.01)
 
 
+GROWTH = """
+from sv3dgen.bench.memory import measure_call
+from sv3dgen.sv3d.config import sv3d_p
+from sv3dgen.sv3d.footprint import Work
+row = measure_call(sv3d_p(), Work(stage="VAE decoder", count=1), 192, "cpu")
+print(row["measured_bytes"] / row["counted_bytes"])
+"""
+
+
 def test_a_real_process_grows_by_what_is_counted():
-    shares = []
-    while len(shares) < 3 and not (shares and 0.5 < shares[-1] < 1.8):  # the allocator keeps more among other tests
-        row = bench.measure_call(replace(TINY, vae=VAEConfig()), Work(stage="VAE decoder", count=1), 192, "cpu")
-        shares.append(row["measured_bytes"] / row["counted_bytes"])
-    assert 0.5 < shares[-1] < 1.8, shares  # the workspace is a bound
+    """A new one: in one that has run other tests the allocator keeps more."""
+    done = subprocess.run([sys.executable, "-c", GROWTH], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert 0.5 < float(done.stdout) < 1.5  # the workspace is a bound
 
 
 def test_weights_are_exact():
