@@ -50,7 +50,7 @@ class KeptKernels(_Cache):
         self._enabled = False
 
     def flush(self) -> None:
-        for file in cache_folder().glob(f"{self._name}.*"):
+        for file in cache_folder().glob(f"{self._name}.*.nbc"):
             file.unlink(missing_ok=True)
 
     def load_overload(self, sig: Any, target_context: Any) -> CompileResult | None:
@@ -109,7 +109,7 @@ class KeptKernels(_Cache):
 
     def _drop_unused(self) -> None:
         oldest = time.time() - KEPT_DAYS * DAY_S
-        for file in cache_folder().glob(f"{self._name}.*.nbc"):
+        for file in cache_folder().glob(f"{self._name}.*"):  # locks too
             if file.stat().st_mtime < oldest:
                 file.unlink(missing_ok=True)
 
