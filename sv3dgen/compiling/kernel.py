@@ -22,9 +22,14 @@ def kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 
     `parallel=True` makes threads of `prange` alone. Numba would compile threads of their own for each zeroed array and
     each sum too, which takes it longer than the loops that are meant.
+
+    What a kernel calls is compiled into it. Left as a function of its own, it lies twice in the process that compiles
+    it, optimized alone and as a part: a fast-math sum then has other last bits there than once it is read back.
     """
     if options.get("parallel"):
         options["parallel"] = ParallelOptions(dict.fromkeys(AUTOMATIC, False))
+    elif options.get("inline") != "always":
+        options["forceinline"] = True
 
     def compiled(function: Callable[..., Any]) -> Any:
         dispatcher = numba.njit(**options)(function)

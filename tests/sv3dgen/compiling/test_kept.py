@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -10,6 +11,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from checkout import ROOT
 from filelock import FileLock
 
 from sv3dgen.compiling import kept
@@ -140,3 +142,30 @@ def test_only_prange_makes_threads(tmp_path):
     np.testing.assert_array_equal(module.outer(np.arange(3.0)), [0, 2, 4])
     options = module.outer.targetoptions["parallel"]
     assert options.prange and not (options.numpy or options.setitem or options.reduction)
+
+
+GRADIENT = """
+import hashlib
+import torch
+from sv3dgen.kernels.hash_grid import _network_numba
+
+generator = torch.Generator().manual_seed(0)
+encoded, hidden, bias, out, grad = (
+    torch.randn(*shape, generator=generator) for shape in ((14, 300), (64, 14), (64,), (4, 64), (300, 4))
+)
+found = _network_numba.evaluate_backward(encoded, (hidden, bias), out, grad, 14)
+bits = b"".join(tensor.contiguous().numpy().tobytes() for tensor in found)
+print(sum(_network_numba._backward_kernel.stats.cache_misses.values()), hashlib.sha256(bits).hexdigest())
+"""
+
+
+def test_a_kernel_computes_the_same_bits_just_compiled_and_read_again(tmp_path):
+    """What a kernel calls is compiled into it: no second version of it may lie in the process that compiles."""
+    told = [run([sys.executable, "-c", GRADIENT], tmp_path).split() for _ in range(2)]
+    assert [misses for misses, _ in told] == ["1", "0"]
+    assert told[0][1] == told[1][1]
+
+
+def run(command: list[str], folder: Path) -> str:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True).stdout
