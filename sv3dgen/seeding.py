@@ -19,3 +19,14 @@ def seed_of(seed: int, *words: object) -> int:
 def generator(seed: int, *words: object) -> torch.Generator:
     """A CPU generator of the stream that a seed and words name."""
     return torch.Generator().manual_seed(seed_of(seed, *words))
+
+
+def seed_draws(seed: int, device: torch.device) -> None:
+    """Seed whatever draws without a generator of its own, on the CPU and on `device`, as `torch.manual_seed` does.
+
+    On a CPU that one takes milliseconds: for each kind of GPU that has not been started it keeps the caller's stack.
+    """
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)

@@ -11,6 +11,7 @@ from sv3dgen.data.view_batches import ViewBatches
 from sv3dgen.data.view_corrections import ViewCorrections
 from sv3dgen.interfaces import Geometry, Guidance, Material, Reference, Renderer, RenderOutput
 from sv3dgen.schedules import Schedule, value_at
+from sv3dgen.seeding import seed_draws
 from sv3dgen.views.cameras import Cameras
 from systems.weighting import (
     Weighted,
@@ -90,7 +91,7 @@ class Stage(lightning.LightningModule):
 
     def losses_at(self, step: int) -> Weighted:
         """What the guidances say in a step, by the parts as they are."""
-        torch.manual_seed(step_seed(self.seed, step))
+        seed_draws(step_seed(self.seed, step), self.device)
         self._on_step(step)
         return corrected_losses(self.guidance, self._draw, self.data.at(step), step, self.corrections)
 

@@ -1,6 +1,8 @@
 """Rays through a density field: occupancy marching, compositing, and one shading per pixel (deferred)."""
 
+import math
 from collections.abc import Collection
+from itertools import pairwise
 from typing import Annotated
 
 import torch
@@ -13,6 +15,10 @@ from sv3dgen.domains import Between, Cells, Interval, IntervalOrNever, Radius, S
 from sv3dgen.interfaces import Field, FieldRenderer, Geometry, Material, RenderOutput
 from sv3dgen.kernels.ray_marching.march import RaySamples, accumulate, march, prune, render_weights
 from sv3dgen.views.cameras import Cameras
+
+LEAST_LIGHT = 1e-3  # a sample that less of its ray's light reaches is not fitted
+HALF = 0.5  # of a ray's light has passed the median depth
+LOOKS = (0, 12, 36, 1 << 40)  # samples of a ray are looked at from one to the next
 
 
 class Volume(FieldRenderer):
@@ -115,10 +121,12 @@ class Volume(FieldRenderer):
         samples = self.march(origins, directions)
         if self.training and self.prune_samples:
             with torch.no_grad():
-                density = self._density(geometry, samples, origins, directions)
+                density = self._density(geometry, samples, origins, directions, LEAST_LIGHT)
                 # A young field is thin everywhere: what is faint may still become something.
                 least = 1e-3 if self.warm else 0.0
-                samples = samples.select(prune(density, samples.delta, samples.offsets, min_alpha=least))
+                samples = samples.select(
+                    prune(density, samples.delta, samples.offsets, min_transmittance=LEAST_LIGHT, min_alpha=least)
+                )
         self.num_samples = len(samples.t)
         rays = samples.ray_index
         # By index_select: a warp's gradient comes back this way, and that of brackets is summed in any order on a CPU.
@@ -146,9 +154,25 @@ class Volume(FieldRenderer):
         return material.needs_normals or self.draws_normals or not self.training  # a picture shows them
 
     @staticmethod
-    def _density(geometry: Field, samples: RaySamples, origins: Tensor, directions: Tensor) -> Tensor:
+    def _density(
+        geometry: Field, samples: RaySamples, origins: Tensor, directions: Tensor, least_light: float
+    ) -> Float[Tensor, " samples"]:
+        """The density at each sample; zero at those that less than `least_light` of a ray's light can reach.
+
+        Samples are looked at a few of a ray at a time, front to back: most rays meet the surface early, and the field
+        is not asked for what lies behind it.
+        """
         rays = samples.ray_index
-        return geometry(origins[rays] + samples.t[:, None] * directions[rays]).density
+        number = torch.arange(len(rays), device=rays.device) - samples.offsets[:-1][rays]
+        density, passed = torch.zeros_like(samples.t), torch.zeros_like(origins[:, 0])
+        enough = -1.01 * math.log(least_light)  # a hundredth more: whoever takes products rounds otherwise
+        for first, end in pairwise(LOOKS):
+            index = ((number >= first) & (number < end) & (passed < enough)[rays]).nonzero()[:, 0]
+            along = rays[index]
+            found = geometry(origins[along] + samples.t[index, None] * directions[along]).density
+            density[index] = found
+            passed.index_add_(0, along, found * samples.delta[index])
+        return density
 
     def _albedo_nearby(self, geometry: Field, material: Material, points: Tensor, normals: Tensor) -> Tensor:
         if not (self.draws_nearby and self.training):
@@ -175,12 +199,11 @@ class Volume(FieldRenderer):
             chunk = slice(first, first + self.rays_per_chunk)
             o, d = origins.reshape(-1, 3)[chunk], directions.reshape(-1, 3)[chunk]
             samples = self.march(o.contiguous(), d.contiguous())
-            rays, density = samples.ray_index, self._density(geometry, samples, o, d)
+            rays, density = samples.ray_index, self._density(geometry, samples, o, d, HALF)
             where = device if has_float64(device) else torch.device("cpu")
             optical = torch.cumsum((density * samples.delta).to(where).double(), dim=0)
             before = torch.cat([optical.new_zeros(1), optical])[samples.offsets[:-1].to(where)]
-            # ln 2: half the light is gone
-            passed = (optical - before[rays.to(where)] >= 0.6931471805599453).to(device)
+            passed = (optical - before[rays.to(where)] >= -math.log(HALF)).to(device)
             crossing = torch.where(passed, samples.t, torch.inf)
             flat[chunk] = flat[chunk].scatter_reduce(0, rays.long(), crossing, "amin")
         return depth

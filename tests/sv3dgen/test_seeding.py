@@ -2,7 +2,7 @@
 
 import torch
 
-from sv3dgen.seeding import generator, seed_of
+from sv3dgen.seeding import generator, seed_draws, seed_of
 
 
 def test_a_stream_repeats_whatever_was_drawn_before():
@@ -25,3 +25,10 @@ def test_neighboring_steps_are_uncorrelated():
 
 def test_the_numbers_are_the_same_on_every_machine():
     assert seed_of(0, "batch", 1) == 626413509660971761
+
+
+def test_draws_without_a_generator_are_seeded_as_torch_does():
+    torch.manual_seed(5)
+    expected = torch.rand(4)
+    seed_draws(5, torch.device("cpu"))
+    assert torch.equal(torch.rand(4), expected)
