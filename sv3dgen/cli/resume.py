@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from sv3dgen.cli.overrides import parse
 from sv3dgen.cli.saved_settings import distrust, refuse_links_out, trusted
+from sv3dgen.documents import parse_yaml
 from sv3dgen.errors import InputError
 
 SWEEP_SETTINGS = "multirun.yaml"  # in a sweep's, written by Hydra before the first run
@@ -130,8 +130,8 @@ def _resumed_folder(settings: list[str]) -> Path | None:
 
 def _read_yaml(path: Path) -> Any:
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        return parse_yaml(path.read_text(encoding="utf-8"))
+    except ValueError as error:
         raise InputError(f"{path}: expected YAML, as it was written when the run started") from error
 
 

@@ -5,13 +5,13 @@ names a light.json; the last view is the front one (SV3D's conditioning view).
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from sv3dgen.cli.command import OneLineParser, exit_status
 from sv3dgen.errors import InputError
+from sv3dgen.materials.light_file import read_light
 from sv3dgen.meshes.precheck import precheck_mesh
 
 SUPERSAMPLE = 3
@@ -68,12 +68,7 @@ def _check(options: argparse.Namespace) -> None:
         if not 0.1 <= options.distance <= 1000:
             raise InputError(f"--distance {options.distance:g}: expected 0.1 to 1000")
     if options.light is not None:
-        try:
-            options.light = json.loads(options.light.read_text())
-        except (OSError, ValueError) as error:
-            raise InputError(f"{options.light}: expected a readable light.json ({error})") from error
-        if not isinstance(options.light, dict):
-            raise InputError("light.json: expected an object with a type")
+        options.light = read_light(options.light)
     if options.out.exists() and not options.out.is_dir():
         raise InputError(f"{options.out}: expected a folder for the views, but it is a file")
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from sv3dgen.documents import parse_json
 from sv3dgen.errors import InputError
 from sv3dgen.views.frame_files import FrameFiles
 from sv3dgen.views.json_values import has_shape, optional_number
@@ -109,10 +110,10 @@ def _load(path: Path) -> dict:
     if path.stat().st_size > _MAX_JSON_BYTES:
         raise InputError(f"{path}: larger than {_MAX_JSON_BYTES >> 20} MB, expected camera poses only")
     try:
-        document = json.loads(path.read_text(encoding="utf-8-sig"))
+        document = parse_json(path.read_text(encoding="utf-8-sig"))
     except json.JSONDecodeError as error:
         raise InputError(f"{path}: not valid json, line {error.lineno}: {error.msg}") from None
-    except (UnicodeDecodeError, RecursionError, ValueError, OSError):
+    except (ValueError, OSError):
         raise InputError(f"{path}: not readable as json") from None
     if not isinstance(document, dict) or not isinstance(document.get("frames"), list):
         raise InputError(f"{path}: expected an object with a list `frames`")
