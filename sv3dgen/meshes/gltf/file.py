@@ -145,7 +145,10 @@ def open_gltf(path: Path) -> GltfFile:
 
 def check_extensions(path: Path, parsed: Mapping[str, Any]) -> None:
     """Refuse, by name, what the file says it cannot be read without, and is not read here."""
-    for name in parsed.get("extensionsRequired", []):
+    required = parsed.get("extensionsRequired", [])
+    if not isinstance(required, list) or not all(isinstance(name, str) for name in required):
+        raise InputError(f"{path}: extensionsRequired is {str(required)[:60]}, expected a list of names")
+    for name in required:
         if name == DRACO and importlib.util.find_spec("DracoPy") is not None:
             continue
         if name not in READ and name not in INDIFFERENT:
