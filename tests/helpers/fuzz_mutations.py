@@ -150,7 +150,7 @@ def _changed(value: Any, chance: Random) -> Any:
             case _:
                 return [*value[:at], _changed(value[at], chance), *value[at + 1 :]]
     if isinstance(value, int | float) and not isinstance(value, bool) and chance.random() < 0.5:
-        return chance.choice((value + 1, value - 1, -value, value * 1000, value / 7, value + 1e-3))
+        return chance.choice((value + 1, value - 1, -value, value * 1000, value // 7, value + 10**6))
     if isinstance(value, str) and chance.random() < 0.4:
         slashed = value.replace(".", "\\")
         return chance.choice((value + value, value[:-1], value.upper(), "/" + value, value * 2000, slashed))
