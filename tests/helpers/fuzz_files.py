@@ -29,7 +29,7 @@ from fuzz_mutations import damage_of
 from sv3dgen.errors import InputError, one_line
 
 MOST_CPU_S, MOST_GROWTH_MB, MOST_WALL_S, ROOM_MB = 5.0, 1024, 90.0, 6000
-MOST_WORK_S = 40.0  # of what does its work on an input that is good enough
+MOST_WORK_S, MOST_WORK_MB = 40.0, 4096  # of what does its work on an input that is good enough
 
 
 def main() -> None:
@@ -132,7 +132,7 @@ def one_case(kind: Kind, chance: Random, sources: list[Path], find: Path) -> dic
         told = {"cpu_s": cpu_s() - began, "grown_mb": peak_mb() - before_mb, "source": str(given), "problem": problem}
         if told["cpu_s"] > (MOST_CPU_S if not kind.works else MOST_WORK_S):
             problem = f"{problem or ''}\n{told['cpu_s']:.1f} s of CPU"
-        if told["grown_mb"] > MOST_GROWTH_MB:
+        if told["grown_mb"] > (MOST_WORK_MB if kind.works else MOST_GROWTH_MB):
             problem = f"{problem or ''}\n{told['grown_mb']} MB more than before"
         if problem:
             shutil.copytree(folder, find, dirs_exist_ok=True)

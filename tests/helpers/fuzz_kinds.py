@@ -284,7 +284,7 @@ def _command(case: Path, out: Path, chance: Random) -> str | None:
     for option in options:
         if len(option) == 2 and chance.random() < 0.2:
             option[1] = _odd(chance)
-        if option[0] in ("MESH", "--out", "--orbit", "--pred", "--gt") or chance.random() < 0.4:
+        if option[0] in ("MESH", "--out", "--orbit", "--pred", "--gt", "--size-px") or chance.random() < 0.4:
             words += [places.get(word, word) for word in option]
     if chance.random() < 0.1:
         words.append(_odd(chance))
@@ -349,7 +349,7 @@ KINDS = [
     Kind("meshes_scored", 1, _gather_meshes, _score_mesh, works=True),
     Kind("photos", 5, _gather_photos, _read_photo),
     Kind("photos_cut", 1, _gather_photos, _cut_photo),
-    Kind("films", 0.5, _gather_films, _read_film),
+    Kind("films", 0.5, _gather_films, _read_film, works=True),
     Kind("weights", 5, _gather_weights, _read_weights),
     Kind("weights_told", 1, _gather_weights, _check_weights),
     Kind("runs", 3, _gather_runs, _read_run, (".json", ".yaml")),

@@ -73,6 +73,29 @@ def test_a_turn_around_an_object_that_looks_alike_from_two_sides_is_one_turn(tmp
     assert len(read_views(film(tmp_path / "a.mp4", twice), orbit="static", elevation_deg=20)) == 20
 
 
+@pytest.mark.parametrize("at, kept", [((slice(4, 12), slice(4, 34)), False), ((slice(2, 9), slice(54, 74)), True)])
+def test_a_mark_that_stands_still_is_no_part_of_the_object(frames, tmp_path, caplog, at, kept):
+    marked = frames.clone()
+    marked[:, :, *at] = torch.tensor([200, 30, 90], dtype=torch.uint8)[:, None, None]
+    plain = read_views(film(tmp_path / "plain.mp4", frames), orbit="static", elevation_deg=20)
+    with caplog.at_level("WARNING"):
+        views = read_views(film(tmp_path / "a.mp4", marked), orbit="static", elevation_deg=20, check_orbit=not kept)
+    assert bool(views.masks[:, *at].any()) == kept
+    assert "stands still in all 21 frames" in caplog.text and ("; left out" in caplog.text) != kept
+    beyond = torch.ones(128, 128, dtype=torch.bool)
+    beyond[: at[0].stop + 3, max(0, at[1].start - 3) : at[1].stop + 3] = False
+    assert (views.masks ^ plain.masks)[:, beyond].float().mean() < 0.002
+
+
+def test_a_mark_that_touches_the_object_is_told(frames, tmp_path, caplog):
+    marked = frames.clone()
+    low = int((frames.float().mean(1) < 250).any(0).any(0).nonzero().min())  # the leftmost column of any view
+    marked[:, :, 60:68, low - 8 : low + 4] = torch.tensor([0, 0, 200], dtype=torch.uint8)[:, None, None]
+    with caplog.at_level("WARNING"):
+        read_views(film(tmp_path / "a.mp4", marked), orbit="static", elevation_deg=20, check_orbit=False)
+    assert "frames in which it touches the object" in caplog.text
+
+
 def test_plain_frames_at_the_ends_are_left_out(frames, tmp_path, caplog):
     dark, bright = torch.full_like(frames[:3], 20), torch.full_like(frames[:2], 255)
     with caplog.at_level("INFO"):
