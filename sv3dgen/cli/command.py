@@ -7,6 +7,7 @@ from typing import Any
 
 from sv3dgen.domains import Between
 from sv3dgen.errors import InputError, one_line
+from sv3dgen.runs.plain_log import log_plainly
 from sv3dgen.runs.threads import settle_threads
 
 
@@ -57,6 +58,7 @@ def exit_status(command: Callable[[], int], name: str = "error", *, stopped: str
     line `stopped`.
     """
     settle_threads()
+    log_plainly()
     try:
         return command()
     except InputError as error:

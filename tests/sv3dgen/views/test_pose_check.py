@@ -228,3 +228,10 @@ def test_photos_among_generated_views_that_contradict_each_other_are_told(views,
     untrusted = tuple(0.0 if index == 5 else 1.0 for index in range(21))
     check_poses(change(with_alpha(views, 5, alpha), generated=generated, trust=untrusted))
     assert "contradict" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "quarters, words", [(1, "90 degrees to the right"), (2, "180 degrees"), (3, "90 degrees to the left")]
+)
+def test_pictures_on_their_side_are_named(views, quarters, words):
+    refused(change(views, images=torch.rot90(views.images, quarters, (2, 3))), "do not stand upright", words)
