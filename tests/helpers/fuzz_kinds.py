@@ -171,11 +171,13 @@ def _status(main: Callable[[list[str]], int], arguments: list[str], out: Path) -
             status = main(arguments)
         except SystemExit as left:
             status = left.code or 0
-    lines = told.getvalue().strip().splitlines()
+    lines = [line for line in told.getvalue().splitlines() if line.startswith(("error: ", "sv3dgen."))]
     if status not in (0, 2):
         return f"{arguments}: status {status}, {told.getvalue()[-500:]}"
-    if status == 2 and len([line for line in lines if line.strip()]) != 1:
-        return f"{arguments}: expected one line, got {lines[-5:]}"
+    if status == 2 and len(lines) != 1:
+        return f"{arguments}: expected one line, got {told.getvalue()[-500:]}"
+    if not told.getvalue().replace("\n", "").isprintable() and "\u2502" not in told.getvalue():
+        return f"{arguments}: not fit to be printed: {told.getvalue()[-500:]!r}"
     left = [path.name for path in out.rglob("*")] if out.exists() else []
     half = [name for name in left if name.startswith(".") or "tmp" in name] if status == 0 else left
     return f"{arguments}: status {status} with {half[:9]} left" if half else None
@@ -348,7 +350,7 @@ KINDS = [
     Kind("meshes_drawn", 1, _gather_meshes, _draw_mesh, works=True),
     Kind("meshes_scored", 1, _gather_meshes, _score_mesh, works=True),
     Kind("photos", 5, _gather_photos, _read_photo),
-    Kind("photos_cut", 1, _gather_photos, _cut_photo),
+    Kind("photos_cut", 1, _gather_photos, _cut_photo, works=True),
     Kind("films", 0.5, _gather_films, _read_film, works=True),
     Kind("weights", 5, _gather_weights, _read_weights),
     Kind("weights_told", 1, _gather_weights, _check_weights),
