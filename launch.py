@@ -30,6 +30,7 @@ from sv3dgen.errors import InputError
 from sv3dgen.runs import sweeps
 from sv3dgen.runs.compile_cache import settle as settle_compile_cache
 from sv3dgen.runs.machine import usable_cores
+from sv3dgen.runs.plain_log import log_plainly
 from sv3dgen.runs.result import told_to_programs
 from sv3dgen.runs.run_folder import can_go_on, discard_unused, is_new, read_card
 from sv3dgen.runs.run_lock import alone_in
@@ -77,6 +78,7 @@ def start(config: DictConfig) -> None:
 
 def work(config: DictConfig) -> None:
     """What a run does, once it has its folder."""
+    log_plainly()
     register_resolvers()  # again, because a sweep does this in a process of its own
     check_targets(config, ROOT, HydraConfig.get().searchpath)  # again, with what only a running Hydra resolves
     settle_compile_cache()

@@ -10,6 +10,7 @@ from torch import nn
 
 from sv3dgen.atomic import atomic_write
 from sv3dgen.cli.saved_settings import refuse_links_out
+from sv3dgen.documents import parse_json
 from sv3dgen.interfaces import Reference
 from sv3dgen.meshes.hollowing import Opening
 from sv3dgen.meshes.mesh import Mesh
@@ -41,7 +42,7 @@ def read_made_views(source: Path, views: Path, card: RunCard) -> None:
     for file in [*sorted(files), source / LAST_OF_VIEWS]:
         with atomic_write(views / file.name) as temporary:
             shutil.copyfile(file, temporary)
-    told = json.loads((source / TOLD).read_text(encoding="utf-8"))
+    told = parse_json((source / TOLD).read_text(encoding="utf-8"))
     for entry in (*TOLD_OF_VIEWS, "metrics"):
         card.card[entry].update(told[entry])
 

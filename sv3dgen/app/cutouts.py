@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
+from sv3dgen.cutout.masks import parts
 from sv3dgen.errors import InputError
 from sv3dgen.photo.matting import cut_out
 from sv3dgen.views.image import precheck_photo, read_photo
@@ -14,6 +15,7 @@ from sv3dgen.views.image import precheck_photo, read_photo
 KEEP, REMOVE = "#00c853", "#ff1744"  # the brushes: what belongs to the object, and what does not
 SHOWN_PX = 900
 _BACKGROUND = (214, 214, 222)
+_ALIKE = 24  # levels of 255 that colors of one patch differ by from its middle one
 _FAINT = 0.25  # how much of the removed is still to be seen
 
 
@@ -71,6 +73,22 @@ def corrected(cut: CutPhoto, strokes: Image.Image) -> CutPhoto:
     colors = np.where(weight * keep[..., None] > 0.5, photo, rgba[..., :3])
     changed = np.concatenate([colors, alpha], axis=-1).round().clip(0, 255).astype(np.uint8)
     return replace(cut, cutout=Image.fromarray(changed), doubt=None)
+
+
+def picked(cut: CutPhoto, strokes: Image.Image) -> Image.Image:
+    """Strokes of the photo's size, each grown to the whole patch of like color that it touches."""
+    size = cut.cutout.size
+    painted = np.array(strokes.convert("RGBA").resize(size, Image.Resampling.BILINEAR))
+    photo = np.asarray(cut.photo, dtype=np.float32)
+    touched = parts(painted[..., 3] > 127)
+    grown = painted.copy()
+    for number in range(1, int(touched.max()) + 1):
+        here = touched == number
+        alike = parts(np.abs(photo - np.median(photo[here], axis=0)).max(-1) <= _ALIKE)
+        patch = np.isin(alike, np.setdiff1d(alike[here], [0]))
+        grown[patch] = np.median(painted[here], axis=0).round().astype(np.uint8)
+        grown[patch, 3] = 255
+    return Image.fromarray(grown)
 
 
 def _nearness(painted: Float[np.ndarray, "height width 4"], color: str) -> Float[np.ndarray, "height width"]:

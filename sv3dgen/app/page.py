@@ -12,7 +12,7 @@ import gradio as gr  # pyright: ignore[reportMissingImports]
 from PIL import Image
 
 from sv3dgen.app import choices
-from sv3dgen.app.cutouts import KEEP, REMOVE, CutPhoto, corrected, cut_photo, shown
+from sv3dgen.app.cutouts import KEEP, REMOVE, CutPhoto, corrected, cut_photo, picked, shown
 from sv3dgen.app.past_runs import find_runs
 from sv3dgen.app.run_queue import Kind, RunQueue
 from sv3dgen.app.status import html_of, status_of
@@ -112,7 +112,7 @@ def _given(runs: RunQueue, inputs: Path, weights: Path | None, parts: Parts) -> 
             with gr.Column(visible=False) as correction:
                 gr.Markdown(
                     "Faint is what counts as background. Wrong? Paint **green** over what belongs to the object, "
-                    "**red** over what does not, then take it over."
+                    "**red** over what does not, then take it over. Or click on it, with the box below ticked."
                 )
                 editor = gr.ImageEditor(
                     type="pil",
@@ -124,6 +124,9 @@ def _given(runs: RunQueue, inputs: Path, weights: Path | None, parts: Parts) -> 
                     brush=gr.Brush(default_size=24, colors=[KEEP, REMOVE], default_color=KEEP, color_mode="fixed"),
                     buttons=[],
                     elem_id="cutout",
+                )
+                patch = gr.Checkbox(
+                    label="A click is enough: it stands for the whole patch of like color", elem_id="patch"
                 )
                 take_over = gr.Button("Take over what I painted")
             photo_height = gr.Number(
@@ -164,19 +167,21 @@ def _given(runs: RunQueue, inputs: Path, weights: Path | None, parts: Parts) -> 
         told = f"Look at the cut-out: {found.doubt}" if found.doubt else ""
         return [found, gr.Column(visible=True), _to_edit(found), _plain(told)]
 
-    def painted(found: CutPhoto | None, value: dict[str, Any] | None) -> list[Any]:
+    def painted(found: CutPhoto | None, value: dict[str, Any] | None, whole: bool) -> list[Any]:
         strokes = _strokes(value)
         if found is None or strokes is None:
             return [found, gr.skip()]
-        changed = corrected(found, strokes)
+        changed = corrected(found, picked(found, strokes) if whole else strokes)
         return [changed, _to_edit(changed)]
 
-    def from_photo(found: CutPhoto | None, value: Any, height: float | None, *common: Any) -> tuple[Any, ...]:
+    def from_photo(found: CutPhoto | None, value: Any, whole: bool, height: float | None, *common: Any) -> Any:
         def take() -> tuple[Kind, Path, list[str], str]:
             if found is None:
                 raise InputError("drop a photo first")
             strokes = _strokes(value)
-            last = found if strokes is None else corrected(found, strokes)
+            last = found
+            if strokes is not None:
+                last = corrected(found, picked(found, strokes) if whole else strokes)
             return "photo", keep_photo(last.cutout, last.name, inputs), choices.photo_settings(height, weights), ""
 
         return _start(runs, take, common)
@@ -200,8 +205,8 @@ def _given(runs: RunQueue, inputs: Path, weights: Path | None, parts: Parts) -> 
 
     started = [parts.key, parts.seen, parts.told]
     photo.change(dropped, photo, [cut, correction, editor, parts.told], api_visibility="private")
-    take_over.click(painted, [cut, editor], [cut, editor], api_visibility="private")
-    start_photo.click(from_photo, [cut, editor, photo_height, *common], started, api_visibility="private")
+    take_over.click(painted, [cut, editor, patch], [cut, editor], api_visibility="private")
+    start_photo.click(from_photo, [cut, editor, patch, photo_height, *common], started, api_visibility="private")
     start_film.click(from_film, [film, film_height, fov, clockwise, *common], started, api_visibility="private")
     start_folder.click(from_folder, [folder, *common], started, api_visibility="private")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from sv3dgen.app.run_queue import plain_name
+from sv3dgen.documents import parse_json
 from sv3dgen.errors import InputError
 from sv3dgen.views.image import open_image
 from sv3dgen.views.precheck import check_video
@@ -103,13 +104,13 @@ def _told_left_out(names: list[str]) -> str:
 def _side_by_side(path: Path) -> str:
     """transforms.json whose pictures lie next to it. What else may be wrong with it, the run says."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse_json(path.read_text(encoding="utf-8"))
         for frame in found["frames"]:
             for key in ("file_path", "mask_path", "normal_path"):
                 if isinstance(frame.get(key), str):
                     frame[key] = _safe(frame[key].replace("\\", "/").rsplit("/", 1)[-1])
         return json.dumps(found)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path.name}: expected the JSON of posed views, with frames ({error})") from error
 
 

@@ -5,7 +5,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from sv3dgen.domains import Between
 from sv3dgen.errors import InputError, one_line
+from sv3dgen.runs.plain_log import log_plainly
 from sv3dgen.runs.threads import settle_threads
 
 
@@ -30,6 +32,25 @@ class OneLineParser(argparse.ArgumentParser):
         raise InputError(f"{message} (see {self.prog} --help)")
 
 
+def within(low: float | int, high: float | int) -> Callable[[str], Any]:
+    """The `type` of an option whose number lies between two others, both included; whole where these are."""
+    whole, domain = isinstance(low, int), Between(low, high)
+
+    def number(text: str) -> float | int:
+        try:
+            value = int(text) if whole else float(text)
+        except ValueError:
+            value = None
+        if value not in domain:
+            raise argparse.ArgumentTypeError(f"{text}: expected {'a whole number, ' if whole else ''}{domain}")
+        return value
+
+    return number
+
+
+SEED = within(0, 2**32 - 1)
+
+
 def exit_status(command: Callable[[], int], name: str = "error", *, stopped: str = "stopped") -> int:
     """That of the command itself; 2 for what only the user can fix, 130 when stopped.
 
@@ -37,6 +58,7 @@ def exit_status(command: Callable[[], int], name: str = "error", *, stopped: str
     line `stopped`.
     """
     settle_threads()
+    log_plainly()
     try:
         return command()
     except InputError as error:

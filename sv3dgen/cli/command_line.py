@@ -206,6 +206,7 @@ def _of_another_system(settings: list[str], told: str) -> str:
 
 def _check_choices(config: DictConfig) -> None:
     """Raise InputError for a value at the root that no constructor would refuse before torch is there."""
+    _check_stages(config)
     trains = "train" in (OmegaConf.select(config, "system.stages") or ())
     device = checked_device(str(config.get("device", "auto")))
     accelerator = OmegaConf.select(config, "trainer.accelerator", default="auto")
@@ -229,6 +230,16 @@ def _check_choices(config: DictConfig) -> None:
         present = ("auto", *(runs_on(str(operation), where) if operation in IMPLEMENTATIONS else ()))
         if backend not in present:
             raise InputError(f"kernels.{operation}={shown(backend)}: expected one of {', '.join(present)}")
+
+
+def _check_stages(config: DictConfig) -> None:
+    """Raise InputError for stages of a system that are none of its blocks."""
+    stages = OmegaConf.select(config, "system.stages", default=[])
+    known = OmegaConf.is_list(stages) and all(
+        name == "train" or OmegaConf.is_dict(config.get(str(name))) for name in stages
+    )
+    if stages != [] and (not known or len(set(stages)) < len(stages)):
+        raise InputError(f"system.stages={shown(stages)}: expected a list of the system's stages, as its yaml has it")
 
 
 def _check_schedules(config: DictConfig) -> None:

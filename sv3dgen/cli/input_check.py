@@ -13,7 +13,6 @@ from sv3dgen.errors import InputError
 from sv3dgen.sv3d.checkpoint.contents import read_contents
 from sv3dgen.sv3d.checkpoint.weights import check_obtainable, find_weights, is_on_hub
 from sv3dgen.viewer.ports import free_port
-from sv3dgen.views.camera_check import check_cameras
 from sv3dgen.views.image import precheck_photo
 from sv3dgen.views.precheck import precheck_views
 from sv3dgen.views.unposed import check_unposed, is_unposed
@@ -51,8 +50,6 @@ def check_inputs(config: DictConfig, *, sweeps_nvs: bool, sweeping: bool = False
         files = precheck_views(config.views)
         if files is not None and OmegaConf.select(config, "elevation_deg") == "auto":
             raise InputError("elevation_deg=auto: estimated of a photo or a video only; expected degrees")
-        if files is not None:
-            check_cameras(files.transforms.frames)
         if Path(config.views).is_file() and Path(config.views).suffix != ".json" and config.get("orbit") is None:
             raise InputError(f"{config.views}: a video has no cameras; expected its orbit to be declared: orbit=static")
         return files

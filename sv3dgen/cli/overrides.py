@@ -14,6 +14,7 @@ from sv3dgen.runs.run_folder import escaped
 
 PATH_KEYS = ("views", "image", "weights", "data", "resume", "share", "name", "hydra.run.dir", "hydra.sweep.dir")
 STAGES = ("coarse", "fine")
+_MOST_LETTERS = 4000  # of a setting; the parser takes a second for 2000
 MAX_CHOICES = 64  # of one swept key: looked at before the first run starts
 
 
@@ -55,6 +56,8 @@ def quoted(text: str) -> str:
 
 def parse(text: str) -> Override:
     """A setting taken apart; InputError where it is none."""
+    if len(text) > _MOST_LETTERS:
+        raise InputError(f"{text[:60]}...: {len(text)} letters, expected a setting of at most {_MOST_LETTERS}")
     try:
         hydra = GlobalHydra.instance()
         parser = OverridesParser.create(hydra.config_loader() if hydra.is_initialized() else None)

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from sv3dgen.cli.overrides import parse
 from sv3dgen.cli.saved_settings import distrust, refuse_links_out, trusted
+from sv3dgen.documents import parse_yaml
 from sv3dgen.errors import InputError
 
+_MOST_BYTES = 256 << 10  # of a file of settings
 SWEEP_SETTINGS = "multirun.yaml"  # in a sweep's, written by Hydra before the first run
 # How long training goes on, what is written and where it is told; all else would make the checkpoint another run's. The
 # length of a 3D stage belongs to all else: its schedules follow from it.
@@ -129,9 +130,11 @@ def _resumed_folder(settings: list[str]) -> Path | None:
 
 
 def _read_yaml(path: Path) -> Any:
+    if path.stat().st_size > _MOST_BYTES:
+        raise InputError(f"{path}: {path.stat().st_size >> 10} kB, expected the settings of a run")
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        return parse_yaml(path.read_text(encoding="utf-8"))
+    except ValueError as error:
         raise InputError(f"{path}: expected YAML, as it was written when the run started") from error
 
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sv3dgen.cli.command import OneLineParser, exit_status
+from sv3dgen.cli.command import SEED, OneLineParser, exit_status, within
 from sv3dgen.metrics.evaluation import Report, evaluate
 
 MEANINGS = {
@@ -93,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--align", choices=("unit_box", "none"), default="unit_box", help="frame of protocol surface")
     parser.add_argument(
-        "--yaw-deg", type=float, default=0.0, help="turn of the prediction about +Y, protocol sv3d-2024"
+        "--yaw-deg", type=within(-360.0, 360.0), default=0.0, help="turn of the prediction about +Y, protocol sv3d-2024"
     )
     parser.add_argument("--views", type=Path, help="folder of posed views to compare the color with")
     parser.add_argument("--split", choices=("test", "train", "all"), default="test", help="which of these views")
@@ -109,9 +109,9 @@ def _parser() -> argparse.ArgumentParser:
         help="draw both meshes on this orbit and compare: dynamic (the paper's tables), dynamic_released, static, "
         "sine30 or sine50",
     )
-    parser.add_argument("--elevation-deg", type=float, default=10.0, help="of the orbit's front view")
-    parser.add_argument("--size-px", type=int, default=576, help="side of the orbit's square pictures")
-    parser.add_argument("--seed", type=int, default=0, help="of the surface samples and of a dynamic orbit")
+    parser.add_argument("--elevation-deg", type=within(-89.0, 89.0), default=10.0, help="of the orbit's front view")
+    parser.add_argument("--size-px", type=within(16, 4096), default=576, help="side of the orbit's square pictures")
+    parser.add_argument("--seed", type=SEED, default=0, help="of the surface samples and of a dynamic orbit")
     parser.add_argument("--json", action="store_true", help="JSON instead of a table")
     return parser
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from sv3dgen.cli.command import OneLineParser, exit_status
+from sv3dgen.cli.command import SEED, OneLineParser, exit_status, within
 from sv3dgen.errors import InputError
 
 if TYPE_CHECKING:
@@ -107,9 +107,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, required=True, help="dataset of rendered orbits")
     parser.add_argument("--split", choices=("test", "train"), default="test", help="which orbits")
     parser.add_argument("--kinds", type=_kinds, default=("static", "dynamic"), help="static,dynamic or one of them")
-    parser.add_argument("--steps", type=int, help="of the sampler; the model's own number if not given")
-    parser.add_argument("--limit", type=int, help="orbits of each kind; all if not given")
-    parser.add_argument("--seed", type=int, default=0, help="of the noise")
+    parser.add_argument("--steps", type=within(1, 1000), help="of the sampler; the model's own number if not given")
+    parser.add_argument("--limit", type=within(1, 10**7), help="orbits of each kind; all if not given")
+    parser.add_argument("--seed", type=SEED, default=0, help="of the noise")
     parser.add_argument("--exact", action="store_true", help="float32 throughout")
     parser.add_argument("--lpips", action="store_true", help="LPIPS too, on AlexNet")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, mps or auto")

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sv3dgen.cli.command import OneLineParser, exit_status
+from sv3dgen.cli.command import SEED, OneLineParser, exit_status
 from sv3dgen.cli.input_check import MATTING
 from sv3dgen.errors import InputError
 from sv3dgen.views.unposed import check_unposed
@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--turned", action="store_true", help="the object was turned, the camera stood still: look at the object alone"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of what is drawn at random (default: 0)")
+    parser.add_argument("--seed", type=SEED, default=0, help="of what is drawn at random (default: 0)")
     return parser
 
 

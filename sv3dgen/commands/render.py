@@ -5,13 +5,14 @@ names a light.json; the last view is the front one (SV3D's conditioning view).
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sv3dgen.cli.command import OneLineParser, exit_status
+from sv3dgen.cli.command import SEED, OneLineParser, exit_status
+from sv3dgen.domains import plain
 from sv3dgen.errors import InputError
+from sv3dgen.materials.light_file import read_light
 from sv3dgen.meshes.precheck import precheck_mesh
 
 SUPERSAMPLE = 3
@@ -42,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--distance", default="auto", help="of the cameras from the origin; auto: as near as the whole mesh allows"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the dynamic orbits")
+    parser.add_argument("--seed", type=SEED, default=0, help="of the dynamic orbits")
     parser.add_argument("--light", type=Path, help="a run's light.json; default: the plain colors")
     parser.add_argument("--normalize", action="store_true", help="center the mesh and scale its longest side to 1")
     return parser
@@ -59,7 +60,7 @@ def _check(options: argparse.Namespace) -> None:
     ):
         value = getattr(options, name.replace("-", "_"))
         if not low <= value <= high:
-            raise InputError(f"--{name} {value:g}: expected {low} to {high}")
+            raise InputError(f"--{name} {plain(value)}: expected {low} to {high}")
     if options.distance != "auto":
         try:
             options.distance = float(options.distance)
@@ -68,12 +69,7 @@ def _check(options: argparse.Namespace) -> None:
         if not 0.1 <= options.distance <= 1000:
             raise InputError(f"--distance {options.distance:g}: expected 0.1 to 1000")
     if options.light is not None:
-        try:
-            options.light = json.loads(options.light.read_text())
-        except (OSError, ValueError) as error:
-            raise InputError(f"{options.light}: expected a readable light.json ({error})") from error
-        if not isinstance(options.light, dict):
-            raise InputError("light.json: expected an object with a type")
+        options.light = read_light(options.light)
     if options.out.exists() and not options.out.is_dir():
         raise InputError(f"{options.out}: expected a folder for the views, but it is a file")
 

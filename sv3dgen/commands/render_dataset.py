@@ -17,6 +17,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from sv3dgen.cli.command import OneLineParser, exit_status
+from sv3dgen.domains import plain
 from sv3dgen.errors import InputError
 from sv3dgen.meshes.precheck import COLORLESS, SUFFIXES
 
@@ -75,7 +76,7 @@ def _check(options: argparse.Namespace) -> None:
     for name, (low, high) in ranges.items():
         value = getattr(options, name)
         if not low <= value <= high:
-            raise InputError(f"--{name.replace('_', '-')} {value:g}: expected {low} to {high}")
+            raise InputError(f"--{name.replace('_', '-')} {plain(value)}: expected {low} to {high}")
     options.distance = None if options.distance == "auto" else _number(options.distance, "distance", 0.2, 100)
     options.orbits = _loops(options.orbits)
     if options.split_test != "all":

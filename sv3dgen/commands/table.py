@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from sv3dgen.atomic import atomic_write
-from sv3dgen.cli.command import OneLineParser, exit_status
+from sv3dgen.cli.command import OneLineParser, exit_status, within
 from sv3dgen.errors import InputError
 from sv3dgen.tables.rows import (
     PAPER_TABLES,
@@ -136,7 +136,9 @@ def _parser() -> argparse.ArgumentParser:
         help="LPIPS too: on alex, vgg (slow, fetched once), or FILE of vgg's weights",
     )
     parser.add_argument("--clip", help="CLIP-S with this model: a folder, or a name in the hub's cache")
-    parser.add_argument("--size-px", type=int, default=256, help="of pictures drawn where there are no true views")
+    parser.add_argument(
+        "--size-px", type=within(16, 4096), default=256, help="of pictures drawn where there are no true views"
+    )
     parser.add_argument("--format", choices=("markdown", "csv", "latex"), default="markdown", help="of what is written")
     parser.add_argument(
         "--wandb", action="store_true", help="to Weights & Biases too, next to the runs of logger=wandb"

@@ -1,7 +1,6 @@
 """`python -m sv3dgen.view RUN_OR_MESH`: a run's mesh with its views, or any mesh, on a page of this machine."""
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 from sv3dgen.cli.command import OneLineParser, exit_status
 from sv3dgen.cli.extras import is_installed
 from sv3dgen.errors import InputError
+from sv3dgen.materials.light_file import read_light
 from sv3dgen.meshes.precheck import precheck_mesh
 from sv3dgen.viewer.ports import free_port
 
@@ -44,7 +44,7 @@ def _show(options: argparse.Namespace) -> int:
 
     mesh, light, views = read_mesh(path), None, None
     if shown.is_dir():
-        light = _read_light(shown / "light.json")
+        light = read_light(shown / "light.json") if (shown / "light.json").is_file() else None
         views = read_views(shown / "views") if (shown / "views" / "transforms.json").is_file() else None
     else:
         mesh = fit_unit_box(mesh)
@@ -58,18 +58,6 @@ def _show(options: argparse.Namespace) -> int:
             time.sleep(PAUSE_S)
     finally:
         page.stop()
-
-
-def _read_light(path: Path) -> dict | None:
-    if not path.is_file():
-        return None
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: expected a readable light.json ({error})") from error
-    if not isinstance(found, dict):
-        raise InputError(f"{path}: expected an object with a type")
-    return found
 
 
 if __name__ == "__main__":

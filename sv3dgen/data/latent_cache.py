@@ -19,6 +19,7 @@ from torch import nn
 
 from sv3dgen.atomic import atomic_write
 from sv3dgen.data.orbit_files import SAMPLES, OrbitRecord
+from sv3dgen.documents import parse_json
 from sv3dgen.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ def read_cache(folder: Path, records: Iterable[OrbitRecord]) -> LatentCache | No
     if not path.is_file():
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
         cache = LatentCache(**content)
         whole = type(cache.every) is int and cache.every >= 1 and SAMPLES % cache.every == 0 and cache.scale_factor > 0
     except (TypeError, ValueError) as error:

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from sv3dgen.atomic import atomic_write
+from sv3dgen.documents import parse_json
 from sv3dgen.errors import InputError
 
 VERSION = 1
@@ -71,7 +72,7 @@ def write_orbit(folder: Path, record: OrbitRecord, angles: Angles, rgba: UInt8[n
 def read_orbit(path: Path) -> tuple[OrbitRecord, Angles]:
     """What an orbit's json says; InputError for another file, or one that is damaged."""
     try:
-        content = json.loads(path.read_text())
+        content = parse_json(path.read_text())
         record = _record(content)
         angles = Angles(list(map(float, content["elevation_deg"])), list(map(float, content["azimuth_deg"])))
     except OSError as error:
@@ -100,7 +101,7 @@ def hold_settings(folder: Path, settings: Mapping[str, Any], *, fresh: bool) -> 
     path, wanted = folder / RENDERING, {name: settings[name] for name in _HELD}
     if path.is_file() and not fresh:
         try:
-            held = dict(json.loads(path.read_text(encoding="utf-8")))
+            held = dict(parse_json(path.read_text(encoding="utf-8")))
         except (TypeError, ValueError) as error:
             raise InputError(
                 f"{path}: expected {', '.join(_HELD)}; delete it if the orbits are rendered alike"
@@ -140,7 +141,7 @@ def read_index(folder: Path) -> list[OrbitRecord]:
     check_rendered(folder)
     path = folder / INDEX
     try:
-        content = json.loads(path.read_text())
+        content = parse_json(path.read_text())
         version, records = content["version"], [_record(entry) for entry in content["orbits"]]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(

@@ -1,6 +1,5 @@
 """Draw a textured mesh from posed views' cameras or on an orbit, and compare it with the views or with the truth."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -9,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sv3dgen.errors import InputError
 from sv3dgen.materials.from_light import material_from_light
+from sv3dgen.materials.light_file import read_light
 from sv3dgen.materials.sg import Sg
 from sv3dgen.meshes.mesh import Mesh, vertex_normals
 from sv3dgen.meshes.textured_mesh import TexturedMesh
@@ -75,7 +74,7 @@ def draw(
     if light is None:
         frames, shading = render_textured(mesh, cameras), "albedo (no light.json)"
     else:
-        material = material_from_light(_read_light(light))
+        material = material_from_light(read_light(light))
         if isinstance(material, Sg):
             irradiance = material.irradiance(seamless_normals(mesh.mesh)).detach()
             frames = render_textured(mesh, cameras, irradiance=irradiance, log_tone_map=material.tone_map == "log")
@@ -89,13 +88,3 @@ def seamless_normals(mesh: Mesh) -> Float[Tensor, "vertices 3"]:
     """Vertex normals as they are where the vertices that a UV seam splits are one."""
     positions, index = torch.unique(mesh.vertices, dim=0, return_inverse=True)
     return vertex_normals(Mesh(positions, index[mesh.faces]))[index]
-
-
-def _read_light(path: Path) -> dict:
-    try:
-        light = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: expected the JSON that a run writes next to its mesh ({error})") from error
-    if not isinstance(light, dict):
-        raise InputError(f"{path}: expected a JSON object, got {type(light).__name__}")
-    return light

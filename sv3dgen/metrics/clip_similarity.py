@@ -4,13 +4,13 @@ The paper does not say which CLIP. Numbers of different ones do not compare, so 
 Weights come from a folder or from the hub's cache on this machine; nothing is ever fetched.
 """
 
-import json
 from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from sv3dgen.documents import parse_json
 from sv3dgen.errors import InputError
 
 DEFAULT = "openai/clip-vit-large-patch14"
@@ -56,7 +56,11 @@ def load_clip(where: str | None = None) -> ClipSimilarity | str:
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise InputError(f"{folder}: expected a folder with a CLIP model of transformers, with its config.json")
-        if json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type") != "clip":
+        try:
+            kind = parse_json((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
+        except (OSError, ValueError, TypeError, KeyError):
+            kind = None
+        if kind != "clip":
             raise InputError(f"{folder}: its config.json is not of a CLIP model")
         source, name = str(folder), folder.resolve().name
     else:

@@ -14,6 +14,7 @@ from torch import Tensor
 from sv3dgen.atomic import atomic_write
 from sv3dgen.color import over_white
 from sv3dgen.devices import find_device
+from sv3dgen.documents import parse_json
 from sv3dgen.domains import Between, Seed
 from sv3dgen.errors import InputError
 from sv3dgen.normals.files import read_maps, write_normals
@@ -71,7 +72,7 @@ class Marigold(NormalSource):
             "views_sha256": hashlib.sha256(views.images.numpy().tobytes()).hexdigest(),
         }
         stamp = kept / STAMP
-        if not stamp.is_file() or json.loads(stamp.read_text(encoding="utf-8")) != made_of:
+        if not stamp.is_file() or parse_json(stamp.read_text(encoding="utf-8")) != made_of:
             stamp.unlink(missing_ok=True)
             line = StageLine("normals")
             line.start(0, len(views))

@@ -1,10 +1,8 @@
 """The numbers that a run logged, as charts whose lines, ticks and labels a template only has to draw."""
 
-import csv
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil, floor, isfinite, log10
-from pathlib import Path
+from math import ceil, floor, log10
 
 WIDTH, HEIGHT = 420, 240  # units of the drawing; about pixels on a phone
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 10, 26  # margins, for the labels
@@ -50,24 +48,6 @@ class Chart:
     def summary(self) -> str:
         """What the chart shows, for those who do not see it."""
         return "; ".join(f"{line.name} from {line.first} to {line.last}" for line in self.lines)
-
-
-def read_numbers(file: Path) -> list[dict[str, float]]:
-    """The rows of a run's `metrics.csv`; none where there is no file. What is no number is left out."""
-    if not file.is_file():
-        return []
-    with file.open(encoding="utf-8", newline="") as stream:
-        return [dict(_numbers(row)) for row in csv.DictReader(stream)]
-
-
-def _numbers(row: Mapping[str | None, str | None]) -> Iterable[tuple[str, float]]:
-    for name, text in row.items():
-        try:
-            value = float(text or "")
-        except (TypeError, ValueError):
-            continue
-        if name is not None and isfinite(value):
-            yield name, value
 
 
 def charts(rows: Rows) -> list[Chart]:

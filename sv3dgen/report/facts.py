@@ -7,8 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from sv3dgen.documents import parse_yaml
 from sv3dgen.report.pictures import Compared
 from sv3dgen.runs.stopping import told_of_stop
 
@@ -81,8 +80,8 @@ def _object(config: Mapping[str, Any], hydra: Mapping[str, Any]) -> str | None:
 def _yaml(path: Path) -> dict[str, Any]:
     """A YAML file's mapping; an empty one where it is missing or something else."""
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+        found = parse_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -14,6 +14,7 @@ from sv3dgen.atomic import atomic_write
 from sv3dgen.report import curves, facts
 from sv3dgen.report.embedded import PLAIN_BYTES, data_uri, glb_for_page, model_viewer_script, webp_uri
 from sv3dgen.report.pictures import FOLDER, Pictures, lies_in, read_pictures
+from sv3dgen.runs.number_rows import number_rows
 from sv3dgen.runs.run_folder import read_card
 
 NAME = "report.html"
@@ -68,7 +69,7 @@ def write_report(folder: Path, card: Mapping[str, Any]) -> Path:
         ],
         photo=webp_uri(photo, 512) if lies_in(folder, photo := folder / "views" / "input.png") else None,
         films=list(_films(folder)),
-        charts=curves.charts(curves.read_numbers(folder / "logs" / "metrics.csv")),
+        charts=curves.charts(number_rows(folder / "logs" / "metrics.csv")),
         sheets=[(title, webp_uri(path, 1400)) for title, path in _sheets(folder, card)],
         key_facts=_key_facts(card),
         stages=facts.stage_rows(card),

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sv3dgen.atomic import atomic_write
 from sv3dgen.color import over_white
+from sv3dgen.documents import parse_json
 from sv3dgen.errors import InputError
 from sv3dgen.export.lighting import lighting
 from sv3dgen.meshes.files import read_mesh
@@ -97,7 +98,7 @@ def read_pictures(folder: Path) -> Pictures:
     if not path.is_file():
         return Pictures()
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse_json(path.read_text(encoding="utf-8"))
         pictures = Pictures(tuple(Compared(**one) for one in found["compared"]), found["lit"])
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: expected the JSON that a run writes ({error})") from error

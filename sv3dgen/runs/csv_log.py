@@ -1,11 +1,12 @@
 """The table of numbers of a run that is resumed: Lightning's CSV logger would begin it anew."""
 
-import csv
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from lightning.pytorch.loggers import CSVLogger
+
+from sv3dgen.runs.number_rows import number_rows
 
 
 def keep_numbers(loggers: object, *, stages: Sequence[str], stage: str, step: int) -> None:
@@ -16,7 +17,7 @@ def keep_numbers(loggers: object, *, stages: Sequence[str], stage: str, step: in
     for logger in loggers if isinstance(loggers, Iterable) else [loggers]:
         if not isinstance(logger, CSVLogger):
             continue
-        rows = [row for row in _rows(Path(logger.log_dir) / "metrics.csv") if _is_before(row, stages, stage, step)]
+        rows = [row for row in _stepped(Path(logger.log_dir) / "metrics.csv") if _is_before(row, stages, stage, step)]
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*exists and is not empty")  # it deletes the file, which is read
             experiment = logger.experiment
@@ -25,15 +26,9 @@ def keep_numbers(loggers: object, *, stages: Sequence[str], stage: str, step: in
         logger.save()
 
 
-def _rows(file: Path) -> list[dict[str, int | float]]:
-    """The rows as they were logged; without one that a kill cut off, and none of a file that is not there."""
-    if not file.is_file():
-        return []
-    whole = [line for line in file.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
-    return [
-        {name: int(text) if text.isdigit() else float(text) for name, text in row.items() if text}
-        for row in csv.DictReader(whole)
-    ]
+def _stepped(file: Path) -> list[dict[str, int | float]]:
+    """The rows as they were logged; without those that a kill, or something else, has damaged."""
+    return [row for row in number_rows(file) if isinstance(row.get("step"), int)]
 
 
 def _is_before(row: Mapping[str, int | float], stages: Sequence[str], stage: str, step: int) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sv3dgen.atomic import atomic_write
+from sv3dgen.documents import parse_json
 from sv3dgen.errors import InputError, one_line
 from sv3dgen.runs.run_folder import CARD, RESULT, read_card
 from sv3dgen.runs.stopping import Stopped, told_of_stop
@@ -96,7 +97,7 @@ def read_result(folder: Path) -> Result:
     """The result in a run's folder. Raises InputError where there is none, or something else."""
     path = folder / RESULT
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse_json(path.read_text(encoding="utf-8"))
         paths = {name: Path(file) for name, file in found["paths"].items()}
         return Result(**found | {"folder": Path(found["folder"]), "paths": paths, "warnings": tuple(found["warnings"])})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

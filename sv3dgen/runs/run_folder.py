@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sv3dgen.atomic import atomic_write
+from sv3dgen.documents import parse_json
 from sv3dgen.errors import InputError
 from sv3dgen.kernels.backend import available
 from sv3dgen.runs.machine import machine, versions
@@ -234,7 +235,7 @@ def read_card(folder: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
+        card = parse_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"{path}: expected the JSON that a run writes ({error})") from error
     if not isinstance(card, dict):

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sv3dgen.cli.command_line import stem
 from sv3dgen.cli.overrides import parse
+from sv3dgen.documents import parse_yaml
 from sv3dgen.errors import InputError
 from sv3dgen.runs.run_folder import CARD, read_card
 from sv3dgen.runs.sweeps import failure
@@ -120,8 +119,8 @@ def _natural(path: Path) -> list[tuple[int, str]]:
 def _read(folder: Path, name: str) -> Any:
     path = folder / ".hydra" / name
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        return parse_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise InputError(f"{path}: expected the settings of a run, as Hydra writes them") from error
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sv3dgen.atomic import atomic_write
+from sv3dgen.documents import parse_json
 from sv3dgen.errors import InputError
 from sv3dgen.metrics.evaluation import Protocol, evaluate, light_beside
 from sv3dgen.tables.runs import MESH, AblationRun
@@ -144,7 +145,7 @@ def _kept(
     path = folder / SCORES
     key = hashlib.sha256(json.dumps({"version": VERSION, **by}, sort_keys=True).encode()).hexdigest()[:16]
     try:
-        kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        kept = parse_json(path.read_text(encoding="utf-8")) if path.is_file() else {}
     except ValueError:
         kept = {}
     if not isinstance(kept, dict) or not all(isinstance(entry, dict) and "scores" in entry for entry in kept.values()):

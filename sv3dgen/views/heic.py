@@ -3,9 +3,11 @@
 Boxes after ISO/IEC 14496-12 and 23008-12 (HEIF). Wheels that read HEIC bring an encoder under the GPL; this does not.
 """
 
+import struct
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from PIL import Image
 from sv3dgen.errors import InputError
 
 MAX_TILES = 1024
+_ALPHAS = (b"urn:mpeg:hevc:2015:auxid:1", b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha")
 _MATRICES = {1: "bt709", 5: "bt601", 6: "bt601", 9: "bt2020"}
 _TURNS = (None, Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270)
 
@@ -25,6 +28,7 @@ class _Items:
     primary: int = 0
     kinds: dict[int, bytes] = field(default_factory=dict)
     parts: dict[int, list[int]] = field(default_factory=dict)  # of grids: their tiles, row by row
+    beside: dict[int, list[int]] = field(default_factory=dict)  # auxiliary pictures (alpha, depth) of a picture
     places: dict[int, tuple[int, list[tuple[int, int]]]] = field(default_factory=dict)  # idat or file; offset, length
     properties: list[tuple[bytes, bytes]] = field(default_factory=list)
     owned: dict[int, list[int]] = field(default_factory=dict)  # numbers of properties, from 1, in order
@@ -37,7 +41,7 @@ class _Items:
 
 
 def read_heic(path: Path, max_pixels: int) -> Image.Image:
-    """The primary picture as 8-bit RGB, turned and mirrored as the file asks.
+    """The primary picture as 8-bit RGB, or RGBA where it has an alpha: cropped, turned and mirrored as the file asks.
 
     Raises InputError for damaged files, for pictures above `max_pixels`, and for coders other than HEVC.
     """
@@ -51,31 +55,38 @@ def read_heic(path: Path, max_pixels: int) -> Image.Image:
         width, height = _number(size, 4, 4), _number(size, 8, 4)
         if width * height > max_pixels:
             raise InputError(f"{path}: {width}x{height} pixels, expected at most {max_pixels // 10**6} megapixels")
-        picture = _primary(data, items, path)
-        if picture.size != (width, height):
-            picture = picture.crop((0, 0, width, height))
+        picture = _whole(data, items, items.primary, path)
+        alpha = next((each for each in items.beside.get(items.primary, ()) if _is_alpha(items, each)), None)
+        if alpha is not None:
+            picture.putalpha(_whole(data, items, alpha, path, gray=True).resize(picture.size))
         return _turned(picture, items)
-    except (IndexError, KeyError, ValueError) as error:
+    except (IndexError, KeyError, ValueError, ZeroDivisionError) as error:
         raise InputError(f"{path}: a damaged HEIC picture ({error})") from None
 
 
-def _primary(data: bytes, items: _Items, path: Path) -> Image.Image:
-    """The primary picture's pixels, its tiles put together."""
-    if items.kinds[items.primary] != b"grid":
-        (tile,) = _decoded(data, items, [items.primary], path)
-        return Image.fromarray(tile)
-    grid = _content(data, items, items.primary)
+def _is_alpha(items: _Items, item: int) -> bool:
+    return any(name in (items.of(item, b"auxC") or b"") for name in _ALPHAS)
+
+
+def _whole(data: bytes, items: _Items, item: int, path: Path, *, gray: bool = False) -> Image.Image:
+    """A picture's pixels, its tiles put together."""
+    size = items.of(item, b"ispe") or b""
+    box = (0, 0, _number(size, 4, 4), _number(size, 8, 4))
+    if items.kinds[item] != b"grid":
+        (tile,) = _decoded(data, items, [item], path, gray=gray)
+        return Image.fromarray(tile).crop(box)
+    grid = _content(data, items, item)
     rows, columns = grid[2] + 1, grid[3] + 1
-    tiles = items.parts[items.primary]
+    tiles = items.parts[item]
     if len(tiles) != rows * columns or len(tiles) > MAX_TILES:
         raise ValueError(f"{len(tiles)} tiles in a grid of {columns}x{rows}")
-    frames = _decoded(data, items, tiles, path)
+    frames = _decoded(data, items, tiles, path, gray=gray)
     lines = [np.concatenate(list(frames[first : first + columns]), axis=1) for first in range(0, len(tiles), columns)]
-    return Image.fromarray(np.concatenate(lines))
+    return Image.fromarray(np.concatenate(lines)).crop(box)
 
 
-def _decoded(data: bytes, items: _Items, wanted: list[int], path: Path) -> np.ndarray:
-    """Pictures of one size, `n h w 3`, as one HEVC stream through ffmpeg."""
+def _decoded(data: bytes, items: _Items, wanted: list[int], path: Path, *, gray: bool) -> np.ndarray:
+    """Pictures of one size, `n h w 3` or in gray `n h w`, as one HEVC stream through ffmpeg."""
     import imageio_ffmpeg
 
     stream = b""
@@ -88,12 +99,14 @@ def _decoded(data: bytes, items: _Items, wanted: list[int], path: Path) -> np.nd
     shape = items.of(wanted[0], b"ispe") or b""
     width, height = _number(shape, 4, 4), _number(shape, 8, 4)
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-loglevel", "error", "-f", "hevc", "-i", "-"]
-    command += ["-fps_mode", "passthrough", *_colors(items, wanted[0]), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+    pixels, colors = ("gray", []) if gray else ("rgb24", _colors(items, wanted[0]))
+    command += ["-fps_mode", "passthrough", *colors, "-f", "rawvideo", "-pix_fmt", pixels, "-"]
     run = subprocess.run(command, input=stream, capture_output=True)
-    if len(run.stdout) != len(wanted) * width * height * 3:
+    channels = () if gray else (3,)
+    if len(run.stdout) != len(wanted) * width * height * prod(channels):
         told = (run.stderr.decode(errors="replace").strip().splitlines() or ["too few pixels"])[-1]
         raise ValueError(told[:100])
-    return np.frombuffer(run.stdout, dtype=np.uint8).reshape(len(wanted), height, width, 3)
+    return np.frombuffer(run.stdout, dtype=np.uint8).reshape(len(wanted), height, width, *channels)
 
 
 def _colors(items: _Items, item: int) -> list[str]:
@@ -127,14 +140,28 @@ def _annex_b(config: bytes, content: bytes) -> bytes:
 
 
 def _turned(picture: Image.Image, items: _Items) -> Image.Image:
+    """Cropped, turned and mirrored, in the order in which the file names these."""
     for number in items.owned.get(items.primary, ()):
         kind, value = items.properties[number - 1]
+        if kind == b"clap":
+            picture = _cropped(picture, value)
         if kind == b"irot" and value[0] & 3:
             picture = picture.transpose(_TURNS[value[0] & 3])  # pyright: ignore[reportArgumentType]
         if kind == b"imir":
             across = value[0] & 1
             picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT if across else Image.Transpose.FLIP_TOP_BOTTOM)
     return picture
+
+
+def _cropped(picture: Image.Image, value: bytes) -> Image.Image:
+    """clap: width, height, and how far its middle lies from the picture's, each a fraction of 32-bit numbers."""
+    numbers = struct.unpack(">8i", value[:32])
+    wide, tall, right, down = (above / below for above, below in zip(numbers[::2], numbers[1::2], strict=True))
+    left, top = round((picture.width - wide) / 2 + right), round((picture.height - tall) / 2 + down)
+    box = (left, top, left + round(wide), top + round(tall))
+    if not (0 <= left < box[2] <= picture.width and 0 <= top < box[3] <= picture.height):
+        raise ValueError(f"cropped to {box} of {picture.width}x{picture.height}")
+    return picture.crop(box)
 
 
 def _content(data: bytes, items: _Items, item: int) -> bytes:
@@ -180,7 +207,9 @@ def _read_boxes(data: bytes, items: _Items) -> None:
         elif kind == b"iref":
             wide = 4 if version else 2
             for use, entry in _boxes(body[4:]):
-                if use == b"dimg":
+                if use == b"auxl":
+                    items.beside.setdefault(_number(entry, wide + 2, wide), []).append(_number(entry, 0, wide))
+                elif use == b"dimg":
                     count = _number(entry, wide, 2)
                     first = _number(entry, 0, wide)
                     items.parts[first] = [_number(entry, wide + 2 + wide * each, wide) for each in range(count)]

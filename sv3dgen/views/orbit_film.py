@@ -10,6 +10,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from sv3dgen.cutout.still_marks import still_marks
 from sv3dgen.errors import InputError
 from sv3dgen.views.cameras import SV3D_FOV_DEG, Cameras
 from sv3dgen.views.film_frames import one_turn, whole_rounds
@@ -156,7 +157,15 @@ def _read_images(path: Path, frames: tuple[int, ...], max_size_px: int | None) -
         shadows += shadow
         images.append(resized(pixels, *scaled_size(frame.size, max_size_px)))
     warn_of_shadows(path, shadows, len(images))
-    return torch.stack(images)
+    return _without_marks(path, torch.stack(images))
+
+
+def _without_marks(path: Path, images: UInt8[Tensor, "views 4 _ _"]) -> UInt8[Tensor, "views 4 _ _"]:
+    cleared, marks = still_marks(images.numpy())
+    for mark in marks:
+        log.warning("%s: %s", path, mark.told(len(images)))
+    images[:, 3][torch.from_numpy(cleared)] = 0
+    return images
 
 
 def _steps(thumbnails: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from sv3dgen.errors import InputError
 from sv3dgen.views.cameras import project
+from sv3dgen.views.misread_poses import LIKE_OPENCV, how_they_are_meant
 from sv3dgen.views.normalize import mask_boxes, nearest_point, ray_directions
 from sv3dgen.views.orbits import Orbit, elevations_and_azimuths, wrapped_deg
 from sv3dgen.views.posed_views import PosedViews
@@ -81,23 +82,27 @@ def check_aim(views: PosedViews) -> None:
     positions = cameras.positions.double()
     focus = nearest_point(positions, ray_directions(cameras, boxes.mean(1)))
     if focus is None:
-        raise InputError("the cameras all look in one direction; expected views from around the object")
+        raise _misread(views, "the cameras all look in one direction; expected views from around the object")
     towards = torch.nn.functional.normalize(focus - positions, dim=-1)
     cosine = (towards * cameras.forward.double()).sum(-1)
     if (cosine < -0.5).sum() > 0.5 * len(views):
-        raise InputError(
-            "the cameras look away from the object: their axes look like OpenCV's (y down, z forward); "
-            "negate the second and third column of each transform_matrix to have OpenGL's"
-        )
+        raise _misread(views, LIKE_OPENCV)
     seen_at, depth = project(cameras, focus[None].to(cameras.focal_px))
     reach = (boxes[:, 1] - boxes[:, 0]).norm(dim=-1) / 2
     beside = (seen_at[:, 0].double() - boxes.mean(1)).norm(dim=-1) > 1.5 * reach
     beside |= depth[:, 0] <= 0
     if beside.sum() > 0.5 * len(views):
-        raise InputError("the cameras do not look at one object: the rays through the middles of the masks do not meet")
+        raise _misread(
+            views, "the cameras do not look at one object: the rays through the middles of the masks do not meet"
+        )
     for name in _named(views, beside):
         degrees = float(torch.rad2deg(torch.arccos(cosine[views.names.index(name)].clamp(-1, 1))))
         raise InputError(f"{name}: its camera does not look at the object (it points {degrees:.0f} degrees next to it)")
+
+
+def _misread(views: PosedViews, otherwise: str) -> InputError:
+    """The refusal of poses that can't be right as they stand: what they seem to be, else `otherwise`."""
+    return InputError(how_they_are_meant(views.rgba[:, 3], views.cameras, views.source_to_world) or otherwise)
 
 
 def check_angles(views: PosedViews, orbit: Orbit, declared: bool) -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from sv3dgen.cutout.noisy_key import noisy_key
+from sv3dgen.errors import InputError
 from sv3dgen.views.cameras import Cameras
 from sv3dgen.views.image import MaskedImage
 from sv3dgen.views.normalize import offset_to_remove
@@ -46,7 +47,10 @@ def pictures_and_cameras(
         (pixels, shadow), zoom = pixels_of(picture), 1.0
         shadows += shadow
         if lens.distortion is not None:
-            pixels, zoom = undistorted(pixels, lens.at_size(*picture.image.size), lens.distortion)
+            try:
+                pixels, zoom = undistorted(pixels, lens.at_size(*picture.image.size), lens.distortion)
+            except InputError as error:
+                raise InputError(f"{frame.image}: {error}") from None
         images.append(resized(pixels, width, height))
         own = scaled_size(picture.image.size, max_size_px)
         small.append(resized(pixels, *own) if is_smaller(own, (width, height)) else None)

@@ -8,7 +8,14 @@ from sv3dgen.views.image import check_file, check_size, open_image
 from sv3dgen.views.transforms_json import Split
 from sv3dgen.views.view_files import ViewFiles, open_views
 
-_VIDEO_STARTS = {4: (b"ftyp", b"moov", b"mdat", b"free"), 0: (b"\x1aE\xdf\xa3", b"RIFF", b"OggS", b"\x00\x00\x01\xba")}
+# MP4 and its like, Matroska, AVI, Ogg, MPEG (program, elementary, transport), Flash, Windows Media, raw frames.
+_VIDEO_STARTS = {
+    4: (b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip", b"pnot", b"\x47@"),
+    0: (
+        *(b"\x1aE\xdf\xa3", b"RIFF", b"OggS", b"\x00\x00\x01\xba", b"\x00\x00\x01\xb3", b"\x47@", b"FLV\x01"),
+        *(b"\x30\x26\xb2\x75", b"YUV4MPEG2"),
+    ),
+}
 _PICTURE_STARTS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM")
 
 # Between launch.py's look at the command line and the run lies Hydra, which hands on nothing but text.

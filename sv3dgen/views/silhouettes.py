@@ -7,7 +7,7 @@ cameras contradict. On clean orbits it peaks within a few degrees of the true fi
 import math
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -89,13 +89,30 @@ def _area(masks: Bool[Tensor, "views height width"]) -> Float[Tensor, " views"]:
 
 
 def best_explanation(silhouettes: Silhouettes, names: tuple[str, ...]) -> Explanation:
-    """The likeliest mistake: mirrored yaw, order of the views, field of view."""
+    """The likeliest mistake: mirrored yaw, order of the views, field of view, pictures on their side."""
     masks, cameras = silhouettes.masks, silhouettes.cameras
     found = [Explanation(agreement(Silhouettes(masks, _mirrored_yaw(cameras))), MIRRORED_YAW)]
     for order, advice in _orders(names):
         found.append(Explanation(agreement(Silhouettes(masks[order], cameras)), advice))
     found.append(_best_field_of_view(silhouettes))
+    found += [Explanation(agreement(turned), advice) for turned, advice in _turned(silhouettes)]
     return max(found, key=lambda explanation: explanation.agreement)
+
+
+def _turned(silhouettes: Silhouettes) -> Iterator[tuple[Silhouettes, str]]:
+    """The masks turned by quarters, each with cameras of the size that they then have, and what to say."""
+    masks, cameras = silhouettes.masks, silhouettes.cameras
+    size = torch.tensor([cameras.width_px, cameras.height_px])
+    for quarters, words in ((1, "90 degrees to the left"), (2, "180 degrees"), (3, "90 degrees to the right")):
+        placed = cameras
+        if quarters != 2:
+            center = cameras.center_px / size * size.flip(0)
+            width, height = cameras.height_px, cameras.width_px
+            placed = replace(cameras, center_px=center, width_px=width, height_px=height)
+        yield (
+            Silhouettes(torch.rot90(masks, quarters, (1, 2)), placed),
+            f"the pictures do not stand upright: they fit the cameras when they are turned by {words}",
+        )
 
 
 MIRRORED_YAW = (

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from sv3dgen.documents import parse_json
 from sv3dgen.errors import InputError
 from sv3dgen.views.frame_files import FrameFiles
 from sv3dgen.views.json_values import has_shape, optional_number
 from sv3dgen.views.lens import Lens, check_model, read_lens
+from sv3dgen.views.other_captures import what_to_do_with
 from sv3dgen.views.rigid import Matrix, nearest_rigid, why_not_rigid
 
 Split = Literal["train", "test", "all"]
@@ -24,6 +26,7 @@ _SYNTHETIC_FILES = {"train": "transforms_train.json", "val": "transforms_val.jso
 _Z_UP_KEYS = ("applied_transform", "ply_file_path", "orientation_override", "aabb_scale")  # nerfstudio, instant-ngp
 _MAX_JSON_BYTES = 64 << 20
 _MAX_NAME = 1000
+_SAME_POSE = 1e-5  # by how much numbers of one pose differ that was written twice
 _LARGEST_MENDED = 0.05  # of a rotation's entries, that rounding or a scale may be off
 
 
@@ -65,8 +68,8 @@ def read_transforms(path: str | Path, split: Split = "train") -> Transforms:
     files = _json_files(path, split)
     readers = [_Reader(file, own_split) for file, own_split in files]
     every = [frame for reader in readers for frame in reader.frames]
-    frames = [frame for frame in every if split in ("all", frame.split)]
     first = readers[0]
+    frames, repeats = _each_once(first.path, [frame for frame in every if split in ("all", frame.split)])
     if not frames:
         raise InputError(f"{first.path}: no frame of split {split!r}")
     if len(frames) == 1 and split != "test":
@@ -77,8 +80,22 @@ def read_transforms(path: str | Path, split: Split = "train") -> Transforms:
         up_axis=_up_axis(first.path, first.document, frames, synthetic=files[0][1] is not None),
         source_to_world=_optional_matrix(first.path, first.document, "source_to_world"),
         training=tuple(frame for frame in every if frame.split == "train"),
-        notes=tuple(note for reader in readers for note in reader.notes()),
+        notes=(*(note for reader in readers for note in reader.notes()), *repeats),
     )
+
+
+def _each_once(path: Path, frames: Sequence[Frame]) -> tuple[list[Frame], list[str]]:
+    """The frames without those that stand there again, and a line on these. InputError for a picture of two poses."""
+    kept: dict[Path, Frame] = {}
+    for frame in frames:
+        rows = zip(kept.setdefault(frame.image, frame).camera_to_world, frame.camera_to_world, strict=True)
+        if any(
+            abs(a - b) > _SAME_POSE * max(1, abs(a)) for one, other in rows for a, b in zip(one, other, strict=True)
+        ):
+            raise InputError(f"{path}: {frame.image.name} stands in `frames` twice, with different poses; expected one")
+    left_out = len(frames) - len(kept)
+    notes = [f"{path}: {left_out} frames name pictures that others have with the same pose; left out"]
+    return list(kept.values()), notes if left_out else []
 
 
 def _json_files(path: Path, split: Split) -> list[tuple[Path, str | None]]:
@@ -97,8 +114,7 @@ def _json_files(path: Path, split: Split) -> list[tuple[Path, str | None]]:
     if not found:
         names = sorted(entry.name for entry in path.iterdir())
         listing = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-        photos = any(name.lower().endswith((".png", ".jpg", ".jpeg", ".webp", ".heic")) for name in names)
-        hint = "; of photos without poses, python -m sv3dgen.pose PHOTOS --out FOLDER makes one" if photos else ""
+        hint = what_to_do_with(path, names)
         raise InputError(f"{path}: no transforms.json in this folder (it has {listing or 'nothing in it'}){hint}")
     return found
 
@@ -109,10 +125,10 @@ def _load(path: Path) -> dict:
     if path.stat().st_size > _MAX_JSON_BYTES:
         raise InputError(f"{path}: larger than {_MAX_JSON_BYTES >> 20} MB, expected camera poses only")
     try:
-        document = json.loads(path.read_text(encoding="utf-8-sig"))
+        document = parse_json(path.read_text(encoding="utf-8-sig"))
     except json.JSONDecodeError as error:
         raise InputError(f"{path}: not valid json, line {error.lineno}: {error.msg}") from None
-    except (UnicodeDecodeError, RecursionError, ValueError, OSError):
+    except (ValueError, OSError):
         raise InputError(f"{path}: not readable as json") from None
     if not isinstance(document, dict) or not isinstance(document.get("frames"), list):
         raise InputError(f"{path}: expected an object with a list `frames`")

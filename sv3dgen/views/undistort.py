@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
+from sv3dgen.errors import InputError
 from sv3dgen.views.lens import Distortion
 
 Intrinsics = tuple[float, float, float, float]  # fl_x, fl_y, cx, cy in px
@@ -21,10 +22,12 @@ def undistorted(
     """The RGBA picture without distortion, and the factor of its focal lengths; its center and size stay.
 
     What the lens did not see is transparent. The factor is below 1 where the object would else leave the frame that it
-    was seen in. A distortion below a tenth of a pixel is left alone.
+    was seen in. A distortion below a tenth of a pixel is left alone. InputError where the lens shows nothing.
     """
     height, width = image.shape[1:]
     grid, inside = _source_grid(width, height, intrinsics, 1.0, distortion)
+    if not inside.any():
+        raise InputError(f"its lens ({distortion.kind}, k {distortion.k}) shows none of its {width}x{height} pixels")
     if float(_shift_px(grid, width, height)[inside].max()) < _NEGLIGIBLE_PX:
         return image, 1.0
     zoom = _fitting_zoom(image, intrinsics, distortion)

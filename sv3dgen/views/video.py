@@ -40,11 +40,15 @@ _TO_SRGB = "zscale=t=linear:npl=203,format=gbrpf32le,zscale=p=bt709,tonemap=clip
 _HDR = re.compile(r"Video:.*(smpte2084|arib-std-b67)")
 _DEEP = re.compile(r"Video:.*(?:p|gray|p0)(?:9|10|12|14|16)(?:le|be)")
 _TO_8_BITS = "scale=flags=accurate_rnd+full_chroma_int"  # without, white comes out as 253
+# Pixel formats with alpha; and what tells of one in VP8 and VP9, where it is a stream of its own.
+_ALPHA = re.compile(r"Video:.*\b(?:yuva4|rgba|bgra|argb|abgr|gbrap|ya8|ya16)")
+_VPX_ALPHA = re.compile(r"Video: (vp8|vp9).*?alpha_mode *: 1", re.DOTALL | re.IGNORECASE)
+_VPX_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # ffmpeg's own leave the alpha out
 _OBLONG_PIXELS = re.compile(r"Video:.*\[SAR (?!1:1 |0:1 )")
 
 
 def read_video(path: str | Path, only: Collection[int] | None = None) -> Iterator[Image.Image]:
-    """The frames as 8-bit RGBA, one at a time; opaque but for animations that carry transparency.
+    """The frames as 8-bit RGBA, one at a time; opaque but for films and animations that carry transparency.
 
     `only` picks some by number. HDR is mapped to sRGB, a phone's rotation is applied. InputError names a file that is
     no video, is damaged, or is longer than an orbit can be.
@@ -115,16 +119,17 @@ def _animation_frames(path: Path) -> Iterator[Image.Image]:
 
 
 def _video_frames(path: Path, scaling: str | None = None) -> Iterator[Image.Image]:
-    filters = [*_filters_for(path), *([] if scaling is None else [scaling])]
-    # Pictures as PPM, whose header tells the size; passthrough, so that no frame is doubled to keep a constant rate.
+    decoder, needed, pixels = _decoding_of(path)
+    filters = [*needed, *([] if scaling is None else [scaling])]
+    # Pictures as PAM, whose header tells the size; passthrough, so that no frame is doubled to keep a constant rate.
     output = ["-an", "-fps_mode", "passthrough", *(["-vf", ",".join(filters)] if filters else [])]
-    output += ["-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "-"]  # 10 bits would make other files
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), *_QUIET, "-xerror", "-i", f"file:{path}", *output]
+    output += ["-f", "image2pipe", "-c:v", "pam", "-pix_fmt", pixels, "-"]  # 10 bits would make other files
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), *_QUIET, "-xerror", *decoder, "-i", f"file:{path}", *output]
     with tempfile.TemporaryFile() as errors:
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors) as process:
             assert process.stdout is not None
             try:
-                while frame := _next_ppm(path, process.stdout):
+                while frame := _next_pam(path, process.stdout):
                     yield frame
             finally:
                 process.stdout.close()  # ends ffmpeg where the reader stops early
@@ -134,22 +139,25 @@ def _video_frames(path: Path, scaling: str | None = None) -> Iterator[Image.Imag
             raise InputError(f"{path}: damaged, or not a video that ffmpeg reads ({reason})")
 
 
-def _filters_for(path: Path) -> list[str]:
-    """What makes 8-bit sRGB in square pixels of a film, by what ffmpeg says of it; nothing for most."""
+def _decoding_of(path: Path) -> tuple[list[str], list[str], str]:
+    """ffmpeg's options before the file, what makes 8-bit sRGB in square pixels of it, and with alpha or without."""
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostdin", "-i", f"file:{path}"]
     told = subprocess.run(command, capture_output=True).stderr.decode(errors="replace")
+    vpx = _VPX_ALPHA.search(told)
     depth = [_TO_SRGB] if _HDR.search(told) else [_TO_8_BITS] if _DEEP.search(told) else []
-    return [*depth, *(["scale=iw*sar:ih"] if _OBLONG_PIXELS.search(told) else [])]
+    square = ["scale=iw*sar:ih"] if _OBLONG_PIXELS.search(told) else []
+    alpha = bool(vpx or _ALPHA.search(told)) and not _HDR.search(told)
+    return ["-c:v", _VPX_DECODERS[vpx[1]]] if vpx else [], [*depth, *square], "rgba" if alpha else "rgb24"
 
 
-def _next_ppm(path: Path, stream: IO[bytes]) -> Image.Image | None:
-    """The next picture of a stream of PPM files, whose header has three lines: P6, width and height, 255."""
-    header = [stream.readline() for _ in range(3)]
-    if header[0] != b"P6\n":
+def _next_pam(path: Path, stream: IO[bytes]) -> Image.Image | None:
+    """The next picture of a stream of PAM files: P7, lines of a name and a value, ENDHDR, then the pixels."""
+    if stream.readline() != b"P7\n":
         return None
-    width, height = map(int, header[1].split())
+    header = dict(line.split(maxsplit=1) for line in iter(stream.readline, b"ENDHDR\n") if b" " in line)
+    width, height, depth = (int(header[name]) for name in (b"WIDTH", b"HEIGHT", b"DEPTH"))
     check_size(path, (width, height))
-    data = stream.read(3 * width * height)
-    if len(data) < 3 * width * height:
+    data = stream.read(depth * width * height)
+    if len(data) < depth * width * height:
         return None
-    return Image.frombytes("RGB", (width, height), data).convert("RGBA")
+    return Image.frombytes("RGB" if depth == 3 else "RGBA", (width, height), data).convert("RGBA")

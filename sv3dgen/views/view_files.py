@@ -12,6 +12,7 @@ from pathlib import Path
 from PIL import ImageChops
 
 from sv3dgen.errors import InputError
+from sv3dgen.views.camera_check import check_cameras
 from sv3dgen.views.image import MaskedImage, has_cutout, masked_image, open_image, read_mask, read_rgba
 from sv3dgen.views.transforms_json import Frame, Split, Transforms, read_transforms
 
@@ -58,7 +59,9 @@ def open_views(path: Path, split: Split = "train") -> ViewFiles:
 
     InputError names what is missing, damaged, or does not belong together.
     """
-    files = _opened(read_transforms(path, split))
+    transforms = read_transforms(path, split)
+    check_cameras(transforms.frames)
+    files = _opened(transforms)
     width, height = files.sizes[0]
     first = range(min(len(files), max(1, _DECODED_PIXELS // (width * height))))
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # PIL decodes outside the interpreter lock

@@ -6,7 +6,6 @@ Khronos glTF 2.0 specification, sections 3.6 (buffers), 4 (GLB) and 3.12 (extens
 import base64
 import binascii
 import importlib.util
-import json
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from sv3dgen.documents import parse_json
 from sv3dgen.errors import InputError
 from sv3dgen.meshes.nearby_files import find_nearby
 from sv3dgen.views.image import MAX_PIXELS
@@ -129,7 +129,7 @@ def open_gltf(path: Path) -> GltfFile:
     try:
         data = path.read_bytes()
         chunk, binary = _chunks(data) if data[:4] == b"glTF" else (data, None)
-        parsed = json.loads(chunk)
+        parsed = parse_json(chunk)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
     except (ValueError, struct.error) as error:  # broken JSON and broken UTF-8 are ValueErrors
@@ -145,7 +145,10 @@ def open_gltf(path: Path) -> GltfFile:
 
 def check_extensions(path: Path, parsed: Mapping[str, Any]) -> None:
     """Refuse, by name, what the file says it cannot be read without, and is not read here."""
-    for name in parsed.get("extensionsRequired", []):
+    required = parsed.get("extensionsRequired", [])
+    if not isinstance(required, list) or not all(isinstance(name, str) for name in required):
+        raise InputError(f"{path}: extensionsRequired is {str(required)[:60]}, expected a list of names")
+    for name in required:
         if name == DRACO and importlib.util.find_spec("DracoPy") is not None:
             continue
         if name not in READ and name not in INDIFFERENT:

@@ -7,7 +7,7 @@ import io
 import math
 import warnings
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 from jaxtyping import Float
@@ -17,6 +17,7 @@ from sv3dgen.errors import InputError
 from sv3dgen.meshes.gltf.file import GltfFile
 from sv3dgen.meshes.mesh_pictures import opened_only
 from sv3dgen.views.image import MAX_PIXELS, one_line
+from sv3dgen.views.json_values import is_number
 
 Wrap = Literal["repeat", "mirror", "clamp"]
 _WRAPS: dict[int, Wrap] = {10497: "repeat", 33648: "mirror", 33071: "clamp"}
@@ -48,7 +49,7 @@ def read_material(file: GltfFile, index: int) -> BaseColor:
     found = material.get("pbrMetallicRoughness", {}) if specular is None else specular
     names = _METALLIC if specular is None else _SPECULAR
     fields = {names[key]: value for key, value in found.items() if key in names}
-    factor = np.asarray(fields.get("factor", [1.0] * 4), dtype=np.float64)
+    factor = _numbers(fields.get("factor", [1.0] * 4), 4, "the base color's factor")
     mode, cutoff = material.get("alphaMode", "OPAQUE"), float(material.get("alphaCutoff", 0.5))
     texture = fields.get("texture")
     image = None if texture is None else _image(file, texture["index"])
@@ -78,6 +79,17 @@ def uv_transform(transform: dict) -> Float[np.ndarray, "2 3"] | None:
     (wide, tall), angle = transform.get("scale", (1, 1)), transform.get("rotation", 0.0)
     (right, down), c, s = transform.get("offset", (0, 0)), math.cos(angle), math.sin(angle)
     return np.array([[wide * c, tall * s, right], [-wide * s, tall * c, down]], dtype=np.float64)
+
+
+def _numbers(given: Any, count: int, what: str) -> Float[np.ndarray, " count"]:
+    """So many finite numbers. Raises ValueError, which the reader tells with the file's name."""
+    if (
+        not isinstance(given, list)
+        or len(given) != count
+        or not all(is_number(value) and math.isfinite(value) for value in given)
+    ):
+        raise ValueError(f"{what} is {str(given)[:40]}, expected {count} numbers")
+    return np.array(given, dtype=np.float64)
 
 
 def _image(file: GltfFile, texture: int) -> Image.Image:
@@ -124,7 +136,7 @@ def _with_metals(
     file: GltfFile, specular: dict, factor: np.ndarray, image: Image.Image | None
 ) -> tuple[np.ndarray, Image.Image | None]:
     """The diffuse color, but the specular one where there is no diffuse one: what metals are painted with."""
-    shine = np.asarray(specular.get("specularFactor", [1.0] * 3), dtype=np.float64)
+    shine = _numbers(specular.get("specularFactor", [1.0] * 3), 3, "the specular factor")
     texture = specular.get("specularGlossinessTexture")
     if image is None or texture is None:
         metal = factor[:3].max() < _BLACK and shine.max() > _SHINY and image is None and texture is None

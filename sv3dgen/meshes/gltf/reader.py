@@ -45,7 +45,7 @@ def read_gltf(path: Path) -> list[TexturedMesh]:
         raise
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
         reason = f"{type(error).__name__}: {str(error).splitlines()[0][:100] if str(error) else ''}"
         raise InputError(f"{path}: not a readable {path.suffix[1:].upper()} mesh ({reason})") from error
 

@@ -4,13 +4,13 @@ The format is an unsigned 64-bit length, so many bytes of JSON, then the tensors
 file is refused by what it is instead. Nothing here, or anywhere in this package, loads a pickle.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from sv3dgen.documents import parse_json
 from sv3dgen.errors import InputError
 
 DTYPE_BYTES = {
@@ -77,10 +77,10 @@ def shown(key: str) -> str:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON file that holds an object. Raises InputError where it can't be read or holds anything else."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parse_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}), expected a JSON file") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InputError(f"{path}: not JSON ({_first_line(error)})") from error
     if not isinstance(document, dict):
         raise InputError(f"{path}: expected a JSON object, found {type(document).__name__}")
@@ -98,8 +98,8 @@ def _read_json(path: Path, file: BinaryIO) -> tuple[dict[str, Any], int]:
         raise InputError(f"{path}: damaged or truncated: its header claims {length} bytes, the file has {size}")
     file.seek(8)
     try:
-        document = json.loads(file.read(length), object_pairs_hook=_without_repeats)
-    except (ValueError, RecursionError) as error:
+        document = parse_json(file.read(length), object_pairs_hook=_without_repeats)
+    except ValueError as error:
         raise InputError(f"{path}: damaged: its header is not JSON ({_first_line(error)})") from error
     return document, 8 + length
 

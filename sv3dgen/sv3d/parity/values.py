@@ -4,7 +4,6 @@ A case's own README tells what each name means. A group takes what it needs from
 is missing the group ends (MissingTensor), and what it would have given is not compared.
 """
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from sv3dgen.documents import parse_json
 from sv3dgen.photo.recenter import recentered
 from sv3dgen.sv3d.conditioning import Condition, frame_vector, joined, polars_and_azimuths
 from sv3dgen.sv3d.config import SV3DConfig
@@ -252,7 +252,7 @@ def preprocessing(case: Case) -> Values:
 def preprocessing_cases(folder: Path) -> list[dict[str, Any]]:
     """The list of pictures in a case; empty where it has none."""
     path = folder / "preprocess" / "cases.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    return parse_json(path.read_text(encoding="utf-8")) if path.is_file() else []
 
 
 GROUPS: tuple[Callable[[Case], Values], ...] = (

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from sv3dgen.app import uploads
-from sv3dgen.app.cutouts import KEEP, REMOVE, corrected, cut_photo, shown
+from sv3dgen.app.cutouts import KEEP, REMOVE, corrected, cut_photo, picked, shown
 from sv3dgen.app.uploads import keep_film, keep_folder, keep_photo
 from sv3dgen.errors import InputError
 from sv3dgen.views.image import read_rgba
@@ -35,6 +35,21 @@ def test_a_photo_is_cut_out_and_strokes_correct_it(photo, tmp_path):
     assert changed.cutout.convert("RGB").getpixel((82, 12)) == (250, 250, 250)
     kept = keep_photo(changed.cutout, "../<x>.png", tmp_path / "in")
     assert kept.name == "x.png" and read_rgba(kept).size == (96, 80)
+
+
+def test_a_click_picks_the_patch_that_it_lies_in(tmp_path):
+    picture = Image.new("RGB", (96, 80), (250, 250, 250))
+    picture.paste((180, 30, 20), (20, 20, 50, 60))
+    picture.paste((20, 60, 180), (50, 20, 80, 60))  # of the object too, and not wanted
+    picture.save(tmp_path / "two.png")
+    cut = cut_photo(tmp_path / "two.png")
+    dot = Image.new("RGBA", (192, 160))
+    dot.paste(REMOVE, (120, 70, 128, 78))
+    alpha = corrected(cut, picked(cut, dot)).cutout.getchannel("A")
+    assert [alpha.getpixel(place) for place in ((53, 23), (76, 57), (23, 23), (45, 57), (5, 5))] == [0, 0, 255, 255, 0]
+    dot.paste(KEEP, (4, 4, 12, 12))
+    alpha = corrected(cut, picked(cut, dot)).cutout.getchannel("A")
+    assert [alpha.getpixel(place) for place in ((5, 5), (90, 70), (60, 40), (30, 40))] == [255, 255, 0, 255]
 
 
 @pytest.mark.parametrize(

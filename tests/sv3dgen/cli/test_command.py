@@ -4,7 +4,7 @@ from importlib import import_module
 
 import pytest
 
-from sv3dgen.cli.command import OneLineParser, exit_status
+from sv3dgen.cli.command import OneLineParser, exit_status, within
 from sv3dgen.errors import InputError
 
 
@@ -60,3 +60,39 @@ def test_every_command_tells_of_an_option_that_it_does_not_have_in_one_line(name
     assert import_module(f"sv3dgen.{name}").main(["--no-such-option"]) == 2
     told = capsys.readouterr()
     assert told.err.count("\n") == 1 and "--help" in told.err and not told.out
+
+
+@pytest.mark.parametrize("given", ["nan", "inf", "-1", "4097", "1" * 400, "1" * 5000, "1.5", "", "x"])
+def test_numbers_out_of_their_domain_are_one_line(given: str, capsys: pytest.CaptureFixture[str]) -> None:
+    parser = OneLineParser(prog="x")
+    parser.add_argument("--side", type=within(0, 4096))
+    assert parser.parse_args(["--side", "4096"]).side == 4096
+
+    def command() -> int:
+        parser.parse_args([f"--side={given}"])
+        return 0
+
+    assert exit_status(command) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "--side" in told and "expected a whole number, 0 to 4096" in told
+
+
+@pytest.mark.parametrize(
+    ("module", "options"),
+    [
+        ("render", [__file__, "--orbit", "static", "--out", "x", "--seed", "1" * 400]),
+        ("render", [__file__, "--orbit", "static", "--out", "x", "--size-px", "1" * 400]),
+        ("render_dataset", ["--out", "x", "--procedural", "1" * 400]),
+        ("evaluate", ["--pred", "m.glb", "--gt", "m.glb", "--seed", "-1"]),
+        ("evaluate", ["--pred", "m.glb", "--gt", "m.glb", "--yaw-deg", "nan"]),
+        ("evaluate", ["--pred", "m.glb", "--gt", "m.glb", "--elevation-deg", "inf"]),
+        ("evaluate_nvs", ["--weights", "w", "--data", ".", "--steps", "0"]),
+        ("pose", [".", "--out", "x", "--seed", "-1"]),
+        ("table", [".", "--size-px", "0"]),
+    ],
+)
+def test_commands_refuse_numbers_that_mean_nothing(
+    module: str, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert import_module(f"sv3dgen.{module}").main(options) == 2
+    assert capsys.readouterr().err.count("\n") == 1

@@ -5,7 +5,7 @@ from math import log10
 import pytest
 
 from sv3dgen.report.curves import BOTTOM, HEIGHT, LEFT, MOST_LINES, MOST_POINTS, RIGHT, TOP, WIDTH, chart, charts
-from sv3dgen.report.curves import read_numbers as read
+from sv3dgen.runs.number_rows import number_rows as read
 
 
 def ends(line):

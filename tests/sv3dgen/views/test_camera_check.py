@@ -1,5 +1,7 @@
 """Cameras that can't be meant are refused; those of a capture whose origin is far away can."""
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pytest
 
 from sv3dgen.errors import InputError
 from sv3dgen.views.camera_check import check_cameras
+from sv3dgen.views.posed_views import read_views
 from sv3dgen.views.precheck import precheck_views
 from sv3dgen.views.transforms_json import read_transforms
 
@@ -45,3 +48,11 @@ def test_shared_wild_views_pass(shared: Path) -> None:
         files = precheck_views(views)
         assert files is not None
         check_cameras(files.transforms.frames)
+
+
+def test_whoever_reads_views_refuses_such_cameras(views_folder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(views_folder, tmp_path / "views"))
+    document = json.loads((folder / "transforms.json").read_text())
+    (folder / "transforms.json").write_text(json.dumps(document | {"cx": 2**63}))
+    with pytest.raises(InputError, match="its principal point is 9.22337e\\+18 pixels"):
+        read_views(folder)

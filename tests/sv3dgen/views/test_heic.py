@@ -32,8 +32,12 @@ def units(pixels):
     return [unit for unit in run.stdout.replace(b"\0\0\0\1", b"\0\0\1").split(b"\0\0\1") if unit]
 
 
-def heic(path, pixels, *, tiles=(1, 1), size=None, transforms=(), coder=b"hvc1"):
-    """Write pixels (h, w, 3) as rows x columns tiles; `size` (w, h) crops the grid."""
+def lengths_and(picture):
+    return b"".join(struct.pack(">I", len(unit)) + unit for unit in picture if (unit[0] >> 1) & 63 < 32)
+
+
+def heic(path, pixels, *, tiles=(1, 1), size=None, transforms=(), coder=b"hvc1", alpha=None):
+    """Write pixels (h, w, 3) as rows x columns tiles; `size` (w, h) crops the grid; `alpha` has the size of a tile."""
     rows, columns = tiles
     blocks = [block for line in np.split(pixels, rows) for block in np.split(line, columns, axis=1)]
     coded = [units(np.ascontiguousarray(block)) for block in blocks]
@@ -41,16 +45,16 @@ def heic(path, pixels, *, tiles=(1, 1), size=None, transforms=(), coder=b"hvc1")
     config = b"\1" + b"\0" * 20 + b"\xff" + bytes([len(sets)])
     for unit in sets:
         config += bytes([(unit[0] >> 1) & 63]) + struct.pack(">HH", 1, len(unit)) + unit
-    bodies = [
-        b"".join(struct.pack(">I", len(unit)) + unit for unit in picture if (unit[0] >> 1) & 63 < 32)
-        for picture in coded
-    ]
+    bodies = [lengths_and(picture) for picture in coded]
     width, height = size or pixels.shape[1::-1]
     tiled = len(blocks) > 1
     kinds = [coder] * len(blocks) + ([b"grid"] if tiled else [])
     if tiled:
         bodies.append(struct.pack(">BBBBHH", 0, 0, rows - 1, columns - 1, width, height))
+    if alpha is not None:
+        bodies.append(lengths_and(units(np.repeat(alpha[..., None], 3, axis=2))))
     primary = len(kinds)
+    kinds += [coder] if alpha is not None else []
     entries = [
         box(b"infe", struct.pack(">HH", number, 0), kind, b"\0", version=2) for number, kind in enumerate(kinds, 1)
     ]
@@ -61,14 +65,17 @@ def heic(path, pixels, *, tiles=(1, 1), size=None, transforms=(), coder=b"hvc1")
         box(b"ispe", struct.pack(">II", width, height), version=0),
         box(b"colr", b"nclx", struct.pack(">HHHB", 1, 13, 6, 0x80)),
         *transforms,
+        box(b"auxC", b"urn:mpeg:hevc:2015:auxid:1\0", version=0),
     ]
     turned = [4, *range(5, 5 + len(transforms))]
     owned = [[1, 2, 4]] * len(blocks) + ([[3, *turned]] if tiled else [])
     if not tiled:
         owned = [[1, 2, *turned]]
+    owned += [[1, 2, 5 + len(transforms)]] if alpha is not None else []
     owners = b"".join(struct.pack(">HB", number, len(each)) + bytes(each) for number, each in enumerate(owned, 1))
     numbers = range(1, len(blocks) + 1)
-    links = box(b"dimg", struct.pack(f">HH{len(blocks)}H", primary, len(blocks), *numbers))
+    links = [box(b"dimg", struct.pack(f">HH{len(blocks)}H", primary, len(blocks), *numbers))] if tiled else []
+    links += [box(b"auxl", struct.pack(">HHH", primary + 1, 1, primary))] if alpha is not None else []
 
     def meta(first):
         places, at = b"", first
@@ -81,7 +88,7 @@ def heic(path, pixels, *, tiles=(1, 1), size=None, transforms=(), coder=b"hvc1")
             box(b"pitm", struct.pack(">H", primary), version=0),
             box(b"iloc", b"\x44\0", struct.pack(">H", len(bodies)), places, version=0),
             box(b"iinf", struct.pack(">H", len(entries)), *entries, version=0),
-            box(b"iref", links, version=0) if tiled else b"",
+            box(b"iref", *links, version=0) if links else b"",
             box(b"iprp", box(b"ipco", *properties), box(b"ipma", struct.pack(">I", len(owned)), owners, version=0)),
             version=0,
         )
@@ -118,6 +125,34 @@ def test_turned_and_mirrored(tmp_path, pixels):
     assert_shows(read_photo(quarter), np.rot90(pixels))
     both = heic(tmp_path / "b.heic", pixels, transforms=[box(b"irot", b"\2"), box(b"imir", b"\1")])
     assert_shows(read_photo(both), pixels[::-1])
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_clean_aperture_is_cropped(tmp_path, pixels, turned):
+    aperture = box(b"clap", struct.pack(">8i", 151, 1, 101, 1, -7, 2, 3, 2))  # 151x101 around (-3.5, 1.5)
+    path = heic(tmp_path / "a.heic", pixels, transforms=[aperture, *([box(b"irot", b"\1")] if turned else [])])
+    left, top = round((192 - 151) / 2 - 3.5), round((128 - 101) / 2 + 1.5)
+    expected = pixels[top : top + 101, left : left + 151]
+    assert_shows(read_photo(path), np.rot90(expected) if turned else expected)
+
+
+def test_an_aperture_beyond_the_picture_is_damage(tmp_path, pixels):
+    for numbers in ((900, 1, 9, 1, 0, 1, 0, 1), (9, 0, 9, 1, 0, 1, 0, 1)):
+        path = heic(tmp_path / "a.heic", pixels, transforms=[box(b"clap", struct.pack(">8i", *numbers))])
+        with pytest.raises(InputError, match="a.heic: a damaged HEIC"):
+            read_photo(path)
+
+
+@pytest.mark.parametrize("tiles", [(1, 1), (2, 3)])
+def test_an_alpha_next_to_the_picture_is_its_alpha(tmp_path, pixels, tiles):
+    alpha = np.zeros(pixels.shape[:2], dtype=np.uint8)
+    alpha[30:90, 40:150] = 255
+    small = np.ascontiguousarray(alpha[:: tiles[0], :: tiles[1]])  # as large as a tile; it is scaled
+    path = heic(tmp_path / "a.heic", pixels, tiles=tiles, transforms=[box(b"irot", b"\2")], alpha=small)
+    image = read_photo(path)
+    assert_shows(image, pixels[::-1, ::-1])
+    found = np.asarray(image.getchannel("A"), dtype=float)
+    assert np.abs(found - alpha[::-1, ::-1]).mean() < 3 and found.max() > 250
 
 
 def test_what_is_refused(tmp_path, pixels):

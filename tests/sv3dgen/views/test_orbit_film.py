@@ -73,6 +73,60 @@ def test_a_turn_around_an_object_that_looks_alike_from_two_sides_is_one_turn(tmp
     assert len(read_views(film(tmp_path / "a.mp4", twice), orbit="static", elevation_deg=20)) == 20
 
 
+@pytest.mark.parametrize("at, kept", [((slice(4, 12), slice(4, 34)), False), ((slice(2, 9), slice(54, 74)), True)])
+def test_a_mark_that_stands_still_is_no_part_of_the_object(frames, tmp_path, caplog, at, kept):
+    marked = frames.clone()
+    marked[:, :, *at] = torch.tensor([200, 30, 90], dtype=torch.uint8)[:, None, None]
+    plain = read_views(film(tmp_path / "plain.mp4", frames), orbit="static", elevation_deg=20)
+    with caplog.at_level("WARNING"):
+        views = read_views(film(tmp_path / "a.mp4", marked), orbit="static", elevation_deg=20, check_orbit=not kept)
+    assert bool(views.masks[:, *at].any()) == kept
+    assert "stands still in all 21 frames" in caplog.text and ("; left out" in caplog.text) != kept
+    beyond = torch.ones(128, 128, dtype=torch.bool)
+    beyond[: at[0].stop + 3, max(0, at[1].start - 3) : at[1].stop + 3] = False
+    assert (views.masks ^ plain.masks)[:, beyond].float().mean() < 0.002
+
+
+def test_a_mark_that_touches_the_object_is_told(frames, tmp_path, caplog):
+    marked = frames.clone()
+    low = int((frames.float().mean(1) < 250).any(0).any(0).nonzero().min())  # the leftmost column of any view
+    marked[:, :, 60:68, low - 8 : low + 4] = torch.tensor([0, 0, 200], dtype=torch.uint8)[:, None, None]
+    with caplog.at_level("WARNING"):
+        read_views(film(tmp_path / "a.mp4", marked), orbit="static", elevation_deg=20, check_orbit=False)
+    assert "frames in which it touches the object" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "name, codec",
+    [
+        ("a.mov", ["-c:v", "prores_ks", "-profile:v", "4444", "-pix_fmt", "yuva444p10le"]),
+        ("a.mkv", ["-c:v", "ffv1", "-pix_fmt", "bgra"]),
+        ("a.webm", ["-c:v", "libvpx-vp9", "-pix_fmt", "yuva420p", "-cpu-used", "8", "-deadline", "realtime"]),
+    ],
+)
+def test_the_alpha_of_a_film_is_taken(tmp_path, name, codec):
+    cameras = ORBIT.cameras(size_px=64)
+    views = posed_views(cameras)
+    hidden = torch.where(
+        views.images[:, 3:] > 0, views.images, torch.tensor([90, 200, 40, 0], dtype=torch.uint8)[:, None, None]
+    )
+    noise = torch.randint(0, 255, hidden[:, :3].shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    hidden[:, :3] = torch.where(views.images[:, 3:] > 0, hidden[:, :3], noise)  # what nobody is to see can't be keyed
+    pixels = hidden.permute(0, 2, 3, 1).contiguous().numpy().tobytes()
+    ffmpeg(
+        "-f", "rawvideo", "-pix_fmt", "rgba", "-s", "64x64", "-r", 7, "-i", "-", *codec, tmp_path / name, input=pixels
+    )
+    masks = read_views(tmp_path / name, orbit="static", elevation_deg=20, check_orbit=False).masks
+    assert float((masks & views.masks).sum() / (masks | views.masks).sum()) > 0.97
+
+
+@pytest.mark.parametrize("name", ["a.ts", "a.flv", "a.wmv", "a.mpg", "a.y4m", "a.m2ts"])
+def test_containers_of_other_kinds(frames, tmp_path, name):
+    film(tmp_path / "a.mp4", frames[:, :, ::2, ::2], fps=25)
+    ffmpeg("-i", tmp_path / "a.mp4", "-q:v", 2, tmp_path / name)
+    assert len(list(read_video(tmp_path / name))) >= 20
+
+
 def test_plain_frames_at_the_ends_are_left_out(frames, tmp_path, caplog):
     dark, bright = torch.full_like(frames[:3], 20), torch.full_like(frames[:2], 255)
     with caplog.at_level("INFO"):

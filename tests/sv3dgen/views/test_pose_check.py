@@ -16,6 +16,7 @@ from sv3dgen.views.pose_check import check_poses
 from sv3dgen.views.posed_views import PosedViews, read_views
 
 ORBIT = sine_orbit()
+OPENCV = torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0]))
 
 
 def cameras(**changes):
@@ -103,6 +104,30 @@ def test_masks_that_show_nothing_or_everything(views):
 def test_opencv_axes(views):
     poses = views.cameras.camera_to_world @ torch.diag(torch.tensor([1.0, -1, -1, 1]))
     refused(change(views, cameras=cameras(camera_to_world=poses)), "OpenCV", "second and third column")
+
+
+@pytest.mark.parametrize(
+    ("written", "advice"),
+    [
+        (lambda pose: pose.inverse(), "inverted, world to camera; expected camera to world: invert each"),
+        (lambda pose: (pose @ OPENCV).inverse(), "OpenCV's axes, as COLMAP has them"),
+        (lambda pose: torch.cat([torch.cat([pose[:, :3, :3].mT, pose[:, :3, 3:]], 2), pose[:, 3:]], 1), "transposed"),
+    ],
+)
+@pytest.mark.parametrize("middle", [(0.0, 0.0, 0.0), (3.0, -1.0, 2.0)])
+def test_poses_written_the_other_way_round_are_named(views, written, advice, middle):
+    moved = torch.eye(4)
+    moved[:3, 3] = torch.tensor(middle)
+    poses = written(moved @ views.cameras.camera_to_world)
+    refused(change(views, cameras=cameras(camera_to_world=poses)), advice, "then agree to")
+
+
+def test_poses_of_no_reading_are_refused_as_they_are(views):
+    poses = views.cameras.camera_to_world.clone()
+    generator = torch.Generator().manual_seed(2)
+    poses[:, :3, :3] = torch.linalg.qr(torch.randn(len(poses), 3, 3, generator=generator))[0]
+    poses[:, :3, 0] *= torch.linalg.det(poses[:, :3, :3])[:, None]
+    refused(change(views, cameras=cameras(camera_to_world=poses)), "do not look at one object")
 
 
 def test_a_camera_that_looks_elsewhere(views):
@@ -203,3 +228,10 @@ def test_photos_among_generated_views_that_contradict_each_other_are_told(views,
     untrusted = tuple(0.0 if index == 5 else 1.0 for index in range(21))
     check_poses(change(with_alpha(views, 5, alpha), generated=generated, trust=untrusted))
     assert "contradict" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "quarters, words", [(1, "90 degrees to the right"), (2, "180 degrees"), (3, "90 degrees to the left")]
+)
+def test_pictures_on_their_side_are_named(views, quarters, words):
+    refused(change(views, images=torch.rot90(views.images, quarters, (2, 3))), "do not stand upright", words)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from sv3dgen.errors import InputError
 from sv3dgen.views.lens import Distortion, read_lens
 from sv3dgen.views.undistort import undistorted
 
@@ -102,3 +103,11 @@ def test_an_object_near_the_edge_of_a_fisheye_stays_in_the_frame():
     image = dots([(170.0, 80.0)])
     result, zoom = undistorted(image, (60.0, 60.0, 100.0, 80.0), distortion)
     assert zoom < 1 and result[3].max() > 100 and not (result[3, :, -1] > 127).any()
+
+
+def test_a_lens_that_shows_nothing_is_refused():
+    image = torch.zeros(4, 16, 16, dtype=torch.uint8)
+    with pytest.raises(InputError, match="shows none of its 16x16 pixels"):
+        undistorted(
+            image, (20.0, 20.0, 9e4, 8.0), Distortion("perspective", (0.1, 0.0, 0.0, 0.0, 0.0, 0.0), (0.0, 0.0))
+        )

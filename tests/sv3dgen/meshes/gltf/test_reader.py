@@ -299,6 +299,10 @@ def test_damaged_files_are_refused_in_one_line(case, tmp_path):
         {"asset": {"version": "1.0"}},
         {"nodes": [{"mesh": 0, "children": [0]}]},
         {"bufferViews": [entry | {"byteLength": 9} for entry in case.json["bufferViews"]]},
+        {"extensionsRequired": [["KHR_materials_unlit"]]},
+        {"extensionsRequired": {"KHR_materials_unlit": 1}},
+        {"materials": [{"pbrMetallicRoughness": {"baseColorFactor": [[1, 1, 1, 1]]}}]},
+        {"materials": [{"pbrMetallicRoughness": {"baseColorFactor": [float("nan"), 1, 1, 1]}}]},
     ):
         whole = case.json
         case.json = whole | change

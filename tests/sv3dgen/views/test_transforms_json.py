@@ -1,0 +1,42 @@
+"""Frames that stand in a file more than once."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sv3dgen.errors import InputError
+from sv3dgen.views.transforms_json import read_transforms
+
+
+@pytest.fixture
+def document(views_folder: Path) -> dict[str, Any]:
+    return json.loads((views_folder / "transforms.json").read_text())
+
+
+def read(folder: Path, views_folder: Path, document: dict[str, Any]):
+    shutil.copytree(views_folder, folder)
+    (folder / "transforms.json").write_text(json.dumps(document))
+    return read_transforms(folder)
+
+
+def test_frames_that_repeat_others_are_left_out(document, views_folder: Path, tmp_path: Path) -> None:
+    count = len(document["frames"])
+    again = [frame | {"file_path": f"./{frame['file_path']}"} for frame in document["frames"][:3]]
+    found = read(tmp_path / "a", views_folder, document | {"frames": document["frames"] + again})
+    assert len(found.frames) == count and any("3 frames name pictures that others have" in note for note in found.notes)
+
+
+def test_one_picture_of_two_cameras_is_refused(document, views_folder: Path, tmp_path: Path) -> None:
+    document["frames"][2]["file_path"] = document["frames"][1]["file_path"]
+    with pytest.raises(InputError, match="001.png stands in `frames` twice, with different poses"):
+        read(tmp_path / "a", views_folder, document)
+
+
+def test_a_picture_of_two_splits_is_both(document, views_folder: Path, tmp_path: Path) -> None:
+    again = [frame | {"split": "test"} for frame in document["frames"]]
+    read(tmp_path / "a", views_folder, document | {"frames": document["frames"] + again})
+    for split in ("train", "test", "all"):
+        assert len(read_transforms(tmp_path / "a", split).frames) == len(document["frames"])
