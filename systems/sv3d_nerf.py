@@ -16,7 +16,8 @@ from sv3dgen.data.view_corrections import ViewCorrections
 from sv3dgen.domains import Between, Cells, LearningRates, Magnitude, Pixels, Seed, Share, Steps
 from sv3dgen.interfaces import Field, FieldRenderer, Guidance, Material, Reference
 from sv3dgen.meshes.depth_fusion import fuse_depth, largest_component, sizable_components, unseen_hollows
-from sv3dgen.meshes.hollowing import FIRST_WALLS, Grid, Hollowing, Opening, hollowed_by_views
+from sv3dgen.meshes.grid import Grid
+from sv3dgen.meshes.hollowing import FIRST_WALLS, Hollowing, Opening, hollowed_by_views
 from sv3dgen.meshes.isosurface import marching_cubes
 from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.schedules import Schedule

@@ -10,6 +10,7 @@ from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.views.cameras import Cameras, project
 
 SOURCES = 6  # views, nearest in direction, that a held-back view's colors are carried over from
+UNCOVERED = 0.3  # error of a pixel of the object that a shape leaves uncovered
 IN_SIGHT = 0.02  # how far behind a view's own depth a point may be, to be in sight there; in sizes of the object
 
 
@@ -63,3 +64,22 @@ def held_back_errors(
         error = (total / count.clamp_min(1) - rgb[view][:, row, col].t()).abs().mean(-1)
         errors[view, row[told], col[told]] = error[told]
     return errors
+
+
+def held_back_gains(
+    before: Float[Tensor, "views height width"],
+    after: Float[Tensor, "views height width"],
+    cameras: Cameras,
+    rgb: Float[Tensor, "views 3 height width"],
+    masks: Tensor,
+    *,
+    apart: float,
+) -> Float[Tensor, "views height width"]:
+    """By how much one shape's errors are less than another's, where they are `apart`; NaN where that is not known.
+
+    A pixel of the masks that the second shape leaves uncovered is wrong by `UNCOVERED`.
+    """
+    asked = masks & before.isfinite() & ((after - before).abs() > apart)
+    uncovered = asked & ~after.isfinite()
+    errors = held_back_errors(after, cameras, rgb, asked).masked_fill(uncovered, UNCOVERED)
+    return held_back_errors(before, cameras, rgb, asked) - errors

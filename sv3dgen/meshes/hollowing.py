@@ -1,16 +1,21 @@
 """Solid or hollow, opening by opening: by colors that views carry over to one another, where these can tell."""
 
 import logging
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from numpy import ndarray
 from torch import Tensor
 
+from sv3dgen.meshes.basins import basins
 from sv3dgen.meshes.cavities import FLOOR, Cavity, possible_cavities, wall_depth
-from sv3dgen.meshes.held_back import held_back_errors, mesh_depth
+from sv3dgen.meshes.digging import Digging
+from sv3dgen.meshes.grid import Grid
+from sv3dgen.meshes.held_back import held_back_errors, held_back_gains, mesh_depth
 from sv3dgen.meshes.isosurface import marching_cubes
 from sv3dgen.views.posed_views import PosedViews
 
@@ -25,6 +30,19 @@ LEAST_EMPTIED = 0.05  # of a cavity, from which on free space has opened it
 LEAST_GAP = 1 / 255  # between two errors, from which on they differ at all
 THINNER = 20.0  # of what the best wall gains, by which one of thickness 1 would be less likely than one of 0
 THINNEST_CELLS = 1.5  # of a wall that a grid holds without holes
+BASIN_CELLS = 2  # how deep water has to stand in a lid that may be none
+SINKING = (
+    0.03,
+    0.02,
+    0.012,
+    0.008,
+    0.005,
+    0.003,
+    0.001,
+)  # losses of a column, from which on it is not dug: worst first
+SPREAD = 2.0  # standard errors, over the views, by which a dug shape has to be better
+LARGE_PART = 0.5  # of an opening, from which on what pixels don't say of the part they don't say of the whole
+NOT_WORSE = 0.95  # of the gain that a shape may lose for being thin all over
 
 
 @dataclass(frozen=True)
@@ -48,22 +66,6 @@ class Opening:
 
 
 @dataclass(frozen=True)
-class Grid:
-    """Cells of a cube around the origin."""
-
-    cells: int
-    radius: float
-
-    @property
-    def spacing(self) -> float:
-        return 2 * self.radius / self.cells
-
-    @property
-    def lower(self) -> Float[Tensor, " 3"]:
-        return torch.full((3,), 0.5 * self.spacing - self.radius)
-
-
-@dataclass(frozen=True)
 class Judgement:
     """What pixels say of a cavity: the shape that has it if they speak for it, and errors if there are enough."""
 
@@ -72,9 +74,13 @@ class Judgement:
     as_is: float | None = None
     hollow: float | None = None
 
+    columns: Bool[ndarray, "x z"] | None = None  # of the opening, where it is a part of the one asked about
+    tried: bool = True  # whether the shapes that it is about are all that the outside allows
+
     @property
     def speaks_against(self) -> bool:
-        return self.as_is is not None and self.hollow is not None and clearly_less(self.as_is, self.hollow)
+        errors = (self.as_is, self.hollow)
+        return self.tried and None not in errors and clearly_less(*errors)
 
 
 def clearly_less(error: float, other: float) -> bool:
@@ -118,31 +124,80 @@ class Hollowing:
         grown = torch.nn.functional.max_pool3d(grown, reach, stride=1, padding=reach // 2)[0, 0] > 0
         return torch.where(grown & torch.from_numpy(self.hull), torch.maximum(volume, inner), volume)
 
-    def judged(self, volume: Float[Tensor, "x y z"], cavity: Cavity) -> "Judgement":
-        """What held-back pixels say of that cavity in the volume."""
+    def judged(self, volume: Float[Tensor, "x y z"], cavity: Cavity) -> Judgement:
+        """What held-back pixels say of that cavity in the volume; if not of the whole, of what lies under basins."""
         before = self._depth(volume)
-        shapes: dict[float, Tensor] = {}
+        whole = self._judged_whole(volume, cavity, before)
+        if whole.volume is not None:
+            return whole
+        return self._judged_basins(volume, cavity, before) or whole
+
+    def _judged_whole(self, volume: Tensor, cavity: Cavity, before: Tensor) -> Judgement:
+        def hollow(wall: float) -> Tensor:
+            return self.hollowed(volume, cavity, wall)
+
         errors = None
         for wall in FIRST_WALLS:
-            shapes[wall] = self._depth(self.hollowed(volume, cavity, wall))
-            errors = self._compared([before, shapes[wall]])
+            errors = self._compared([before, self._depth(hollow(wall))])
             if errors is None:
                 return Judgement(None)
             if clearly_less(*errors) or clearly_less(*errors[::-1]):
                 break
         if errors is None or not clearly_less(*errors[::-1]):
             return Judgement(None, None, *(errors or (None, None)))
+        return self._with_best_wall(hollow, before, errors)
+
+    def _judged_basins(self, volume: Tensor, cavity: Cavity, before: Tensor) -> Judgement | None:
+        """Dug under the basins of its top, but for columns where pixels lose by it: what is over them is a handle.
+
+        The worst columns stay first. What is behind a handle is dug right or wrong only once the handle is there.
+        """
+        found = basins((volume <= 0).numpy(), self.hull.any(1), least_cells=BASIN_CELLS)
+        regions = [region for region in found if (region & cavity.columns).any()]
+        if not regions:
+            return None
+        wall = FIRST_WALLS[0]
+        digging = Digging(volume, self.hull, self.depth, self.grid, self.truncation)
+        best, most = regions, -torch.inf
+        for loss in SINKING:
+            gains = self._gains(before, self._depth(digging.dug(regions, wall)))
+            if (gain := float(gains.nansum())) > most:
+                best, most = regions, gain
+            regions = digging.voted(regions, gains, before, self.views.cameras, -loss)
+            if not any(region.any() for region in regions):
+                break
+        deep = self._gains(before, self._depth(digging.undercut(digging.dug(best, wall), FLOOR * wall)))
+        spreads = float(deep.nansum()) > NOT_WORSE * most
+
+        def dug(wall: float) -> Tensor:
+            shape = digging.dug(best, wall)
+            return digging.undercut(shape, FLOOR * wall) if spreads else shape
+
+        gains = deep if spreads else self._gains(before, self._depth(dug(wall)))
+        by_view = gains.nansum((1, 2))
+        errors = self._compared([before, self._depth(dug(wall))])
+        if errors is None or most <= 0:
+            return None
+        sure = float(by_view.mean()) > SPREAD * float(by_view.std()) / len(by_view) ** 0.5
+        if not sure or not clearly_less(*errors[::-1]):
+            large = np.logical_or.reduce(best).sum() > LARGE_PART * cavity.columns.sum()
+            return Judgement(None, None, *errors, tried=False) if large else None
+        judgement = self._with_best_wall(dug, before, errors)
+        return replace(judgement, columns=np.logical_or.reduce(best))
+
+    def _with_best_wall(self, hollow: Callable[[float], Tensor], before: Tensor, errors: list[float]) -> Judgement:
+        """The hollow shape with the walls that fit best, a thinner one where that costs little."""
         walls = [wall for wall in WALLS if wall >= THINNEST_CELLS * self.grid.spacing]
-        for wall in walls:
-            if wall not in shapes:
-                shapes[wall] = self._depth(self.hollowed(volume, cavity, wall))
-        swept = self._compared([before, *(shapes[wall] for wall in walls)])
+        swept = self._compared([before, *(self._depth(hollow(wall)) for wall in walls)])
         if swept is None:
-            return Judgement(self.hollowed(volume, cavity, FIRST_WALLS[0]), FIRST_WALLS[0], *errors)
+            return Judgement(hollow(FIRST_WALLS[0]), FIRST_WALLS[0], *errors)
         as_is, of_walls = swept[0], swept[1:]
         thinner = THINNER * (as_is - min(of_walls))
         best = min(range(len(walls)), key=lambda k: of_walls[k] + thinner * walls[k])
-        return Judgement(self.hollowed(volume, cavity, walls[best]), walls[best], as_is, of_walls[best])
+        return Judgement(hollow(walls[best]), walls[best], as_is, of_walls[best])
+
+    def _gains(self, before: Tensor, after: Tensor) -> Tensor:
+        return held_back_gains(before, after, self.views.cameras, self.rgb, self.views.masks, apart=APART)
 
     def _depth(self, volume: Tensor) -> Tensor:
         return mesh_depth(marching_cubes(volume, self.grid.lower, self.grid.spacing), self.views.cameras)
@@ -174,6 +229,8 @@ def hollowed_by_views(
         judgement = trial.judged(found, cavity)
         if judgement.volume is not None:
             found = judgement.volume
+            if judgement.columns is not None:
+                share = float(judgement.columns.sum() / plan)
             openings.append(Opening(share, True, "pixels", judgement.wall, judgement.as_is, judgement.hollow))
             continue
         proven = (emptied & cavity.cells).sum() > LEAST_EMPTIED * cavity.size

@@ -68,12 +68,19 @@ def _count_crossings(a, b, c, first, last, crossings):
 @kernel(inline="always")
 @no_type_check
 def _update_distance(a, b, c, band, first, last, squared):
-    x0, x1 = max(first, int(np.ceil(min(a[0], b[0], c[0]) - band))), min(last, int(max(a[0], b[0], c[0]) + band))
-    y0, y1 = max(0, int(np.ceil(min(a[1], b[1], c[1]) - band))), int(max(a[1], b[1], c[1]) + band)
-    z0, z1 = max(0, int(np.ceil(min(a[2], b[2], c[2]) - band))), int(max(a[2], b[2], c[2]) + band)
-    for x in range(x0, x1 + 1):
-        for y in range(y0, min(y1, squared.shape[1] - 1) + 1):
-            for z in range(z0, min(z1, squared.shape[2] - 1) + 1):
+    low_x, high_x = min(a[0], b[0], c[0]), max(a[0], b[0], c[0])
+    low_y, high_y = min(a[1], b[1], c[1]), max(a[1], b[1], c[1])
+    low_z, high_z = min(a[2], b[2], c[2]), max(a[2], b[2], c[2])
+    for x in range(max(first, int(np.ceil(low_x - band))), min(last, int(high_x + band)) + 1):
+        gap_x = max(low_x - x, x - high_x, 0.0) ** 2
+        for y in range(max(0, int(np.ceil(low_y - band))), min(int(high_y + band), squared.shape[1] - 1) + 1):
+            gap_xy = gap_x + max(low_y - y, y - high_y, 0.0) ** 2
+            if gap_xy >= band * band:
+                continue
+            for z in range(max(0, int(np.ceil(low_z - band))), min(int(high_z + band), squared.shape[2] - 1) + 1):
+                # The triangle's box is no farther than the triangle: most are farther than one that was there before.
+                if gap_xy + max(low_z - z, z - high_z, 0.0) ** 2 >= squared[x, y, z]:
+                    continue
                 near = _point_triangle(float(x), float(y), float(z), a, b, c)
                 if near < squared[x, y, z]:
                     squared[x, y, z] = near

@@ -234,16 +234,27 @@ def _neighbors_numba(edges, num_vertices):
 @no_type_check
 def _neighbor_mean_numba(values, neighbors):
     out = np.empty_like(values)
+    if values.shape[1] == 3:  # of offsets, every step: sums in registers take half the time
+        for v in prange(len(values)):
+            count = np.float32(1)
+            x, y, z = values[v, 0], values[v, 1], values[v, 2]
+            for k in range(MOST_NEIGHBORS):
+                n = neighbors[v, k]
+                if n >= 0:
+                    count += np.float32(1)
+                    x += values[np.uint32(n), 0]
+                    y += values[np.uint32(n), 1]
+                    z += values[np.uint32(n), 2]
+            out[v, 0], out[v, 1], out[v, 2] = x / count, y / count, z / count
+        return out
     for v in prange(len(values)):
-        count = np.float32(1)
         for channel in range(values.shape[1]):
-            out[v, channel] = values[v, channel]
-        for k in range(MOST_NEIGHBORS):
-            n = neighbors[v, k]
-            if n >= 0:
-                count += np.float32(1)
-                for channel in range(values.shape[1]):
-                    out[v, channel] += values[np.uint32(n), channel]
-        for channel in range(values.shape[1]):
-            out[v, channel] /= count
+            count = np.float32(1)
+            x = values[v, channel]
+            for k in range(MOST_NEIGHBORS):
+                n = neighbors[v, k]
+                if n >= 0:
+                    count += np.float32(1)
+                    x += values[np.uint32(n), channel]
+            out[v, channel] = x / count
     return out

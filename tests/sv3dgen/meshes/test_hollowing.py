@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from sv3dgen.meshes.grid import Grid
 from sv3dgen.meshes.held_back import held_back_errors, mesh_depth
-from sv3dgen.meshes.hollowing import Grid, Hollowing, Opening, hollowed_by_views, told
+from sv3dgen.meshes.hollowing import Hollowing, Opening, hollowed_by_views, told
 from sv3dgen.meshes.isosurface import marching_cubes
 from sv3dgen.views.cameras import look_at_origin
 from sv3dgen.views.posed_views import PosedViews
@@ -62,6 +63,21 @@ def test_a_painted_block_stays_solid():
     volume, (opening,) = decided(block())
     assert not opening.hollow and opening.decided_by == "pixels"
     torch.testing.assert_close(volume, block())
+
+
+def test_compartments_are_dug_and_what_stands_between_them_stays():
+    """The partition stands higher than the rim, and the coarse shape has a lid a little below it."""
+    partition = box_distance((0.03, 0.16, 0.3), center_y=0.14)
+    true = torch.minimum(cup(), partition).clamp(-TRUNCATION, TRUNCATION)
+    lid = box_distance((0.27, 0.18, 0.27), center_y=-0.04)
+    as_is = torch.minimum(true, lid).clamp(-TRUNCATION, TRUNCATION)
+    hull = torch.minimum(block(), partition) < 0
+    trial = Hollowing(as_is, hull, views_of(true), GRID, TRUNCATION)
+    volume, (opening,) = hollowed_by_views(trial, as_is, 0.04)
+    assert opening.hollow and opening.decided_by == "pixels"
+    inside, truly = volume < 0, true < 0
+    assert (inside & truly).sum() > 0.68 * (inside | truly).sum()  # .55 with the lid
+    assert (inside & truly)[30:34, 44:].sum() > 0.9 * truly[30:34, 44:].sum()  # of the partition
 
 
 def test_where_pixels_cannot_tell_a_prior_decides():
