@@ -38,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _kernels(options: argparse.Namespace) -> tuple[dict[str, Any], str | None]:
     from sv3dgen.bench import kernels
 
-    report = kernels.measure(options.budget_s, options.only, options.device)
+    peers = ("drjit",) if options.drjit else ()
+    report = kernels.measure(options.budget_s, options.only, options.device, peers)
     if not options.json:
         kernels.print_table(report)
     return report, None
@@ -171,6 +172,7 @@ def _parser() -> argparse.ArgumentParser:
     kernels.add_argument("--budget-s", type=float, default=4.0, help="seconds for each implementation of each case")
     kernels.add_argument("--only", nargs="*", default=[], help="operations, by the names of config key `kernels`")
     kernels.add_argument("--device", default="auto", help="auto (a GPU where there is one), cpu or cuda")
+    kernels.add_argument("--drjit", action="store_true", help="also Dr.Jit's hash grid, on this CPU (extra: peers)")
     kernels.set_defaults(measure=_kernels)
 
     stages = commands.add_parser("stages", parents=[common], help="a whole run by part, against plain torch")

@@ -1,7 +1,7 @@
 """A measurement of a kernel: what runs, how large it is, and the least it has to move and to compute."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -24,6 +24,9 @@ class Case:
     implementations: tuple[str, ...]  # with code of their own for it
     num_bytes: int
     num_operations: int
+    peers: Mapping[str, Callable[[], Callable[[], Any]]] = field(
+        default_factory=dict
+    )  # other people's: name -> its call
 
 
 @dataclass(frozen=True)

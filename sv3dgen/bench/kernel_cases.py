@@ -1,9 +1,11 @@
 """What the kernels are timed on: inputs of a size for the device, the same in every run."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 
+from sv3dgen.bench.drjit_grid import drjit_grid
 from sv3dgen.bench.kernel_case import Case, Sizes, bytes_of, generator, in_words, sizes_for
 from sv3dgen.bench.rasterizer_cases import bumpy_sphere, rasterizer_cases
 from sv3dgen.kernels.backend import Backend
@@ -51,6 +53,7 @@ def _hash_grid_cases(sizes: Sizes, device: torch.device) -> Iterator[Case]:
             2 * bytes_of(points, table, gradient),
             # A level: place and fraction 9, the corners' weights 16, and of each corner a product and a sum a feature.
             2 * len(points) * spec.levels * (9 + 16 + 16 * spec.features_per_level),
+            {"drjit": partial(drjit_grid, points, spec, gradient)},
         )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from sv3dgen.bench.copy_speed import copy_speed
+from sv3dgen.bench.drjit_grid import check_drjit
 from sv3dgen.bench.kernel_case import Case
 from sv3dgen.bench.kernel_cases import cases
 from sv3dgen.bench.machine import describe
@@ -16,11 +17,16 @@ from sv3dgen.kernels.accelerators import ACCELERATORS
 from sv3dgen.kernels.backend import IMPLEMENTATIONS, Backend, runs_on
 from sv3dgen.kernels.matrix_speed import matrix_flops, wait_for
 
+PEERS = ("drjit",)
 COMPILED = {"cpu": "numba", "cuda": "triton"}  # what stands against plain torch, by the type of the device
 
 
-def measure(budget_s: float = 4.0, only: Sequence[str] = (), device: str = "auto") -> dict[str, Any]:
+def measure(
+    budget_s: float = 4.0, only: Sequence[str] = (), device: str = "auto", peers: Sequence[str] = ()
+) -> dict[str, Any]:
     """Time every case whose operation is in `only` (all, if empty) with its tensors on `device`.
+
+    `peers` names other people's code that takes its turns where a case has it: "drjit" on a CPU.
 
     `ratio` is plain torch's median over the compiled version's. The roofline's time is that of a copy of the case's
     least bytes, or of its operations at the rate of a product of float32 matrices, whichever is longer, at the speeds
@@ -32,13 +38,19 @@ def measure(budget_s: float = 4.0, only: Sequence[str] = (), device: str = "auto
         if name not in IMPLEMENTATIONS:
             raise InputError(f"--only {name}: no such operation, expected some of {', '.join(IMPLEMENTATIONS)}")
     where = find_device(device)
+    if "drjit" in peers:
+        if where.type != "cpu":
+            raise InputError(f"--drjit: its turns are on the CPU; expected --device cpu, got {where}")
+        check_drjit()
     bytes_per_s, operations_per_s = copy_speed(where), matrix_flops(where, torch.float32)
     rows = []
     for case in cases(where):
         if only and case.operation not in only:
             continue
         rivals = _rivals(case, where)
-        timings = take_turns({name: _bound(case.run, name, where) for name in rivals}, budget_s=budget_s)
+        calls = {name: _bound(case.run, name, where) for name in rivals}
+        calls |= {name: case.peers[name]() for name in peers if name in case.peers}
+        timings = take_turns(calls, budget_s=budget_s)
         row: dict[str, Any] = {"operation": case.operation, "case": case.title}
         row |= {"bytes": case.num_bytes, "operations": case.num_operations}
         row |= {name: vars(timing) for name, timing in timings.items()}
@@ -61,7 +73,7 @@ def print_table(report: dict[str, Any]) -> None:
     from rich.table import Table
 
     compiled = COMPILED.get(report["device"].split(":")[0], "compiled")
-    others = [name for name in ACCELERATORS if any(name in row for row in report["cases"])]
+    others = [name for name in (*ACCELERATORS, *PEERS) if any(name in row for row in report["cases"])]
     caption = f"{report['machine']}. Roofline: MB, the least to move, at the speed of a copy here, "
     caption += f"{report['copy_bytes_per_s'] / 1e9:.1f} GB/s read and written; or Mflop at the rate of float32 "
     caption += f"matrices, {report['matrix_operations_per_s'] / 1e9:.0f} Gflop/s (*); %: its share of the median"

@@ -5,6 +5,7 @@ import math
 import sys
 from time import sleep
 
+import numpy as np
 import pytest
 import torch
 import trimesh
@@ -22,6 +23,7 @@ from sv3dgen.bench.replay import Recorder, slowdown
 from sv3dgen.bench.timing import take_turns
 from sv3dgen.errors import InputError
 from sv3dgen.kernels.backend import IMPLEMENTATIONS
+from sv3dgen.kernels.hash_grid.encode import hash_grid_spec
 from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.meshes.topology import is_closed
 
@@ -222,6 +224,46 @@ def test_an_accelerator_gets_a_column_where_it_is_installed(monkeypatch, capsys)
     monkeypatch.setenv("COLUMNS", "120")
     kernels.print_table(report)
     assert "tinycudann" in capsys.readouterr().out
+
+
+def test_other_peoples_code_gets_a_column_where_it_is_asked_for(monkeypatch, capsys):
+    called = []
+    peers = {"drjit": lambda: lambda: called.append("drjit")}
+    case = Case("hash_grid", "encode", lambda backend: sleep(0.002), ("torch", "numba"), 1_000, 1_000, peers)
+    monkeypatch.setattr(kernels, "cases", lambda device: [case])
+    monkeypatch.setattr(kernels, "copy_speed", lambda device: 1e9)
+    monkeypatch.setattr(kernels, "matrix_flops", lambda device, dtype: 1e9)
+    assert "drjit" not in kernels.measure(0.0, device="cpu")["cases"][0] and not called
+    monkeypatch.setattr(kernels, "check_drjit", lambda: None)
+    report = kernels.measure(0.0, device="cpu", peers=["drjit"])
+    assert report["cases"][0]["drjit"]["runs"] >= 3 and called
+    monkeypatch.setenv("COLUMNS", "120")
+    kernels.print_table(report)
+    assert "drjit" in capsys.readouterr().out
+
+
+def test_dr_jit_is_refused_where_it_is_missing(monkeypatch, capsys):
+    monkeypatch.setattr("sv3dgen.bench.drjit_grid.find_spec", lambda name: None)
+    assert command.main(["kernels", "--budget-s", "0", "--device", "cpu", "--drjit"]) == 2
+    error = capsys.readouterr().err
+    assert "--drjit: drjit is not installed" in error and error.count("\n") == 1
+
+
+def test_dr_jits_grid_finds_the_gradient_of_its_table():
+    """Each feature's gradients sum to those of the encoding, since a point's eight shares sum to one."""
+    pytest.importorskip("drjit", reason="extra peers")
+    from sv3dgen.bench.drjit_grid import check_drjit, drjit_grid
+
+    try:
+        check_drjit()
+    except InputError as missing:
+        pytest.skip(str(missing))
+    spec = hash_grid_spec(levels=3, base_resolution=4, growth=2.0, log2_table_size=10)
+    points, gradient = torch.rand(50, 3), torch.rand(50, spec.channels)
+    call = drjit_grid(points, spec, gradient)
+    found = call().reshape(-1, 2).sum(0)
+    expected = gradient.reshape(50, 3, 2).sum((0, 1)).numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
 def test_cases_count_what_they_move_and_compute_and_grow_with_their_sizes(monkeypatch):
