@@ -4,6 +4,7 @@ What the command line gets wrong is told in one line, before torch is imported a
 """
 
 import errno
+import gc
 import logging
 import re
 import shlex
@@ -83,8 +84,11 @@ def work(config: DictConfig) -> None:
     check_targets(config, ROOT, HydraConfig.get().searchpath)  # again, with what only a running Hydra resolves
     settle_compile_cache()
     compile_ahead(config)
+    gc.disable()  # nothing of what the import makes is garbage: looking for it takes a fifth of the import
     from systems.run import run  # imports torch and lightning, which take seconds
 
+    gc.freeze()
+    gc.enable()
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its import sets INFO, which is chatter here
     warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec.` is deprecated")  # Lightning's own affair
     with told_to_programs(Path(HydraConfig.get().runtime.output_dir)):

@@ -1,14 +1,17 @@
 """What several test files share: the folder of real data, and a small set of posed views with a known shape."""
 
+import gc
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import checks_on_call  # noqa: F401  (before anything that it is to check is imported)
 import pytest
 import torch
 from checkout import ROOT, SHARED
 from sphere_on_box import sphere_on_box
+from yamls_once import read_yamls_once
 
 from sv3dgen.compiling.ahead import is_compiled
 from sv3dgen.compiling.in_a_run import KERNELS
@@ -51,6 +54,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    read_yamls_once()
     if config.getoption("--device") == "cpu":
         os.environ["TRITON_INTERPRET"] = "1"  # is read when triton, and when a kernel, is imported
     settle_threads()  # of the processes that are started next
@@ -58,6 +62,15 @@ def pytest_configure(config: pytest.Config) -> None:
     if processes:  # those that are started next share the cores, and what they start does
         for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
             os.environ.setdefault(name, str(max(1, (os.cpu_count() or 1) // processes)))
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    gc.disable()  # while all modules are imported, of which nothing is garbage: a fifth of the time that it takes
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    gc.freeze()  # what is there now stays, and need not be looked through each time
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -126,7 +126,11 @@ def glb_with(png: bytes) -> bytes:
 
 
 def test_large_views_are_scaled_as_they_are_read(here: Path) -> None:
-    for file in (here / "toy").glob("*.png"):
+    transforms = json.loads((here / "toy" / "transforms.json").read_text())
+    transforms["frames"] = transforms["frames"][:3]
+    (here / "toy" / "transforms.json").write_text(json.dumps(transforms))
+    for frame in transforms["frames"]:
+        file = here / "toy" / frame["file_path"]
         with Image.open(file) as image:
             image.resize((1600, 1600)).save(file, compress_level=1)
     coarse = {"data": {"milestones": [[0, {"size_px": 96}], [9, {"size_px": 1200}]]}}

@@ -11,6 +11,8 @@ import yaml
 from bare_config import bare_settings
 from checkout import ROOT
 
+from sv3dgen.cli.command_line import checked_arguments
+from sv3dgen.errors import InputError
 from sv3dgen.runs import sweeps
 
 RUN = """
@@ -42,11 +44,25 @@ def run(config):
 """
 
 
+IN_A_PROCESS = 'run_in_subprocess("launch.work", config, ROOT)'
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """launch.py next to a config without parts, and a system that does as it is told."""
-    root = tmp_path_factory.mktemp("launch")
-    shutil.copy(ROOT / "launch.py", root)
+    """launch.py next to a config without parts, and a system that does as it is told, in the sweep's own process."""
+    source = (ROOT / "launch.py").read_text(encoding="utf-8")
+    assert source.count(IN_A_PROCESS) == 1
+    return made_in(tmp_path_factory.mktemp("launch"), source.replace(IN_A_PROCESS, "work(config)"))
+
+
+@pytest.fixture(scope="module")
+def project_of_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with a process for each cell, as it is."""
+    return made_in(tmp_path_factory.mktemp("launch"), (ROOT / "launch.py").read_text(encoding="utf-8"))
+
+
+def made_in(root: Path, launcher: str) -> Path:
+    (root / "launch.py").write_text(launcher, encoding="utf-8")
     (root / "sv3dgen").symlink_to(ROOT / "sv3dgen")
     for path, text in {"systems/__init__.py": "", "systems/run.py": RUN}.items():
         (root / path).parent.mkdir(exist_ok=True)
@@ -88,7 +104,8 @@ def last_line(result: subprocess.CompletedProcess[str]) -> str:
     return result.stderr.splitlines()[-1]
 
 
-def test_a_failed_run_leaves_its_reason_and_the_others_run(project: Path, here: Path) -> None:
+def test_a_failed_run_leaves_its_reason_and_the_others_run(project_of_processes: Path, here: Path) -> None:
+    project = project_of_processes
     result = launch(project, here, "views=toy", "mishap=input,none,bug", "hydra.sweep.dir=my sweep")
     assert result.returncode == 1, result.stderr
     assert told(here) == ["0 input 0", "1 none 0", "2 bug 0"]
@@ -158,6 +175,12 @@ def test_a_run_of_other_settings_is_not_taken_for_the_sweeps(project: Path, here
     assert told(here) == []
 
 
+def test_a_sweep_that_is_refused_says_so_in_one_line(project: Path, here: Path) -> None:
+    result = launch(project, here, "views=toy", "seed=0,x")
+    assert (result.returncode, result.stderr) == (2, "sv3dgen: seed=x: expected int, such as 0\n"), result.stderr
+    assert told(here) == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -173,7 +196,7 @@ def test_a_run_of_other_settings_is_not_taken_for_the_sweeps(project: Path, here
     ],
 )
 def test_what_is_wrong_before_the_first_run_refuses_the_sweep(
-    project: Path, here: Path, arguments: list[str], message: str
+    project: Path, here: Path, arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, text in {
         "s": "hydra: {overrides: {hydra: [hydra.mode=MULTIRUN], task: [views=toy, 'seed=0,1']}}",
@@ -182,7 +205,7 @@ def test_what_is_wrong_before_the_first_run_refuses_the_sweep(
     }.items():
         (here / name).mkdir()
         (here / name / "multirun.yaml").write_text(text)
-    result = launch(project, here, *arguments)
-    assert result.returncode == 2, result.stderr
-    assert result.stderr.startswith("sv3dgen: ") and result.stderr.count("\n") == 1 and message in result.stderr
-    assert told(here) == []
+    monkeypatch.chdir(here)
+    with pytest.raises(InputError) as refusal:
+        checked_arguments(["-m", *arguments], project)
+    assert message in str(refusal.value) and "\n" not in str(refusal.value)

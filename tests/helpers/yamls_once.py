@@ -1,0 +1,44 @@
+"""Hydra reads a yaml of conf/ once in a process, which composes hundreds of configs of the same few files.
+
+Each load is a copy of its own, since Hydra writes to what it loads; a file that has changed is read again.
+"""
+
+import os
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra._internal.core_plugins.importlib_resources_config_source import ImportlibResourcesConfigSource
+from hydra._internal.core_plugins.structured_config_source import StructuredConfigSource
+from hydra.plugins.config_source import ConfigResult, ConfigSource
+
+Load = Callable[[ConfigSource, str], ConfigResult]
+
+
+def read_yamls_once() -> None:
+    """Have Hydra's sources of configs keep what they have loaded, until this process ends."""
+    FileConfigSource.load_config = _kept(FileConfigSource.load_config, _state_of_file)  # type: ignore[method-assign]
+    for source in (ImportlibResourcesConfigSource, StructuredConfigSource):  # Hydra's own, which do not change
+        source.load_config = _kept(source.load_config, lambda path, name: ())  # type: ignore[method-assign]
+
+
+def _kept(load: Load, state: Callable[[str, str], tuple]) -> Load:
+    results: dict[tuple, ConfigResult] = {}
+
+    def load_config(self: ConfigSource, config_path: str) -> ConfigResult:
+        key = (self.provider, self.path, config_path, *state(self.path, config_path))
+        if key not in results:
+            results[key] = load(self, config_path)
+        return deepcopy(results[key])
+
+    return load_config
+
+
+def _state_of_file(path: str, name: str) -> tuple:
+    file = Path(path.removeprefix("file://"), name if name.endswith(".yaml") else f"{name}.yaml")
+    try:
+        found = os.stat(file)
+    except OSError:
+        return ()
+    return found.st_mtime_ns, found.st_size, found.st_ino
