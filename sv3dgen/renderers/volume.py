@@ -162,16 +162,17 @@ class Volume(FieldRenderer):
         Samples are looked at a few of a ray at a time, front to back: most rays meet the surface early, and the field
         is not asked for what lies behind it.
         """
-        rays = samples.ray_index
-        number = torch.arange(len(rays), device=rays.device) - samples.offsets[:-1][rays]
         density, passed = torch.zeros_like(samples.t), torch.zeros_like(origins[:, 0])
+        starts, counts = samples.offsets[:-1], samples.offsets.diff()
         enough = -1.01 * math.log(least_light)  # a hundredth more: whoever takes products rounds otherwise
         for first, end in pairwise(LOOKS):
-            index = ((number >= first) & (number < end) & (passed < enough)[rays]).nonzero()[:, 0]
-            along = rays[index]
-            found = geometry(origins[along] + samples.t[index, None] * directions[along]).density
+            looked = (counts.clamp(max=end) - first).clamp(min=0) * (passed < enough)
+            rays = torch.repeat_interleave(looked)
+            before = looked.cumsum(0) - looked  # samples of the rays before, in this look
+            index = (starts + first - before)[rays] + torch.arange(len(rays), device=rays.device)
+            found = geometry(origins[rays] + samples.t[index, None] * directions[rays]).density
             density[index] = found
-            passed.index_add_(0, along, found * samples.delta[index])
+            passed.index_add_(0, rays, found * samples.delta[index])
         return density
 
     def _albedo_nearby(self, geometry: Field, material: Material, points: Tensor, normals: Tensor) -> Tensor:
