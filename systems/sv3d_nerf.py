@@ -17,7 +17,14 @@ from sv3dgen.domains import Between, Cells, LearningRates, Magnitude, Pixels, Se
 from sv3dgen.interfaces import Field, FieldRenderer, Guidance, Material, Reference
 from sv3dgen.meshes.depth_fusion import fuse_depth, largest_component, sizable_components, unseen_hollows
 from sv3dgen.meshes.grid import Grid
-from sv3dgen.meshes.hollowing import FIRST_WALLS, Hollowing, Opening, hollowed_by_views
+from sv3dgen.meshes.hollowing import (
+    FIRST_WALLS,
+    Hollowing,
+    Opening,
+    hollowed_by_views,
+    hollowed_from_below,
+    told,
+)
 from sv3dgen.meshes.isosurface import marching_cubes
 from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.schedules import Schedule
@@ -232,6 +239,9 @@ class Sv3dNerf(Stage):
         proven = volume.clone()
         proven[self._unseen_hollows(volume, seen, shallow)] = self.mesh_truncation
         found, openings = hollowed_by_views(trial, proven.cpu(), self.opening_radius)
+        found, below = hollowed_from_below(trial, found, self.opening_radius)
+        for opening in (openings := [*openings, *below]):
+            log.info("%s", told(opening))
         return found.to(volume.device), openings
 
     def _proven(self, cells: int) -> Bool[Tensor, "x y z"]:

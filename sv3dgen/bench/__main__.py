@@ -185,7 +185,7 @@ def _parser() -> argparse.ArgumentParser:
     objects.add_argument("--views", type=Path, required=True, help="folder of folders of posed views")
     objects.add_argument("--meshes", type=Path, required=True, help="folder of ground-truth meshes, NAME.glb")
     objects.add_argument("--out", type=Path, help="Markdown file to write; standard output if not given")
-    objects.add_argument("--keep", type=Path, help="folder to keep the runs in")
+    objects.add_argument("--keep", type=Path, help="folder to keep the runs in; those that lie there are not run again")
     objects.add_argument("--only", nargs="*", default=[], help="words: objects whose names hold one of them")
     objects.add_argument("--set", dest="settings", nargs="*", default=[], help="settings for launch.py, key=value")
     objects.set_defaults(measure=_objects)

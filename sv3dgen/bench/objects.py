@@ -12,6 +12,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from sv3dgen.atomic import atomic_write
 from sv3dgen.bench.machine import describe
 from sv3dgen.errors import InputError
 from sv3dgen.meshes.precheck import SUFFIXES
@@ -102,21 +103,43 @@ def _is_wanted(name: str, only: Sequence[str]) -> bool:
 def measure(
     views: Path, meshes: Path, *, only: Sequence[str] = (), settings: Sequence[str] = (), keep: Path | None = None
 ) -> dict[str, Any]:
-    """Run and score every object; a run that fails is a row without numbers. `keep` is a folder for the runs."""
+    """Run and score every object; a run that fails is a row without numbers.
+
+    `keep` is a folder for the runs, and for each object's row: one that lies there, of the same settings, is taken as
+    it is, so that a bench that was stopped goes on where it was.
+    """
     objects = find_objects(views, meshes, only)
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
         for name, folder, truth in objects:
             run = (keep or Path(temporary)).resolve() / name
-            print(f"{name} ...", file=sys.stderr, flush=True)
-            row: dict[str, Any] = {"object": name}
-            try:
-                row |= run_and_score(folder, truth, run, settings)
-            except InputError as error:
-                row["error"] = str(error)
+            row = _kept_row(run, settings) if keep else None
+            print(f"{name} ..." if row is None else f"{name}, kept", file=sys.stderr, flush=True)
+            if row is None:
+                row = {"object": name}
+                try:
+                    row |= run_and_score(folder, truth, run, settings)
+                except InputError as error:
+                    row["error"] = str(error)
+                if keep and "error" not in row:
+                    with atomic_write(_row_file(run)) as file:
+                        file.write_text(json.dumps({"settings": list(settings), "row": row}), encoding="utf-8")
             print("  " + _one_line(row), file=sys.stderr, flush=True)
             rows.append(row)
     return {"machine": describe(), "settings": list(settings), "objects": rows, "summary": summarize(rows)}
+
+
+def _row_file(run: Path) -> Path:
+    return run.with_name(f"{run.name}.row.json")
+
+
+def _kept_row(run: Path, settings: Sequence[str]) -> dict[str, Any] | None:
+    """The row of an object that was measured before, with these settings."""
+    file = _row_file(run)
+    if not file.is_file():
+        return None
+    kept = json.loads(file.read_text(encoding="utf-8"))
+    return kept["row"] if kept["settings"] == list(settings) else None
 
 
 def run_and_score(views: Path, truth: Path, run: Path, settings: Sequence[str]) -> dict[str, Any]:

@@ -55,6 +55,7 @@ class Opening:
     wall: float | None = None  # thickness, where pixels have chosen it
     error_as_is: float | None = None  # of held-back pixels, 0 to 1
     error_hollow: float | None = None
+    below: bool | None = None  # True of an opening that looks down, as a bell's
 
     def card(self) -> dict[str, Any]:
         """As plain values for run.json."""
@@ -93,6 +94,7 @@ class Hollowing:
     `volume` is a truncated signed distance with what no view sees inside, `hull` that of the silhouettes, all on the
     CPU. A shape is judged by colors: those of a view are carried over to others by way of its surface, and where that
     surface is wrong they arrive at the wrong place. Only pixels that both shapes tell of, and differ in, are compared.
+    `upside_down` says that y points down in the grids.
     """
 
     def __init__(
@@ -102,7 +104,10 @@ class Hollowing:
         views: PosedViews,
         grid: Grid,
         truncation: float | int,
+        *,
+        upside_down: bool = False,
     ):
+        self.upside_down = upside_down
         self.volume, self.hull, self.grid, self.truncation = volume, hull.numpy(), grid, truncation
         self.views, self.rgb = views, views.rgba[:, :3].contiguous()
         self.depth = wall_depth(self.hull, volume.numpy() > 0)
@@ -161,11 +166,15 @@ class Hollowing:
         best, most = regions, -torch.inf
         for loss in SINKING:
             gains = self._gains(before, self._depth(digging.dug(regions, wall)))
+            if int(gains.isfinite().sum()) < FEWEST_PIXELS:
+                break
             if (gain := float(gains.nansum())) > most:
                 best, most = regions, gain
             regions = digging.voted(regions, gains, before, self.views.cameras, -loss)
             if not any(region.any() for region in regions):
                 break
+        if most <= 0:
+            return None
         deep = self._gains(before, self._depth(digging.undercut(digging.dug(best, wall), FLOOR * wall)))
         spreads = float(deep.nansum()) > NOT_WORSE * most
 
@@ -176,7 +185,7 @@ class Hollowing:
         gains = deep if spreads else self._gains(before, self._depth(dug(wall)))
         by_view = gains.nansum((1, 2))
         errors = self._compared([before, self._depth(dug(wall))])
-        if errors is None or most <= 0:
+        if errors is None:
             return None
         sure = float(by_view.mean()) > SPREAD * float(by_view.std()) / len(by_view) ** 0.5
         if not sure or not clearly_less(*errors[::-1]):
@@ -200,7 +209,8 @@ class Hollowing:
         return held_back_gains(before, after, self.views.cameras, self.rgb, self.views.masks, apart=APART)
 
     def _depth(self, volume: Tensor) -> Tensor:
-        return mesh_depth(marching_cubes(volume, self.grid.lower, self.grid.spacing), self.views.cameras)
+        upright = volume.flip(1) if self.upside_down else volume
+        return mesh_depth(marching_cubes(upright, self.grid.lower, self.grid.spacing), self.views.cameras)
 
     def _compared(self, depths: Sequence[Tensor]) -> list[float] | None:
         """Mean error of each, over pixels where some of them differ from the first, and that all of them tell of."""
@@ -236,9 +246,22 @@ def hollowed_by_views(
         proven = (emptied & cavity.cells).sum() > LEAST_EMPTIED * cavity.size
         by = "free space" if proven else "pixels" if judgement.speaks_against else "prior"
         openings.append(Opening(share, bool(proven), by, None, judgement.as_is, judgement.hollow))
-    for opening in openings:
-        log.info("%s", told(opening))
     return found, openings
+
+
+def hollowed_from_below(
+    trial: Hollowing, volume: Float[Tensor, "x y z"], opening_radius: float | int
+) -> tuple[Float[Tensor, "x y z"], list[Opening]]:
+    """The same from below, as a bell is hollow, where the underside has a basin; openings that are sure to be none are
+    not listed. What is dug from above already is outside.
+    """
+    turned, hull = volume.flip(1), torch.from_numpy(trial.hull).flip(1)
+    if not basins((turned <= 0).numpy(), trial.hull.any(1), least_cells=BASIN_CELLS):
+        return volume, []
+    below = Hollowing(turned, hull, trial.views, trial.grid, trial.truncation, upside_down=True)
+    found, openings = hollowed_by_views(below, turned, opening_radius)
+    told_of = [replace(one, below=True) for one in openings if one.hollow or one.decided_by == "prior"]
+    return found.flip(1), told_of
 
 
 WORDS = {
@@ -250,8 +273,8 @@ WORDS = {
 
 def told(opening: Opening) -> str:
     """One line for the log, run.json and the report: what an opening is taken for, and whether that is a guess."""
-    line = f"opening over {opening.plan_share:.0%} of the object: {'hollow' if opening.hollow else 'solid'}"
-    line += f", {WORDS[opening.decided_by]}"
+    line = f"opening{' from below' if opening.below else ''} over {opening.plan_share:.0%} of the object: "
+    line += f"{'hollow' if opening.hollow else 'solid'}, {WORDS[opening.decided_by]}"
     if opening.error_as_is is not None and opening.error_hollow is not None:
         line += f" (error as it is {opening.error_as_is:.3f}, hollow {opening.error_hollow:.3f})"
     if opening.wall is not None:

@@ -353,3 +353,10 @@ def test_objects_are_scored_and_failures_listed(monkeypatch, tmp_path, capsys):
     assert "| **median** | 0.0040 |" in page and describe() in page and "preset=cpu" in page
     assert command.main([*arguments, "--only", "pear"]) == 2
     assert capsys.readouterr().err.strip().endswith("pear")
+
+    # What was kept is not run again, unless its settings were others.
+    kept = [*arguments, "--out", str(out), "--keep", str(tmp_path / "kept"), "--only", "apple", "--set"]
+    assert command.main([*kept, "preset=cpu"]) == 0
+    monkeypatch.setattr(objects, "run_and_score", lambda *_: {"chamfer": 0.5})
+    assert command.main([*kept, "preset=cpu"]) == 0 and "| apple | 0.0040 |" in out.read_text()
+    assert command.main([*kept, "preset=draft"]) == 0 and "| apple | 0.5000 |" in out.read_text()

@@ -5,7 +5,7 @@ import torch
 
 from sv3dgen.meshes.grid import Grid
 from sv3dgen.meshes.held_back import held_back_errors, mesh_depth
-from sv3dgen.meshes.hollowing import Hollowing, Opening, hollowed_by_views, told
+from sv3dgen.meshes.hollowing import Hollowing, Opening, hollowed_by_views, hollowed_from_below, told
 from sv3dgen.meshes.isosurface import marching_cubes
 from sv3dgen.views.cameras import look_at_origin
 from sv3dgen.views.posed_views import PosedViews
@@ -30,10 +30,10 @@ def cup() -> torch.Tensor:
     return torch.maximum(block(), -box_distance((0.24, 0.2, 0.24), center_y=0.06)).clamp(-TRUNCATION, TRUNCATION)
 
 
-def views_of(volume: torch.Tensor) -> PosedViews:
+def views_of(volume: torch.Tensor, from_below: bool = False) -> PosedViews:
     """Painted by place, in smooth waves of about .1."""
     count = 12
-    elevation = torch.where(torch.arange(count) % 2 == 0, 40.0, 15.0)
+    elevation = torch.where(torch.arange(count) % 2 == 0, 40.0, 15.0) * (-1 if from_below else 1)
     cameras = look_at_origin(elevation, torch.arange(count) * 30.0, distance=2.0, size_px=80)
     depth = mesh_depth(marching_cubes(volume, GRID.lower, GRID.spacing), cameras)
     origins, directions = cameras.rays()
@@ -78,6 +78,19 @@ def test_compartments_are_dug_and_what_stands_between_them_stays():
     inside, truly = volume < 0, true < 0
     assert (inside & truly).sum() > 0.68 * (inside | truly).sum()  # .55 with the lid
     assert (inside & truly)[30:34, 44:].sum() > 0.9 * truly[30:34, 44:].sum()  # of the partition
+
+
+def test_a_bell_is_dug_from_below_and_what_has_no_basin_is_not_tried():
+    true, lid = cup().flip(1), box_distance((0.27, 0.18, 0.27), center_y=0.04)
+    as_is = torch.minimum(true, lid).clamp(-TRUNCATION, TRUNCATION)
+    views = views_of(true, from_below=True)
+    trial = Hollowing(as_is, block() < 0, views, GRID, TRUNCATION)
+    volume, (opening,) = hollowed_from_below(trial, as_is, 0.04)
+    assert opening.hollow and opening.below and "opening from below over" in told(opening)
+    inside, truly = volume < 0, true < 0
+    assert (inside & truly).sum() > 0.75 * (inside | truly).sum()
+    flat, openings = hollowed_from_below(Hollowing(block(), block() < 0, views, GRID, TRUNCATION), block(), 0.04)
+    assert not openings and flat.equal(block())
 
 
 def test_where_pixels_cannot_tell_a_prior_decides():
