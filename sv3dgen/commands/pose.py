@@ -37,7 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(prog="python -m sv3dgen.pose", description="Plain photos of an object to posed views.")
-    parser.add_argument("photos", type=Path, help="folder of 8 to 400 photos from all around; 30 to 80 are enough")
+    parser.add_argument(
+        "photos",
+        type=Path,
+        help="folder of 8 to 400 photos from all around; 30 to 80 are enough (formats: docs/inputs.md)",
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     parser.add_argument("--matting", choices=MATTING, default="auto", help="how the object is cut out (default: auto)")
     parser.add_argument(

@@ -23,7 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(prog="python -m sv3dgen.view", description=__doc__)
-    parser.add_argument("shown", type=Path, metavar="RUN_OR_MESH", help="a run's folder, or GLB, OBJ, PLY, STL ...")
+    parser.add_argument(
+        "shown", type=Path, metavar="RUN_OR_MESH", help="a run's folder, or a mesh: GLB, OBJ, PLY ... (docs/inputs.md)"
+    )
     parser.add_argument("--port", type=int, default=8080, help="of 127.0.0.1; 0: one that is free")
     return parser
 

@@ -6,6 +6,7 @@ base color for each material. All other material properties are ignored. What is
 refused, stands in docs/inputs.md.
 """
 
+import io
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sv3dgen.errors import InputError
+from sv3dgen.meshes.dialects import in_trimesh_words
 from sv3dgen.meshes.gltf.reader import read_gltf
 from sv3dgen.meshes.mesh_3mf import read_3mf
 from sv3dgen.meshes.mesh_parts import merge, placed_part, read_texture
@@ -85,7 +87,9 @@ def load_parts(path: Path, assets) -> list[tuple]:
     logger.setLevel(logging.CRITICAL)  # its warnings would stand next to our one line
     try:
         with opened_only():
-            scene = trimesh.load_scene(path, process=False, resolver=assets)
+            words = in_trimesh_words(path)
+            source, kind = (path, None) if words is None else (io.BytesIO(words), path.suffix[1:].lower())
+            scene = trimesh.load_scene(source, file_type=kind, process=False, resolver=assets)
         placed = [
             (scene.geometry[name], transform) for transform, name in map(scene.graph.get, scene.graph.nodes_geometry)
         ]

@@ -76,7 +76,7 @@ class NearbyAssets(Resolver):
 
         lines, material = [], ""
         for line in _text(library).splitlines():
-            key, _, rest = line.strip().partition(" ")
+            key, _, rest = line.strip().replace("\t", " ").partition(" ")
             if key.lower() == "newmtl":
                 material = " ".join(rest.split())
             if key.lower() != "map_kd":
@@ -123,7 +123,7 @@ def mtllib_names(path: Path) -> list[str]:
 def names_material(path: Path) -> bool:
     """Whether an OBJ asks for a material."""
     with path.open(encoding="utf-8", errors="replace") as file:
-        return any(line.startswith("usemtl") for line in file)
+        return any(line.lstrip().startswith("usemtl") for line in file)
 
 
 def _text(library: Path) -> str:
@@ -158,20 +158,25 @@ def split_options(rest: str) -> tuple[Placement, str]:
 
 
 def obj_vertex_colors(path: Path) -> tuple[Float[np.ndarray, "points 3"], Float[np.ndarray, "points 3"]] | None:
-    """Positions and colors (sRGB in [0, 1]) of the `v x y z r g b` lines; None where the file has none."""
-    rows = []
+    """Positions and colors (sRGB in [0, 1]) of the `v x y z r g b` lines, or of ZBrush's `#MRGB`; None for neither."""
+    rows, painted = [], ""
+    is_painted = b"#MRGB " in path.read_bytes()
     with path.open(encoding="utf-8", errors="replace") as file:
         for line in file:
-            if line.startswith("v "):
-                words = line.split()
-                if len(words) < 7:
+            if line.lstrip()[:2] in ("v ", "v\t"):
+                rows.append(line.split()[1:7])
+                if len(rows[-1]) < 6 and not is_painted:
                     return None
-                rows.append(words[1:7])
-    if not rows:
-        return None
+            elif line.startswith("#MRGB "):
+                painted += line[len("#MRGB ") :].strip()
     try:
         values = np.array(rows, dtype=np.float64)
+        polypaint = np.frombuffer(bytes.fromhex(painted), dtype=np.uint8).reshape(-1, 4)  # mask, red, green, blue
     except ValueError:
+        return None
+    if len(values) and len(polypaint) == len(values) and values.shape[1] >= 3:
+        return values[:, :3], polypaint[:, 1:] / 255
+    if values.ndim != 2 or values.shape[1] < 6:
         return None
     colors = values[:, 3:]
     return values[:, :3], np.clip(colors / 255 if colors.max() > 1 else colors, 0, 1)

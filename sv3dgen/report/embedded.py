@@ -9,6 +9,7 @@ from typing import Any
 
 from PIL import Image
 
+from sv3dgen.errors import InputError
 from sv3dgen.export.gltf import pack_glb, padded
 from sv3dgen.meshes.gltf.file import GltfFile, open_gltf
 
@@ -42,9 +43,18 @@ def glb_for_page(path: Path, most_bytes: int = PLAIN_BYTES) -> tuple[bytes, bool
     """The mesh of a GLB file, unlit and without lights, and whether its pictures were compressed for that.
 
     Unlit, because its colors are first shown as they are, and browsers without a GPU take seconds to prepare light.
-    Above `most_bytes` opaque pictures become JPEG. Geometry stays as it is.
+    Above `most_bytes` opaque pictures become JPEG. Geometry stays as it is. InputError for a damaged file.
     """
     file = open_gltf(path)
+    try:
+        return _unlit(path, file, most_bytes)
+    except InputError:
+        raise
+    except (IndexError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise InputError(f"{path}: not a readable GLB mesh ({type(error).__name__}: {str(error)[:80]})") from error
+
+
+def _unlit(path: Path, file: GltfFile, most_bytes: int) -> tuple[bytes, bool]:
     compress = path.stat().st_size > most_bytes
     tree: dict[str, Any] = copy.deepcopy(dict(file.json))
     _drop_lights(tree)

@@ -45,6 +45,13 @@ def one_turn(thumbnails: Float[np.ndarray, "frames height width 3"]) -> Turn:
     return Turn(tuple(frames.tolist()), tuple(notes))
 
 
+def thinned(frames: tuple[int, ...], most: int) -> tuple[int, ...]:
+    """At most so many of the frames, evenly, the last one among them."""
+    if len(frames) <= most:
+        return frames
+    return tuple(frames[round((number + 1) * len(frames) / most) - 1] for number in range(most))
+
+
 def _steps(thumbnails: Float[np.ndarray, "frames height width 3"]) -> Float[np.ndarray, " steps"]:
     return np.array([_difference(a, b) for a, b in zip(thumbnails, thumbnails[1:], strict=False)])
 

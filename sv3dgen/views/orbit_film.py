@@ -13,7 +13,7 @@ from torch import Tensor
 from sv3dgen.cutout.still_marks import still_marks
 from sv3dgen.errors import InputError
 from sv3dgen.views.cameras import SV3D_FOV_DEG, Cameras
-from sv3dgen.views.film_frames import one_turn, whole_rounds
+from sv3dgen.views.film_frames import one_turn, thinned, whole_rounds
 from sv3dgen.views.image import masked_image
 from sv3dgen.views.orbits import SV3D_DISTANCE, Orbit, OrbitRecipe, SineOrbit, StaticOrbit, recipe_by_name
 from sv3dgen.views.posed_folder import pixels_of, resized, scaled_size, warn_of_shadows
@@ -24,7 +24,9 @@ from sv3dgen.views.turn_fit import (
     turn_agreement,
     turn_cameras,
 )
-from sv3dgen.views.video import read_thumbnails, read_video
+from sv3dgen.views.video import MAX_FRAMES, read_thumbnails, read_video
+
+_THINNED = 120  # of longer films: more are seen no better
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +81,9 @@ def read_film(path: Path, declared: FilmDeclaration, max_size_px: int | None = N
         frames = turn.frames
         for note in turn.notes:
             log.info("%s: %s", path, note)
+        if isinstance(recipe, OrbitRecipe) and len(frames) > MAX_FRAMES:
+            log.info("%s: %d frames, of which %d are taken, evenly", path, len(frames), _THINNED)
+            frames = thinned(frames, _THINNED)
     if isinstance(recipe, Orbit) and len(recipe) != len(frames):
         raise InputError(f"{path}: {len(frames)} frames, expected {len(recipe)} as in the declared orbit")
     images = _read_images(path, frames, max_size_px)

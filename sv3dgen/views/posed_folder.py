@@ -37,6 +37,8 @@ def pictures_and_cameras(
     transforms, frames = files.transforms, files.transforms.frames
     for note in transforms.notes:
         log.info(note)
+    for warning in transforms.warnings:
+        log.warning(warning)
     width, height = scaled_size(_frame_size(transforms, files.sizes), max_size_px)
     images, small, lenses, maskless, shadows = [], [], [], [], 0
     for index, frame in enumerate(frames):

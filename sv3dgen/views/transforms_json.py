@@ -57,6 +57,7 @@ class Transforms:
     source_to_world: Matrix | None  # written by us, where the views were normalized before
     training: tuple[Frame, ...] = ()  # of all frames in the same files: they decide where the object is
     notes: tuple[str, ...] = ()  # what was fixed or guessed, a line each
+    warnings: tuple[str, ...] = ()  # what a user should look at
 
 
 def read_transforms(path: str | Path, split: Split = "train") -> Transforms:
@@ -69,7 +70,7 @@ def read_transforms(path: str | Path, split: Split = "train") -> Transforms:
     readers = [_Reader(file, own_split) for file, own_split in files]
     every = [frame for reader in readers for frame in reader.frames]
     first = readers[0]
-    frames, repeats = _each_once(first.path, [frame for frame in every if split in ("all", frame.split)])
+    frames, repeats, doubts = _each_once(first.path, [frame for frame in every if split in ("all", frame.split)])
     if not frames:
         raise InputError(f"{first.path}: no frame of split {split!r}")
     if len(frames) == 1 and split != "test":
@@ -81,21 +82,33 @@ def read_transforms(path: str | Path, split: Split = "train") -> Transforms:
         source_to_world=_optional_matrix(first.path, first.document, "source_to_world"),
         training=tuple(frame for frame in every if frame.split == "train"),
         notes=(*(note for reader in readers for note in reader.notes()), *repeats),
+        warnings=tuple(doubts),
     )
 
 
-def _each_once(path: Path, frames: Sequence[Frame]) -> tuple[list[Frame], list[str]]:
-    """The frames without those that stand there again, and a line on these. InputError for a picture of two poses."""
-    kept: dict[Path, Frame] = {}
+def _each_once(path: Path, frames: Sequence[Frame]) -> tuple[list[Frame], list[str], list[str]]:
+    """The frames without those that stand there again, a line on these, and one on each picture of several poses."""
+    kept: list[Frame] = []
+    by_picture: dict[Path, Frame] = {}
+    doubtful: dict[str, None] = {}
     for frame in frames:
-        rows = zip(kept.setdefault(frame.image, frame).camera_to_world, frame.camera_to_world, strict=True)
-        if any(
-            abs(a - b) > _SAME_POSE * max(1, abs(a)) for one, other in rows for a, b in zip(one, other, strict=True)
-        ):
-            raise InputError(f"{path}: {frame.image.name} stands in `frames` twice, with different poses; expected one")
+        first = by_picture.setdefault(frame.image, frame)
+        if first is not frame and _same_pose(first.camera_to_world, frame.camera_to_world):
+            continue
+        if first is not frame:
+            doubtful[frame.image.name] = None
+        kept.append(frame)
     left_out = len(frames) - len(kept)
     notes = [f"{path}: {left_out} frames name pictures that others have with the same pose; left out"]
-    return list(kept.values()), notes if left_out else []
+    told = [
+        f"{path}: {name} stands in `frames` twice, with different poses; is one of them wrong?" for name in doubtful
+    ]
+    return kept, notes if left_out else [], told
+
+
+def _same_pose(one: Matrix, other: Matrix) -> bool:
+    pairs = ((a, b) for row, its in zip(one, other, strict=True) for a, b in zip(row, its, strict=True))
+    return all(abs(a - b) <= _SAME_POSE * max(1, abs(a)) for a, b in pairs)
 
 
 def _json_files(path: Path, split: Split) -> list[tuple[Path, str | None]]:

@@ -61,7 +61,10 @@ def read_video(path: str | Path, only: Collection[int] | None = None) -> Iterato
             continue
         count += 1
         if count > MAX_FRAMES:
-            raise InputError(f"{path}: more than {MAX_FRAMES} frames, expected one turn around the object (21 in SV3D)")
+            raise InputError(
+                f"{path}: more than {MAX_FRAMES} frames, expected one turn around the object (21 in SV3D); cut "
+                "it, or lower its frame rate"
+            )
         yield frame
     if count < 2:
         raise InputError(f"{path}: {count} frame(s), expected one turn around the object (21 in SV3D)")
@@ -80,7 +83,9 @@ def read_thumbnails(path: str | Path) -> Float[np.ndarray, "frames height width 
         thumbnail = white.convert("RGB").resize((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX)
         small.append(np.asarray(thumbnail, dtype=np.float32))
         if len(small) > _MAX_STORED_FRAMES:
-            raise InputError(f"{path}: more than {_MAX_STORED_FRAMES} frames, expected one turn around the object")
+            raise InputError(
+                f"{path}: more than {_MAX_STORED_FRAMES} frames, expected one turn around the object; cut it out"
+            )
     if len(small) < 2:
         raise InputError(f"{path}: {len(small)} frame(s), expected one turn around the object (21 in SV3D)")
     return np.stack(small)

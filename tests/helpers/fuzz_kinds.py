@@ -294,8 +294,25 @@ def _command(case: Path, out: Path, chance: Random) -> str | None:
 
 
 def _odd(chance: Random) -> str:
-    words = ("", "nan", "inf", "-1", "0", "1e9", "a", "/", "/dev/null", "static=99", "all", "0x10", "a b", "--", "-")
-    return chance.choice((str(chance.choice(ODD_NUMBERS)), chance.choice(words), "\u202e"))
+    words = (
+        "",
+        "nan",
+        "inf",
+        "-1",
+        "0",
+        "1e9",
+        "a",
+        "/",
+        "/dev/null",
+        "static=99",
+        "all",
+        "0x10",
+        "a b",
+        "--",
+        "-",
+        "\u202e",
+    )
+    return chance.choice((str(chance.choice(ODD_NUMBERS)), chance.choice(words), chance.choice(words)))
 
 
 def _settings(tree: dict, prefix: str = "") -> list[str]:

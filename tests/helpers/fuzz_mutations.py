@@ -15,10 +15,10 @@ DEEP = (3, 40, 1200, 100_000)  # levels of nesting
 def damaged_bytes(content: bytes, chance: Random) -> bytes:
     """One to four places changed: a bit, a byte, a run of bytes, a piece cut out, doubled or moved, the end cut off."""
     data = bytearray(content)
-    for _ in range(chance.randint(1, 4)):
+    for _ in range(chance.choice((1, 1, 1, 2, 4))):
         at, length = chance.randrange(len(data) + 1), chance.choice((1, 2, 4, 8, 64, 1024))
         # Headers are where readers go wrong, and a small part of most files.
-        at = min(at, chance.choice((16, 64, 512, len(data), len(data))))
+        at = min(at, chance.choice((64, 512, len(data), len(data), len(data), len(data))))
         piece = data[at : at + length]
         match chance.randrange(8):
             case 0 | 1:
@@ -67,7 +67,7 @@ def damaged_json(text: bytes, chance: Random) -> bytes:
         return damaged_bytes(text, chance)
     document = json.loads(text)
     for _ in range(chance.randint(1, 3)):
-        document = _changed(document, chance)
+        document = _changed(document, chance, whole=1.0)
     written = json.dumps(document, ensure_ascii=chance.random() < 0.9)
     if chance.random() < 0.08:
         level = chance.choice(DEEP)
@@ -120,11 +120,12 @@ def damage_of(name: str) -> Callable[[bytes, Random], bytes]:
     return of_text if suffix in texts else kinds.get(suffix, damaged_bytes)
 
 
-def _changed(value: Any, chance: Random) -> Any:
-    """The value with something in it replaced, left out, doubled, renamed, or swapped with another."""
-    if isinstance(value, dict) and value and chance.random() < 0.85:
+def _changed(value: Any, chance: Random, whole: float = 0.9) -> Any:
+    """The value with something in it replaced, left out, doubled, renamed, or swapped with another. It stays a list or
+    a mapping with the probability `whole`."""
+    if isinstance(value, dict) and value and chance.random() < whole:
         key = chance.choice(list(value))
-        match chance.randrange(10):
+        match chance.randrange(20):
             case 0:
                 return {other: kept for other, kept in value.items() if other != key}
             case 1:
@@ -135,9 +136,9 @@ def _changed(value: Any, chance: Random) -> Any:
                 return {renamed if other == key else other: kept for other, kept in value.items()}
             case _:
                 return value | {key: _changed(value[key], chance)}
-    if isinstance(value, list) and value and chance.random() < 0.85:
+    if isinstance(value, list) and value and chance.random() < whole:
         at = chance.randrange(len(value))
-        match chance.randrange(8):
+        match chance.randrange(14):
             case 0:
                 return value[:at] + value[at + 1 :]
             case 1:

@@ -60,6 +60,15 @@ _ADVICE = {
 }
 
 
+class _FromZero(list):
+    """A list in which -1 names nothing: a file that says so is damaged, not one that means the last."""
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, int) and index < 0:
+            raise IndexError(f"number {index} of a list")
+        return super().__getitem__(index)
+
+
 @dataclass(frozen=True)
 class GltfFile:
     """One glTF or GLB file: its JSON, and the bytes that belong to it."""
@@ -69,10 +78,13 @@ class GltfFile:
     binary: bytes | None = None  # the second chunk of a GLB
     _buffers: dict[int, bytes] = field(default_factory=dict, repr=False)
     _pixels: dict[int, int] = field(default_factory=dict, repr=False)
+    _lists: dict[str, list] = field(default_factory=dict, repr=False)
 
     def items(self, kind: str) -> list:
-        """A top-level list such as `meshes`; empty where the file has none."""
-        return self.json.get(kind, [])
+        """A top-level list such as `meshes`; empty where the file has none. IndexError for numbers below 0, too."""
+        if kind not in self._lists:
+            self._lists[kind] = _FromZero(self.json.get(kind, []))
+        return self._lists[kind]
 
     def refused(self, extension: str) -> InputError:
         """The refusal of what an extension holds that is not read."""
@@ -105,6 +117,10 @@ class GltfFile:
         if packed is not None and "uri" not in self.items("buffers")[entry["buffer"]]:
             raise self.refused(packed)
         first, length = entry.get("byteOffset", 0), entry["byteLength"]
+        if first < 0 or length < 0:
+            raise InputError(
+                f"{self.path}: buffer view {index} has {length} bytes at {first}, expected numbers above 0"
+            )
         data = self.buffer(entry["buffer"])[first : first + length]
         if len(data) < length:
             raise InputError(f"{self.path}: buffer view {index} ends past its buffer")

@@ -4,6 +4,7 @@ Lights, metals, normals and what else changes a shade are not read: base colors 
 """
 
 import io
+import logging
 import math
 import warnings
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from sv3dgen.meshes.gltf.file import GltfFile
 from sv3dgen.meshes.mesh_pictures import opened_only
 from sv3dgen.views.image import MAX_PIXELS, one_line
 from sv3dgen.views.json_values import is_number
+
+log = logging.getLogger(__name__)
 
 Wrap = Literal["repeat", "mirror", "clamp"]
 _WRAPS: dict[int, Wrap] = {10497: "repeat", 33648: "mirror", 33071: "clamp"}
@@ -50,6 +53,11 @@ def read_material(file: GltfFile, index: int) -> BaseColor:
     names = _METALLIC if specular is None else _SPECULAR
     fields = {names[key]: value for key, value in found.items() if key in names}
     factor = _numbers(fields.get("factor", [1.0] * 4), 4, "the base color's factor")
+    shining = _numbers(material.get("emissiveFactor", [0.0] * 3), 3, "the emissive factor")
+    if "texture" not in fields and specular is None and factor[:3].max() < _BLACK and shining.max() > _SHINY:
+        log.info("%s: material %d is black but for its own light, which is drawn", file.path, index)
+        factor = np.concatenate([shining.clip(0, 1), factor[3:]])
+        fields = {"texture": material["emissiveTexture"]} if "emissiveTexture" in material else {}
     mode, cutoff = material.get("alphaMode", "OPAQUE"), float(material.get("alphaCutoff", 0.5))
     texture = fields.get("texture")
     image = None if texture is None else _image(file, texture["index"])

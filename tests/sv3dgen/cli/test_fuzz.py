@@ -1,6 +1,7 @@
 """What strangers hand us, made at random: it is read, or refused in one line. Needs hypothesis (the dev extra).
 
-A few seconds in the suite. For longer: SV3DGEN_FUZZ_EXAMPLES=100000 pytest -n 0 tests/sv3dgen/cli/test_fuzz.py
+A few seconds in the suite. For longer: SV3DGEN_FUZZ_EXAMPLES=100000 pytest -n 0 tests/sv3dgen/cli/test_fuzz.py,
+and tests/helpers/fuzz_files.py, which damages real files.
 """
 
 import io
@@ -9,12 +10,14 @@ import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
 import pytest
 import trimesh
 from checkout import ROOT
+from fuzz_mutations import damage_of
 from gltf_case import SQUARE, SQUARE_FACES, SQUARE_UV, GltfCase, quarters
 from PIL import Image
 
@@ -208,3 +211,13 @@ def test_run_cards_and_saved_settings(card: Any, text: str, tmp_path: Path) -> N
 )
 def test_command_lines(key: str, value: str, sign: str, views_folder: Path) -> None:
     refused_or_read(lambda: checked_arguments([f"views={views_folder}", f"{sign}{key}={value}"], ROOT))
+
+
+@pytest.mark.parametrize("kind", ["rich.glb", "obj", "ply", "stl", "3mf", "json", "safetensors"])
+def test_the_hour_of_fuzzing_damages_whatever_it_is_given(kind: str, seeds: dict[str, bytes]) -> None:
+    header = json.dumps({"a": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}, "n": 10**400}).encode()
+    content = seeds.get(kind, header)
+    content = struct.pack("<Q", len(header)) + header + bytes(16) if kind == "safetensors" else content
+    damage = damage_of(f"given.{kind}")
+    made = [damage(content, Random(seed)) for seed in range(100)]
+    assert made[7] == damage(content, Random(7)) and len(set(made)) > 60

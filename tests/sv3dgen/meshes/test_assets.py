@@ -2,6 +2,7 @@
 
 import io
 import logging
+import struct
 import zipfile
 
 import numpy as np
@@ -125,12 +126,44 @@ def test_colors_of_faces_are_flat(tmp_path):
 
 def test_colors_of_a_ply_that_are_not_read_are_told(tmp_path, caplog):
     read_mesh(ply(tmp_path / "a.ply", face=RGB, faces=("4 0 1 2 3 255 0 0",)))  # trimesh keeps one color for two faces
-    read_mesh(ply(tmp_path / "b.ply", vertex=RGB.replace("uchar ", "uchar diffuse_"), row="255 0 0"))
+    read_mesh(ply(tmp_path / "b.ply", vertex=RGB.replace("uchar ", "uchar ambient_"), row="255 0 0"))
     assert "a.ply: its colors (red) are not read" in caplog.text
-    assert "b.ply: its colors (diffuse_red) are not read" in caplog.text
+    assert "b.ply: its colors (ambient_red) are not read" in caplog.text
     caplog.clear()
     read_mesh(ply(tmp_path / "c.ply", vertex=RGB, row="255 0 0"))
     assert caplog.text == ""
+
+
+@pytest.mark.parametrize("names", ["diffuse_red diffuse_green diffuse_blue", "r g b"])
+@pytest.mark.parametrize("binary", [False, True])
+def test_colors_of_a_ply_by_other_names(tmp_path, names, binary):
+    words = names.split()
+    path = ply(tmp_path / "a.ply", vertex="".join(f"property uchar {name}\n" for name in words), row="255 0 51")
+    if binary:
+        head, _, _ = path.read_bytes().partition(b"end_header\n")
+        points = b"".join(struct.pack("<3f3B", x, y, 0, 255, 0, 51) for x, y in ((0, 0), (1, 0), (1, 1), (0, 1)))
+        faces = b"".join(struct.pack("<B3i", 3, *face) for face in ((0, 1, 2), (0, 2, 3)))
+        path.write_bytes(head.replace(b"ascii", b"binary_little_endian") + b"end_header\n" + points + faces)
+    colors = read_mesh(path).vertex_colors
+    assert colors is not None and torch.allclose(colors, torch.tensor([1.0, 0.0, 0.2]).expand(4, 3))
+
+
+def test_an_obj_with_tabs_and_indents(folder):
+    (folder / "a.mtl").write_text("newmtl m\n\tmap_Kd\tMy Tex.png\n")
+    text = ("mtllib a.mtl\n" + TRIANGLE).replace(" ", "\t")
+    (folder / "a.obj").write_text(text.replace("\nf", "\n  f"))
+    mesh = read_mesh(folder / "a.obj")
+    assert len(mesh.faces) == 1 and mesh.textures[0].mean((1, 2)).tolist() == [1, 0, 0]
+
+
+def test_the_paint_of_zbrush(folder):
+    paint = "#MRGB ffff0000ff00ff00\n#MRGB ff0000ff\n"
+    (folder / "a.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\n" + paint + "f 1 2 3\n")
+    mesh = read_mesh(folder / "a.obj")
+    assert mesh.vertex_colors is not None
+    assert torch.allclose(mesh.vertex_colors[mesh.vertices[:, 0] == 1], torch.tensor([0.0, 1, 0]))
+    (folder / "a.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\n#MRGB ffff0000\nf 1 2 3\n")
+    assert len(read_mesh(folder / "a.obj").faces) == 1
 
 
 def test_an_obj_that_names_materials_but_no_library(folder, caplog):

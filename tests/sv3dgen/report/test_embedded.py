@@ -1,12 +1,15 @@
 """What a page holds in itself."""
 
 import hashlib
+import json
 import re
 
+import pytest
 import torch
 from PIL import Image
 from report_case import small_run
 
+from sv3dgen.errors import InputError
 from sv3dgen.export.gltf import pack_glb
 from sv3dgen.meshes.files import read_mesh
 from sv3dgen.meshes.gltf.file import open_gltf
@@ -60,3 +63,23 @@ def test_pictures_shrink_to_the_size_that_is_asked_for(tmp_path):
     Image.new("RGB", (400, 100), "red").save(tmp_path / "wide.png")
     uri = webp_uri(tmp_path / "wide.png", 100)
     assert uri.startswith("data:image/webp;base64,") and len(uri) < 1000
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"buffers": []},
+        {"bufferViews": [{"buffer": 0, "byteLength": "x"}]},
+        {"bufferViews": [7]},
+        {"materials": 7},
+        {"images": [{"bufferView": 99}], "materials": [[]]},
+        {"extras": json.loads('{"a":' * 900 + "1" + "}" * 900)},
+    ],
+)
+def test_a_damaged_mesh_is_named(tmp_path, damage):
+    small_run(tmp_path)
+    glb = tmp_path / "mesh" / "mesh.glb"
+    file = open_gltf(glb)
+    glb.write_bytes(pack_glb(dict(file.json) | damage, file.binary or b""))
+    with pytest.raises(InputError, match="mesh.glb: .*"):
+        glb_for_page(glb)

@@ -66,6 +66,17 @@ def test_two_turns(frames, tmp_path, caplog, frames_more):
     assert close(azimuths(views), np.arange(1, 22) * 360 / 21)
 
 
+def test_a_long_film_is_thinned(tmp_path, caplog):
+    orbit = orbit_by_name("static", elevation_deg=20.0, frames=450)
+    views = posed_views(orbit.cameras(size_px=48))
+    long = torch.where(views.images[:, 3:] > 0, views.images[:, :3], torch.full_like(views.images[:, 3:], 255))
+    with caplog.at_level("INFO"):
+        read = read_views(film(tmp_path / "a.mp4", long, fps=30), orbit="static", elevation_deg=20, check_orbit=False)
+    assert len(read) == 120 and "of which 120 are taken" in caplog.text and read.names[-1] == "a.mp4[449]"
+    numbers = np.array([int(name[6:-1]) for name in read.names])
+    assert np.abs((numbers + 1) * 360 / 450 - np.arange(1, 121) * 3).max() < 0.5
+
+
 def test_a_turn_around_an_object_that_looks_alike_from_two_sides_is_one_turn(tmp_path):
     orbit = orbit_by_name("static", elevation_deg=20.0, frames=20)
     views = posed_views(orbit.cameras(size_px=128), parts=(((0.0, 0.0, 0.0), (0.2, 0.3, 0.45)),))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sv3dgen.errors import InputError
+from sv3dgen.views.posed_views import read_views
 from sv3dgen.views.transforms_json import read_transforms
 
 
@@ -29,10 +29,12 @@ def test_frames_that_repeat_others_are_left_out(document, views_folder: Path, tm
     assert len(found.frames) == count and any("3 frames name pictures that others have" in note for note in found.notes)
 
 
-def test_one_picture_of_two_cameras_is_refused(document, views_folder: Path, tmp_path: Path) -> None:
+def test_one_picture_of_two_cameras_is_told(document, views_folder: Path, tmp_path: Path, caplog) -> None:
     document["frames"][2]["file_path"] = document["frames"][1]["file_path"]
-    with pytest.raises(InputError, match="001.png stands in `frames` twice, with different poses"):
-        read(tmp_path / "a", views_folder, document)
+    found = read(tmp_path / "a", views_folder, document)
+    assert len(found.frames) == len(document["frames"]) and len(found.warnings) == 1
+    read_views(tmp_path / "a")
+    assert "001.png stands in `frames` twice, with different poses; is one of them wrong?" in caplog.text
 
 
 def test_a_picture_of_two_splits_is_both(document, views_folder: Path, tmp_path: Path) -> None:

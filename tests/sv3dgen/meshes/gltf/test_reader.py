@@ -191,6 +191,23 @@ def test_specular_glossiness(case, tmp_path, fields, expected):
     assert torch.allclose(rgb[32, 32], linear_to_srgb(torch.tensor(expected)), atol=0.005)
 
 
+@pytest.mark.parametrize("textured", [False, True])
+def test_a_black_material_that_shines_shows_its_light(case, tmp_path, textured, caplog):
+    caplog.set_level(logging.INFO)
+    fields = {"emissiveFactor": [1, 1, 1] if textured else [1, 0, 0]}
+    fields |= {"emissiveTexture": {"index": case.texture(quarters())}} if textured else {}
+    material = case.material(pbrMetallicRoughness={"baseColorFactor": [0, 0, 0, 1]}, **fields)
+    case.square(TEXCOORD_0=SQUARE_UV, material=material)
+    assert corners(case.save(tmp_path / "a.glb")) == ([RED, GREEN, BLUE, WHITE] if textured else [RED] * 4)
+    assert "its own light, which is drawn" in caplog.text
+
+
+def test_light_of_a_colored_material_is_not_looked_at(case, tmp_path):
+    material = case.material(pbrMetallicRoughness={"baseColorFactor": [1, 0, 0, 1]}, emissiveFactor=[0, 1, 0])
+    case.square(material=material)
+    assert corners(case.save(tmp_path / "a.glb")) == [RED] * 4
+
+
 def test_several_materials_and_unlit(case, tmp_path):
     case.require("KHR_materials_unlit")
     narrow = np.array([0.5, 1, 1], dtype=np.float32)
@@ -299,6 +316,9 @@ def test_damaged_files_are_refused_in_one_line(case, tmp_path):
         {"asset": {"version": "1.0"}},
         {"nodes": [{"mesh": 0, "children": [0]}]},
         {"bufferViews": [entry | {"byteLength": 9} for entry in case.json["bufferViews"]]},
+        {"bufferViews": [entry | {"byteOffset": -8} for entry in case.json["bufferViews"]]},
+        {"nodes": [{"mesh": -1}]},
+        {"scenes": [{"nodes": [-1]}]},
         {"extensionsRequired": [["KHR_materials_unlit"]]},
         {"extensionsRequired": {"KHR_materials_unlit": 1}},
         {"materials": [{"pbrMetallicRoughness": {"baseColorFactor": [[1, 1, 1, 1]]}}]},
