@@ -1,4 +1,4 @@
-"""A micro SV3D and orbits of discs to train it on; as a script, a run on several processes."""
+"""A micro SV3D and orbits of discs to train it on; as a script, runs on several processes, one after another."""
 
 import json
 import sys
@@ -171,4 +171,6 @@ def _spoil(finetune: Sv3dFinetune) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    for way in sys.argv[2:]:
+        (Path(sys.argv[1]) / way).mkdir(exist_ok=True)
+        main(Path(sys.argv[1]) / way, way)

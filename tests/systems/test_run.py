@@ -136,6 +136,7 @@ def test_a_killed_run_goes_on_to_the_same_mesh(stage, killed_at, finished, views
 
 def test_the_numbers_of_a_killed_run_stay(views_folder, tmp_path, monkeypatch):
     """Of both stages, each step once, though those after the checkpoint were logged twice."""
+    monkeypatch.setattr("systems.run.export_mesh", lambda *_, **__: None)
     numbers = ("logger=csv", f"logger.save_dir={tmp_path}", "losses_every_steps=5", "checkpoint_every_steps=10")
     run = Run(small(views_folder, *numbers), tmp_path)
     assert run.fine is not None

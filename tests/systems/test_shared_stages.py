@@ -154,7 +154,8 @@ def test_a_run_that_takes_the_coarse_stage_ends_in_the_same_bits(views_folder, t
     assert "finished" in read_card(tmp_path / "takes")
 
 
-def test_a_run_that_takes_its_last_stage_tells_what_it_corrected(views_folder, tmp_path):
+def test_a_run_that_takes_its_last_stage_tells_what_it_corrected(views_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("systems.run.export_mesh", lambda *_, **__: None)
     config = small(views_folder, "system=sv3d_nerf", "coarse.steps=12", "corrections=all")
     for name in ("gives", "takes"):
         (tmp_path / name).mkdir()
@@ -183,7 +184,8 @@ def test_the_fine_stages_settings_do_not_part_coarse_stages_and_others_do(views_
     assert len({own, *(key(change) for change in changes)}) == 1 + len(changes)
 
 
-def test_normals_that_come_or_change_make_another_coarse_stage(views_folder, tmp_path):
+def test_normals_that_come_or_change_make_another_coarse_stage(views_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("systems.run.export_mesh", lambda *_, **__: None)
     shutil.copytree(views_folder, tmp_path / "toy")
     config = small(tmp_path / "toy", "coarse.steps=2", "system=sv3d_nerf")
     normals = maps_in_camera(read_views(tmp_path / "toy").cameras)

@@ -7,7 +7,7 @@ from threading import Event
 
 import pytest
 from checkout import ROOT
-from small_run import SIZES
+from small_run import GRID, SIZES
 
 from sv3dgen.cli import library
 from sv3dgen.cli.library import RunError, photo_to_mesh, views_to_mesh
@@ -119,7 +119,7 @@ def test_an_error_of_the_callers_ends_the_run(stand_in, tmp_path):
 
 
 def test_a_real_run(views_folder, tmp_path):
-    settings = ["preset=draft", "coarse.steps=2", "fine.steps=1", *SIZES]
+    settings = ["preset=draft", "coarse.steps=2", "fine.steps=1", "fine.geometry.resolutions=[[0,20]]", *SIZES, *GRID]
     result = views_to_mesh(views_folder, folder=tmp_path / "run", settings=[*settings, "device=cpu"])
     assert result.exit == "finished" and {"glb", "report", "card"} <= set(result.paths)
     assert all(path.is_file() for path in result.paths.values())

@@ -250,25 +250,35 @@ def test_gradients_are_clipped_by_their_norm():
     assert not gradients or torch.nn.utils.get_total_norm(gradients) <= 1.01e-3
 
 
-def two_processes(folder, way):
+def two_processes(folder, *ways):
     environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests' / 'helpers'}", "OMP_NUM_THREADS": "1"}
-    script = [sys.executable, "-W", "ignore", str(ROOT / "tests" / "helpers" / "training_case.py"), str(folder), way]
-    done = subprocess.run(script, env=environment, capture_output=True, text=True, timeout=200)
+    script = [sys.executable, "-W", "ignore", str(ROOT / "tests" / "helpers" / "training_case.py"), str(folder), *ways]
+    done = subprocess.run(script, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-def test_a_loss_that_is_not_finite_stops_all_processes_and_tells_the_objects(tmp_path):
-    two_processes(tmp_path, "spoilt")
-    first, second = ((tmp_path / f"{rank}.txt").read_text() for rank in (0, 1))
+@pytest.fixture(scope="module")
+def trained_by_two(request, tmp_path_factory):
+    """The folders of what two processes did, each way in one of its own."""
+    folder = tmp_path_factory.mktemp("two")
+    two_processes(folder, "ddp", "spoilt")  # in this order: the second is not whole afterwards
+    if request.config.getoption("--thorough"):
+        two_processes(folder, "sharded")
+    return folder
+
+
+def test_a_loss_that_is_not_finite_stops_all_processes_and_tells_the_objects(trained_by_two):
+    folder = trained_by_two / "spoilt"
+    first, second = ((folder / f"{rank}.txt").read_text() for rank in (0, 1))
     assert first == "step 1: the loss of another process is not finite, which names its batch's objects"
     assert second.startswith("step 1: the loss is nan; the batch's objects: disc_")
-    assert not (tmp_path / "last.ckpt").exists()
+    assert not (folder / "last.ckpt").exists()
 
 
 @pytest.mark.parametrize("way", ["ddp", pytest.param("sharded", marks=pytest.mark.thorough)])
-def test_two_processes_do_what_one_does_with_twice_the_batch(tmp_path, way):
-    two_processes(tmp_path, way)
-    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
+def test_two_processes_do_what_one_does_with_twice_the_batch(trained_by_two, way):
+    folder = trained_by_two / way
+    first, second = (json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1))
     assert first["weights"] == second["weights"]
     finetune = module(steps=3)
     losses = fit(finetune, batches(batch=2))
@@ -277,9 +287,9 @@ def test_two_processes_do_what_one_does_with_twice_the_batch(tmp_path, way):
     for name, parameter in finetune.trained_parameters():
         assert first["weights"][name] == pytest.approx(parameter.detach().double().sum().item(), abs=1e-2), name
     resumed = module(steps=4)  # by one process, from what two have saved
-    fit(resumed, batches(batch=2), first_step=3, checkpoint=tmp_path / "last.ckpt")
+    fit(resumed, batches(batch=2), first_step=3, checkpoint=folder / "last.ckpt")
     assert resumed.ema.updates == 4
-    model = SV3D.from_pretrained(tmp_path, memory=MemoryPlan())
+    model = SV3D.from_pretrained(folder, memory=MemoryPlan())
     with finetune.averaged() as averaged:
         torch.testing.assert_close(model.unet.conv_in.weight, averaged.unet.conv_in.weight, rtol=1e-2, atol=1e-3)
 
