@@ -80,8 +80,8 @@ class Judgement:
 
     @property
     def speaks_against(self) -> bool:
-        errors = (self.as_is, self.hollow)
-        return self.tried and None not in errors and clearly_less(*errors)
+        as_is, hollow = self.as_is, self.hollow
+        return self.tried and as_is is not None and hollow is not None and clearly_less(as_is, hollow)
 
 
 def clearly_less(error: float, other: float) -> bool:
@@ -149,7 +149,7 @@ class Hollowing:
             if clearly_less(*errors) or clearly_less(*errors[::-1]):
                 break
         if errors is None or not clearly_less(*errors[::-1]):
-            return Judgement(None, None, *(errors or (None, None)))
+            return Judgement(None) if errors is None else Judgement(None, None, errors[0], errors[1])
         return self._with_best_wall(hollow, before, errors)
 
     def _judged_basins(self, volume: Tensor, cavity: Cavity, before: Tensor) -> Judgement | None:
@@ -157,7 +157,7 @@ class Hollowing:
 
         The worst columns stay first. What is behind a handle is dug right or wrong only once the handle is there.
         """
-        found = basins((volume <= 0).numpy(), self.hull.any(1), least_cells=BASIN_CELLS)
+        found = basins((volume <= 0).numpy(), np.asarray(self.hull.any(1)), least_cells=BASIN_CELLS)
         regions = [region for region in found if (region & cavity.columns).any()]
         if not regions:
             return None
@@ -190,7 +190,7 @@ class Hollowing:
         sure = float(by_view.mean()) > SPREAD * float(by_view.std()) / len(by_view) ** 0.5
         if not sure or not clearly_less(*errors[::-1]):
             large = np.logical_or.reduce(best).sum() > LARGE_PART * cavity.columns.sum()
-            return Judgement(None, None, *errors, tried=False) if large else None
+            return Judgement(None, None, errors[0], errors[1], tried=False) if large else None
         judgement = self._with_best_wall(dug, before, errors)
         return replace(judgement, columns=np.logical_or.reduce(best))
 
@@ -199,7 +199,7 @@ class Hollowing:
         walls = [wall for wall in WALLS if wall >= THINNEST_CELLS * self.grid.spacing]
         swept = self._compared([before, *(self._depth(hollow(wall)) for wall in walls)])
         if swept is None:
-            return Judgement(hollow(FIRST_WALLS[0]), FIRST_WALLS[0], *errors)
+            return Judgement(hollow(FIRST_WALLS[0]), FIRST_WALLS[0], errors[0], errors[1])
         as_is, of_walls = swept[0], swept[1:]
         thinner = THINNER * (as_is - min(of_walls))
         best = min(range(len(walls)), key=lambda k: of_walls[k] + thinner * walls[k])
@@ -256,7 +256,7 @@ def hollowed_from_below(
     not listed. What is dug from above already is outside.
     """
     turned, hull = volume.flip(1), torch.from_numpy(trial.hull).flip(1)
-    if not basins((turned <= 0).numpy(), trial.hull.any(1), least_cells=BASIN_CELLS):
+    if not basins((turned <= 0).numpy(), np.asarray(trial.hull.any(1)), least_cells=BASIN_CELLS):
         return volume, []
     below = Hollowing(turned, hull, trial.views, trial.grid, trial.truncation, upside_down=True)
     found, openings = hollowed_by_views(below, turned, opening_radius)
