@@ -31,15 +31,9 @@ LEAST_GAP = 1 / 255  # between two errors, from which on they differ at all
 THINNER = 20.0  # of what the best wall gains, by which one of thickness 1 would be less likely than one of 0
 THINNEST_CELLS = 1.5  # of a wall that a grid holds without holes
 BASIN_CELLS = 2  # how deep water has to stand in a lid that may be none
-SINKING = (
-    0.03,
-    0.02,
-    0.012,
-    0.008,
-    0.005,
-    0.003,
-    0.001,
-)  # losses of a column, from which on it is not dug: worst first
+# Losses of a column, from which on it is not dug: the worst go first.
+SINKING = (0.03, 0.02, 0.012, 0.008, 0.005, 0.003, 0.001)
+LEAST_BELOW = 0.25  # of the plan, that basins of an underside drain: a foot ring or a wheel case is no bell
 SPREAD = 2.0  # standard errors, over the views, by which a dug shape has to be better
 LARGE_PART = 0.5  # of an opening, from which on what pixels don't say of the part they don't say of the whole
 NOT_WORSE = 0.95  # of the gain that a shape may lose for being thin all over
@@ -252,8 +246,9 @@ def hollowed_by_views(
 def hollowed_from_below(
     trial: Hollowing, volume: Float[Tensor, "x y z"], opening_radius: float | int
 ) -> tuple[Float[Tensor, "x y z"], list[Opening]]:
-    """The same from below, as a bell is hollow, where the underside has a basin; openings that are sure to be none are
-    not listed. What is dug from above already is outside.
+    """The same from below, as a bell is hollow, where basins take up much of the underside.
+
+    Openings that are sure to be none are not listed. What is dug from above already is outside.
     """
     turned, hull = volume.flip(1), torch.from_numpy(trial.hull).flip(1)
     if not basins((turned <= 0).numpy(), np.asarray(trial.hull.any(1)), least_cells=BASIN_CELLS):
