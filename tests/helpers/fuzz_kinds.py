@@ -16,6 +16,7 @@ from fuzz_mutations import ODD_NUMBERS
 from gltf_gallery import write_gallery
 from PIL import Image
 from report_case import FROM_ABOVE, small_run
+from trimesh.visual import ColorVisuals
 
 from sv3dgen.cli.command_line import checked_arguments
 from sv3dgen.commands import doctor, evaluate, render, render_dataset, table
@@ -101,12 +102,13 @@ def _gather_meshes(shared: Path, top: Path) -> None:
         text = (top / name / "given.obj").read_text().replace(f"{name}.mtl", "given.mtl")
         (top / name / "given.obj").write_text(text)
     ball = trimesh.creation.icosphere(subdivisions=1)
-    ball.visual.vertex_colors = [[index % 255, 80, 9, 255] for index in range(len(ball.vertices))]
+    colors = [[index % 255, 80, 9, 255] for index in range(len(ball.vertices))]
+    ball.visual = ColorVisuals(ball, vertex_colors=colors)
     for suffix, settings in (("ply", {"encoding": "ascii"}), ("ply", {}), ("stl", {}), ("stl_ascii", {}), ("off", {})):
         folder = top / f"{suffix}{len(settings)}"
         folder.mkdir()
         made = ball.export(file_type=suffix, **settings)
-        (folder / f"given.{suffix[:3]}").write_bytes(made.encode() if isinstance(made, str) else made)
+        (folder / f"given.{suffix[:3]}").write_bytes(made.encode() if isinstance(made, str) else bytes(made))
     (top / "3mf").mkdir()
     ball.export(top / "3mf" / "given.3mf")
     shutil.rmtree(drawn)
