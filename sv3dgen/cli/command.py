@@ -40,7 +40,7 @@ def within(low: float | int, high: float | int) -> Callable[[str], Any]:
         try:
             value = int(text) if whole else float(text)
         except ValueError:
-            value = None
+            value = float("nan")  # in no domain
         if value not in domain:
             raise argparse.ArgumentTypeError(f"{text}: expected {'a whole number, ' if whole else ''}{domain}")
         return value

@@ -2,20 +2,15 @@
 
 import contextlib
 import io
-import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-import trimesh
 import yaml
 from checkout import ROOT
 from fuzz_mutations import ODD_NUMBERS
-from gltf_gallery import write_gallery
-from PIL import Image
-from report_case import FROM_ABOVE, small_run
+from fuzz_sources import gather_films, gather_meshes, gather_photos, gather_runs, gather_views, gather_weights
 
 from sv3dgen.cli.command_line import checked_arguments
 from sv3dgen.commands import doctor, evaluate, render, render_dataset, table
@@ -27,9 +22,7 @@ from sv3dgen.runs.run_folder import read_card
 from sv3dgen.sv3d.checkpoint.contents import read_contents
 from sv3dgen.views.image import read_photo
 from sv3dgen.views.pose_check import check_poses
-from sv3dgen.views.posed_views import read_views, write_views
-
-FRAMES = 6  # of a folder of views; more make a case slower, not other
+from sv3dgen.views.posed_views import read_views
 
 
 @dataclass(frozen=True)
@@ -55,92 +48,6 @@ def gathered(kind: Kind, shared: Path, kept: Path) -> list[Path]:
         top.mkdir(parents=True)
         kind.gather(shared, top)
     return sorted(path for path in top.iterdir() if path.is_dir())
-
-
-def _alone(files: list[Path], top: Path) -> None:
-    for index, file in enumerate(files):
-        (top / str(index)).mkdir()
-        shutil.copy(file, top / str(index) / f"given{file.suffix}")
-
-
-def _gather_views(shared: Path, top: Path) -> None:
-    for source in [*sorted((shared / "wild" / "views").glob("*")), ROOT / "examples" / "tugboat"]:
-        views = read_views(source, max_size_px=96)
-        import torch
-
-        write_views(views[torch.linspace(0, len(views) - 1, FRAMES).long()], top / f"small_{source.name}")
-        _thinned(source, top / source.name)
-
-
-def _thinned(source: Path, target: Path) -> None:
-    """Some of the frames as they are, with the json that strangers wrote."""
-    import json
-
-    shutil.copytree(source, target)
-    path = target / "transforms.json"
-    document = json.loads(path.read_text())
-    document["frames"] = document["frames"][:: max(1, len(document["frames"]) // FRAMES)]
-    path.write_text(json.dumps(document))
-    kept = {Path(frame["file_path"].replace("\\", "/")).stem for frame in document["frames"]}
-    for picture in target.rglob("*"):
-        if picture.is_file() and picture.suffix != ".json" and picture.stem not in kept:
-            picture.unlink()
-
-
-def _gather_meshes(shared: Path, top: Path) -> None:
-    drawn = top / "gallery_files"
-    drawn.mkdir()
-    gallery = write_gallery(drawn)
-    wild = sorted((shared / "wild" / "meshes").glob("*.glb"))
-    bad = sorted((shared / "bad_inputs").glob("*.glb"))
-    _alone([*gallery, *wild, *bad, *sorted((shared / "meshes").glob("*/*.glb"), key=os.path.getsize)[:3]], top)
-    for name in ("absw", "bsl", "opts"):
-        shutil.copytree(shared / "wild" / "meshes" / "textures", top / name / "textures")
-        for suffix in (".obj", ".mtl"):
-            shutil.copy(shared / "wild" / "meshes" / f"{name}{suffix}", top / name / f"given{suffix}")
-        text = (top / name / "given.obj").read_text().replace(f"{name}.mtl", "given.mtl")
-        (top / name / "given.obj").write_text(text)
-    ball = trimesh.creation.icosphere(subdivisions=1)
-    ball.visual.vertex_colors = [[index % 255, 80, 9, 255] for index in range(len(ball.vertices))]
-    for suffix, settings in (("ply", {"encoding": "ascii"}), ("ply", {}), ("stl", {}), ("stl_ascii", {}), ("off", {})):
-        folder = top / f"{suffix}{len(settings)}"
-        folder.mkdir()
-        made = ball.export(file_type=suffix, **settings)
-        (folder / f"given.{suffix[:3]}").write_bytes(made.encode() if isinstance(made, str) else made)
-    (top / "3mf").mkdir()
-    ball.export(top / "3mf" / "given.3mf")
-    shutil.rmtree(drawn)
-
-
-def _gather_photos(shared: Path, top: Path) -> None:
-    pictures = (".png", ".jpg", ".webp", ".gif", ".avif", ".tiff", ".heic", ".bmp")
-    found = [path for path in sorted((shared / "bad_inputs").glob("*")) if path.suffix in pictures and path.is_file()]
-    small = [path for path in found if path.stat().st_size < 400_000]
-    _alone([*small, *sorted((shared / "wild" / "photos").glob("*"))], top)
-    photo = Image.open(next((shared / "photos" / "dev").glob("*.*"))).convert("RGB")
-    photo.thumbnail((200, 200))
-    for kind in ("jpeg", "png", "webp", "tiff", "avif"):
-        (top / kind).mkdir()
-        photo.save(top / kind / f"given.{kind}")
-
-
-def _gather_films(shared: Path, top: Path) -> None:
-    _alone(sorted((shared / "wild" / "films").glob("*")), top)
-
-
-def _gather_weights(shared: Path, top: Path) -> None:
-    _alone(sorted((shared / "bad_inputs").glob("ckpt_*")), top)
-    (top / "tiny").mkdir()
-    for name in ("model.safetensors", "config.json"):
-        shutil.copy(ROOT / "sv3dgen" / "sv3d_tiny" / name, top / "tiny" / name)
-
-
-def _gather_runs(shared: Path, top: Path) -> None:
-    views = read_views(ROOT / "examples" / "tugboat", max_size_px=64)
-    small_run(top / "run", views, light=FROM_ABOVE, subdivisions=2)
-    saved = [f"views={ROOT / 'examples' / 'tugboat'}", "preset=draft", "coarse.steps=40", "name=x", "seed=3"]
-    (top / "run" / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(saved))
-    write_views(views, top / "run" / "views")
 
 
 def _nothing(shared: Path, top: Path) -> None:
@@ -360,20 +267,20 @@ def _launch(case: Path, out: Path, chance: Random) -> None:
 
 JSONS, PICTURES = (".json",), (".png", ".jpg", ".webp")
 KINDS = [
-    Kind("views_json", 4, _gather_views, _read_views, JSONS),
-    Kind("views_pictures", 1, _gather_views, _read_views, PICTURES),
-    Kind("views_checked", 1, _gather_views, _check_views),
-    Kind("meshes", 10, _gather_meshes, _read_mesh),
-    Kind("meshes_drawn", 1, _gather_meshes, _draw_mesh, works=True),
-    Kind("meshes_scored", 1, _gather_meshes, _score_mesh, works=True),
-    Kind("photos", 5, _gather_photos, _read_photo),
-    Kind("photos_cut", 1, _gather_photos, _cut_photo, works=True),
-    Kind("films", 0.5, _gather_films, _read_film, works=True),
-    Kind("weights", 5, _gather_weights, _read_weights),
-    Kind("weights_told", 1, _gather_weights, _check_weights),
-    Kind("runs", 3, _gather_runs, _read_run, (".json", ".yaml")),
-    Kind("reports", 1, _gather_runs, _report_run, works=True),
-    Kind("tables", 1, _gather_runs, _table_of_run, (".json", ".yaml")),
-    Kind("commands", 2, _gather_meshes, _command, (".nothing",), works=True),
+    Kind("views_json", 4, gather_views, _read_views, JSONS),
+    Kind("views_pictures", 1, gather_views, _read_views, PICTURES),
+    Kind("views_checked", 1, gather_views, _check_views),
+    Kind("meshes", 10, gather_meshes, _read_mesh),
+    Kind("meshes_drawn", 1, gather_meshes, _draw_mesh, works=True),
+    Kind("meshes_scored", 1, gather_meshes, _score_mesh, works=True),
+    Kind("photos", 5, gather_photos, _read_photo),
+    Kind("photos_cut", 1, gather_photos, _cut_photo, works=True),
+    Kind("films", 0.5, gather_films, _read_film, works=True),
+    Kind("weights", 5, gather_weights, _read_weights),
+    Kind("weights_told", 1, gather_weights, _check_weights),
+    Kind("runs", 3, gather_runs, _read_run, (".json", ".yaml")),
+    Kind("reports", 1, gather_runs, _report_run, works=True),
+    Kind("tables", 1, gather_runs, _table_of_run, (".json", ".yaml")),
+    Kind("commands", 2, gather_meshes, _command, (".nothing",), works=True),
     Kind("settings", 3, _nothing, _launch),
 ]
