@@ -10,7 +10,7 @@ from torch import nn
 
 from sv3dgen.atomic import atomic_write
 from sv3dgen.cli.saved_settings import refuse_links_out
-from sv3dgen.documents import parse_json
+from sv3dgen.documents.json_text import parse_json
 from sv3dgen.interfaces import Reference
 from sv3dgen.meshes.hollowing import Opening
 from sv3dgen.meshes.mesh import Mesh

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from sv3dgen.app.run_queue import plain_name
-from sv3dgen.documents import parse_json
+from sv3dgen.documents.json_text import parse_json
 from sv3dgen.errors import InputError
 from sv3dgen.views.image import open_image
 from sv3dgen.views.precheck import check_video

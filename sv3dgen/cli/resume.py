@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sv3dgen.cli.overrides import parse
 from sv3dgen.cli.saved_settings import distrust, refuse_links_out, trusted
-from sv3dgen.documents import parse_yaml
+from sv3dgen.documents.yaml_text import parse_yaml
 from sv3dgen.errors import InputError
 
 _MOST_BYTES = 256 << 10  # of a file of settings

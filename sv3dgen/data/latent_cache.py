@@ -19,7 +19,7 @@ from torch import nn
 
 from sv3dgen.atomic import atomic_write
 from sv3dgen.data.orbit_files import SAMPLES, OrbitRecord
-from sv3dgen.documents import parse_json
+from sv3dgen.documents.json_text import parse_json
 from sv3dgen.errors import InputError
 
 log = logging.getLogger(__name__)

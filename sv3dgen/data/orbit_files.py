@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from sv3dgen.atomic import atomic_write
-from sv3dgen.documents import parse_json
+from sv3dgen.documents.json_text import parse_json
 from sv3dgen.errors import InputError
 
 VERSION = 1

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from sv3dgen.documents import parse_json
+from sv3dgen.documents.json_text import parse_json
 from sv3dgen.errors import InputError
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from sv3dgen.atomic import atomic_write
 from sv3dgen.color import over_white
 from sv3dgen.devices import find_device
-from sv3dgen.documents import parse_json
+from sv3dgen.documents.json_text import parse_json
 from sv3dgen.domains import Between, Seed
 from sv3dgen.errors import InputError
 from sv3dgen.normals.files import read_maps, write_normals

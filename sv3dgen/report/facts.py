@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sv3dgen.documents import parse_yaml
+from sv3dgen.documents.yaml_text import parse_yaml
 from sv3dgen.report.pictures import Compared
 from sv3dgen.runs.stopping import told_of_stop
 

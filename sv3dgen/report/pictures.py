@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sv3dgen.atomic import atomic_write
 from sv3dgen.color import over_white
-from sv3dgen.documents import parse_json
+from sv3dgen.documents.json_text import parse_json
 from sv3dgen.errors import InputError
 from sv3dgen.export.lighting import lighting
 from sv3dgen.meshes.files import read_mesh

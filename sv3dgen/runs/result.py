@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sv3dgen.atomic import atomic_write
-from sv3dgen.documents import parse_json
+from sv3dgen.documents.json_text import parse_json
 from sv3dgen.errors import InputError, one_line
 from sv3dgen.runs.run_folder import CARD, RESULT, read_card
 from sv3dgen.runs.stopping import Stopped, told_of_stop

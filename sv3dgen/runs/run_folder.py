@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sv3dgen.atomic import atomic_write
-from sv3dgen.documents import parse_json
+from sv3dgen.documents.json_text import parse_json
 from sv3dgen.errors import InputError
 from sv3dgen.kernels.backend import available
 from sv3dgen.runs.machine import machine, versions

@@ -9,7 +9,7 @@ from typing import Any
 
 from sv3dgen.cli.command_line import stem
 from sv3dgen.cli.overrides import parse
-from sv3dgen.documents import parse_yaml
+from sv3dgen.documents.yaml_text import parse_yaml
 from sv3dgen.errors import InputError
 from sv3dgen.runs.run_folder import CARD, read_card
 from sv3dgen.runs.sweeps import failure

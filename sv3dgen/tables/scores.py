@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sv3dgen.atomic import atomic_write
-from sv3dgen.documents import parse_json
+from sv3dgen.documents.json_text import parse_json
 from sv3dgen.errors import InputError
 from sv3dgen.metrics.evaluation import Protocol, evaluate, light_beside
 from sv3dgen.tables.runs import MESH, AblationRun

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from sv3dgen.documents import parse_json
+from sv3dgen.documents.json_text import parse_json
 from sv3dgen.errors import InputError
 from sv3dgen.views.frame_files import FrameFiles
 from sv3dgen.views.json_values import has_shape, optional_number

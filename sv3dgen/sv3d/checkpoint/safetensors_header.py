@@ -10,7 +10,7 @@ from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from sv3dgen.documents import parse_json
+from sv3dgen.documents.json_text import parse_json
 from sv3dgen.errors import InputError
 
 DTYPE_BYTES = {

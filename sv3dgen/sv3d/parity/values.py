@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from sv3dgen.documents import parse_json
+from sv3dgen.documents.json_text import parse_json
 from sv3dgen.photo.recenter import recentered
 from sv3dgen.sv3d.conditioning import Condition, frame_vector, joined, polars_and_azimuths
 from sv3dgen.sv3d.config import SV3DConfig

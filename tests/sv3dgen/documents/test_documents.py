@@ -2,7 +2,8 @@
 
 import pytest
 
-from sv3dgen.documents import parse_json, parse_yaml
+from sv3dgen.documents.json_text import parse_json
+from sv3dgen.documents.yaml_text import parse_yaml
 
 
 def test_what_they_hold() -> None:
