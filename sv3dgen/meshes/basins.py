@@ -42,6 +42,11 @@ def basins(
     return [drained == number for number in range(1, kept + 1)]
 
 
+def water_share(solid: Bool[ndarray, "x y z"], plan: Bool[ndarray, "x z"], *, least_cells: int) -> float:
+    """The share of `plan` over which water stands `least_cells` deep or more."""
+    return float((plan & (_standing_water(tops(solid)) >= least_cells)).sum() / max(1, plan.sum()))
+
+
 def _standing_water(height: Int[ndarray, "x z"]) -> Int[ndarray, "x z"]:
     """How deep water stands in each column, after rain: up to the lowest way out."""
     ground = np.pad(height, 1, constant_values=-1)

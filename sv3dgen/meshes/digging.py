@@ -14,7 +14,8 @@ from sv3dgen.views.cameras import Cameras
 
 VOTE_BLUR = 1.5  # cells, over which the votes of neighboring columns are averaged
 FEW_VOTES = 0.05  # pixels a column, at which a vote counts half
-MOST = 0.04  # of a pixel's vote: one that sees the background instead is no worse than one of a wrong color
+MOST_VOTE = 0.04  # of a pixel: that a shape leaves it uncovered counts no more than that its color is wrong
+ROOF = 0.12  # how wide what stands between two regions may be, to be a roof over what joins them
 
 
 class Digging:
@@ -48,10 +49,18 @@ class Digging:
         inner = inner.clamp(-self.truncation, self.truncation)
         return torch.where(self.hull, torch.maximum(self.volume, inner), self.volume)
 
-    def undercut(self, dug: Float[Tensor, "x y z"], wall: float | int) -> Float[Tensor, "x y z"]:
-        """The same, spread to what is joined to it: what is left beside the regions is a roof, as thick as a wall."""
+    def undercut(
+        self, dug: Float[Tensor, "x y z"], regions: Sequence[Bool[ndarray, "x z"]], wall: float | int
+    ) -> Float[Tensor, "x y z"]:
+        """The same, spread under what stands between the regions: a roof, as thick as a wall, such as a handle.
+
+        No farther: what lies beside them is as solid as it looks.
+        """
         inner = (torch.minimum(self.depth, self.down) - wall).clamp(-self.truncation, self.truncation)
-        room = ((inner > 0) | (dug > 0)).numpy()
+        reach = max(1, round(ROOF / 2 / self.grid.spacing))
+        columns = np.pad(np.logical_or.reduce(regions), reach)  # closed as if nothing were beyond the grid
+        between = ndimage.binary_closing(columns, iterations=reach)[reach:-reach, reach:-reach]
+        room = ((inner > 0) | (dug > 0)).numpy() & between[:, None]
         labels, count = ndimage.label(room)
         joined = np.zeros(count + 1, bool)
         joined[np.unique(labels[((dug > 0) & (self.volume <= 0)).numpy()])] = True
@@ -78,7 +87,9 @@ class Digging:
         cells = self.grid.cells
         index = ((points - self.grid.lower) / self.grid.spacing).round().long().clamp(0, cells - 1)
         column = (index[:, 0] * cells + index[:, 2]).numpy()
-        votes = np.bincount(column, gains[told].clamp(-MOST, MOST).numpy(), cells * cells).reshape(cells, cells)
+        votes = np.bincount(column, gains[told].clamp(-MOST_VOTE, MOST_VOTE).numpy(), cells * cells).reshape(
+            cells, cells
+        )
         count = np.bincount(column, minlength=cells * cells).reshape(cells, cells)
         blurred = [ndimage.gaussian_filter(map_.astype(float), VOTE_BLUR) for map_ in (votes, count)]
         kept = blurred[0] / (blurred[1] + FEW_VOTES) > least

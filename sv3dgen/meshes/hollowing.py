@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 from torch import Tensor
 
-from sv3dgen.meshes.basins import basins
+from sv3dgen.meshes.basins import basins, water_share
 from sv3dgen.meshes.cavities import FLOOR, Cavity, possible_cavities, wall_depth
 from sv3dgen.meshes.digging import Digging
 from sv3dgen.meshes.grid import Grid
@@ -33,7 +33,7 @@ THINNEST_CELLS = 1.5  # of a wall that a grid holds without holes
 BASIN_CELLS = 2  # how deep water has to stand in a lid that may be none
 # Losses of a column, from which on it is not dug: the worst go first.
 SINKING = (0.03, 0.02, 0.012, 0.008, 0.005, 0.003, 0.001)
-LEAST_BELOW = 0.25  # of the plan, that basins of an underside drain: a foot ring or a wheel case is no bell
+LEAST_BELOW = 0.25  # of the plan, that basins of an underside take up: a foot ring or a wheel case is no bell
 SPREAD = 2.0  # standard errors, over the views, by which a dug shape has to be better
 LARGE_PART = 0.5  # of an opening, from which on what pixels don't say of the part they don't say of the whole
 NOT_WORSE = 0.95  # of the gain that a shape may lose for being thin all over
@@ -169,12 +169,12 @@ class Hollowing:
                 break
         if most <= 0:
             return None
-        deep = self._gains(before, self._depth(digging.undercut(digging.dug(best, wall), FLOOR * wall)))
+        deep = self._gains(before, self._depth(digging.undercut(digging.dug(best, wall), best, FLOOR * wall)))
         spreads = float(deep.nansum()) > NOT_WORSE * most
 
         def dug(wall: float) -> Tensor:
             shape = digging.dug(best, wall)
-            return digging.undercut(shape, FLOOR * wall) if spreads else shape
+            return digging.undercut(shape, best, FLOOR * wall) if spreads else shape
 
         gains = deep if spreads else self._gains(before, self._depth(dug(wall)))
         by_view = gains.nansum((1, 2))
@@ -251,7 +251,7 @@ def hollowed_from_below(
     Openings that are sure to be none are not listed. What is dug from above already is outside.
     """
     turned, hull = volume.flip(1), torch.from_numpy(trial.hull).flip(1)
-    if not basins((turned <= 0).numpy(), np.asarray(trial.hull.any(1)), least_cells=BASIN_CELLS):
+    if water_share((turned <= 0).numpy(), np.asarray(trial.hull.any(1)), least_cells=BASIN_CELLS) < LEAST_BELOW:
         return volume, []
     below = Hollowing(turned, hull, trial.views, trial.grid, trial.truncation, upside_down=True)
     found, openings = hollowed_by_views(below, turned, opening_radius)

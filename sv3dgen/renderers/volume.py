@@ -159,9 +159,12 @@ class Volume(FieldRenderer):
     ) -> Float[Tensor, " samples"]:
         """The density at each sample; zero at those that less than `least_light` of a ray's light can reach.
 
-        Samples are looked at a few of a ray at a time, front to back: most rays meet the surface early, and the field
-        is not asked for what lies behind it.
+        On a CPU samples are looked at a few of a ray at a time, front to back: most rays meet the surface early, and
+        the field is not asked for what lies behind it. On a GPU the host would wait at each look.
         """
+        if directions.device.type != "cpu":
+            rays = samples.ray_index
+            return geometry(origins[rays] + samples.t[:, None] * directions[rays]).density
         density, passed = torch.zeros_like(samples.t), torch.zeros_like(origins[:, 0])
         starts, counts = samples.offsets[:-1], samples.offsets.diff()
         enough = -1.01 * math.log(least_light)  # a hundredth more: whoever takes products rounds otherwise

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jaxtyping
+from beartype import BeartypeConf, beartype
 from jaxtyping import AbstractArray, jaxtyped
 
 Checker = Callable[[Callable], Callable]
@@ -38,11 +39,14 @@ def _checked(function: Callable, typechecker: Checker) -> Callable:
         __tracebackhide__ = True
         nonlocal checked
         if checked is None:
-            checked = jaxtyped(function, typechecker=typechecker) if takes_arrays(function) else typechecker(function)
+            checked = jaxtyped(function, typechecker=typechecker) if takes_arrays(function) else _plain(function)
         return checked(*args, **kwargs)
 
     call.checked_on_call = True  # type: ignore[attr-defined]
     return call
+
+
+_plain = beartype(conf=BeartypeConf(violation_type=TypeError))  # as jaxtyping's own error is one
 
 
 def takes_arrays(function: Callable) -> bool:

@@ -6,7 +6,6 @@ from typing import no_type_check
 import pytest
 import torch
 from beartype import beartype
-from beartype.roar import BeartypeCallHintParamViolation, BeartypeCallHintReturnViolation
 from checks_on_call import checked_on_call, takes_arrays
 from jaxtyping import Float, TypeCheckError
 from torch import Tensor
@@ -46,9 +45,9 @@ def test_shapes_are_checked_of_arguments_and_results():
 
 def test_other_types_are_checked_too():
     assert doubled(2) == "4"
-    with pytest.raises(BeartypeCallHintParamViolation):
+    with pytest.raises(TypeError):
         doubled("2")
-    with pytest.raises(BeartypeCallHintReturnViolation):
+    with pytest.raises(TypeError):
         doubled(0)
 
 
@@ -73,5 +72,5 @@ def test_arrays_are_found_in_what_holds_them():
 def test_our_own_modules_are_checked():
     with pytest.raises(TypeCheckError):
         Mesh(torch.zeros(3, 2), torch.zeros(1, 3, dtype=torch.long))
-    with pytest.raises((BeartypeCallHintParamViolation, TypeCheckError)):
+    with pytest.raises((TypeError, TypeCheckError)):
         orbit_by_name(3)  # type: ignore[arg-type]

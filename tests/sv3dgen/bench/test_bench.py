@@ -228,7 +228,7 @@ def test_an_accelerator_gets_a_column_where_it_is_installed(monkeypatch, capsys)
 
 def test_other_peoples_code_gets_a_column_where_it_is_asked_for(monkeypatch, capsys):
     called = []
-    peers = {"drjit": lambda: lambda: called.append("drjit")}
+    peers = {"drjit": lambda: lambda: (called.append("drjit"), sleep(0.002))}
     case = Case("hash_grid", "encode", lambda backend: sleep(0.002), ("torch", "numba"), 1_000, 1_000, peers)
     monkeypatch.setattr(kernels, "cases", lambda device: [case])
     monkeypatch.setattr(kernels, "copy_speed", lambda device: 1e9)

@@ -93,6 +93,29 @@ def test_a_bell_is_dug_from_below_and_what_has_no_basin_is_not_tried():
     assert not openings and flat.equal(block())
 
 
+def test_what_lies_next_to_a_tub_stays_solid():
+    """A block whose right half is a tub with a sunken lid: pixels say nothing of what is inside its left half."""
+    whole = box_distance((0.5, 0.2, 0.28)).clamp(-TRUNCATION, TRUNCATION)
+    ticks = GRID.lower[0] + GRID.spacing * torch.arange(GRID.cells)
+    right = ticks[:, None, None] - 0.02
+    tub = torch.minimum(-box_distance((0.44, 0.2, 0.22), center_y=0.06), right)
+    true = torch.maximum(whole, tub).clamp(-TRUNCATION, TRUNCATION)
+    as_is = torch.maximum(whole, torch.minimum(-box_distance((0.44, 0.2, 0.22), center_y=0.33), right))
+    as_is = as_is.clamp(-TRUNCATION, TRUNCATION)
+    trial = Hollowing(as_is, whole < 0, views_of(true), GRID, TRUNCATION)
+    volume, openings = hollowed_by_views(trial, as_is, 0.04)
+    assert any(opening.hollow for opening in openings)
+    solid = (true < 0) & (right < -0.08)
+    assert (volume[solid] < 0).float().mean() > 0.99
+
+
+def test_a_foot_ring_is_not_tried_for_a_bell():
+    ring = torch.maximum(block(), -box_distance((0.1, 0.1, 0.1), center_y=-0.25)).clamp(-TRUNCATION, TRUNCATION)
+    trial = Hollowing(ring, block() < 0, views_of(ring), GRID, TRUNCATION)
+    volume, openings = hollowed_from_below(trial, ring, 0.04)
+    assert not openings and volume is ring
+
+
 def test_where_pixels_cannot_tell_a_prior_decides():
     views = views_of(block())
     white = plain_views(torch.cat([torch.ones_like(views.rgba[:, :3]), views.rgba[:, 3:]], 1), views.cameras)
