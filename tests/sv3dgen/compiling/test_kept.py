@@ -31,28 +31,6 @@ def outer(x):
 """
 
 
-LONG = """
-from sv3dgen.compiling.kernel import kernel
-
-@kernel()
-def inner(x, y):
-    for i in range(len(x)):
-        for j in range(len(y)):
-            a, b = x[i] * y[j], x[i] - y[j]
-            x[i] += a * b if a > b else a / (1 + b * b)
-            y[j] -= a + b if a < 0 else a * a
-
-@kernel()
-def outer(x):
-    y = x.copy()
-    inner(x, y)
-    inner(y, x)
-    inner(x[1:], y)
-    inner(y, x[2:])
-    return x
-"""  # long and called often enough for a compiler to leave it a function
-
-
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
@@ -179,14 +157,6 @@ found = _network_numba.evaluate_backward(encoded, (hidden, bias), out, grad, 14)
 bits = b"".join(tensor.contiguous().numpy().tobytes() for tensor in found)
 print(sum(_network_numba._backward_kernel.stats.cache_misses.values()), hashlib.sha256(bits).hexdigest())
 """
-
-
-def test_what_a_kernel_calls_is_compiled_into_it(tmp_path):
-    """Left by itself, it would be optimized once more there, and another process would compute other last bits."""
-    module = loaded(tmp_path, LONG)
-    module.outer(np.ones(8))
-    (code,) = module.outer.inspect_llvm().values()
-    assert not [line for line in code.splitlines() if "call" in line and "inner" in line]
 
 
 @pytest.mark.thorough
