@@ -3,6 +3,7 @@
 import inspect
 import typing
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from beartype.door import is_bearable
 from checkout import ROOT
 from hydra import compose, initialize_config_dir
 from hydra.utils import get_object
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from sv3dgen.cli.command_line import register_resolvers
 from sv3dgen.cli.config_check import OURS, check_components
@@ -69,20 +70,21 @@ def test_one_yaml_per_part(group: str) -> None:
 TRAINS = ("sv3d_autoencoder", "sv3d_decoder", "sv3d_finetune")
 
 
-@pytest.mark.parametrize(
-    ("system", "choice"),
-    [
-        (system, f"{group}={option}")
-        for system in options("system")
-        for group in ("system", "preset", "experiment", "trainer", "logger")
-        for option in options(group)
-        if system not in TRAINS or group in ("system", "trainer", "logger")
-    ],
-)
+def promised() -> Iterator[Any]:
+    """Each system, and each choice with a run and with a training; the same with all the others under --thorough."""
+    for system in options("system"):
+        yield system, ""
+        for group in ("preset", "experiment", "trainer", "logger"):
+            if system not in TRAINS or group in ("trainer", "logger"):
+                further = () if system in ("sv3d_dmtet", "sv3d_finetune") else (pytest.mark.thorough,)
+                yield from (pytest.param(system, f"{group}={option}", marks=further) for option in options(group))
+
+
+@pytest.mark.parametrize(("system", "choice"), list(promised()))
 def test_promised_combinations_compose(system: str, choice: str) -> None:
     register_resolvers()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose("config", [f"system={system}", choice])
+        config = compose("config", [f"system={system}", *filter(None, [choice])])
     check_components(config, ROOT)
     assert config.name == "run" and "resume" in config
     trains = "train" in config.system.stages
@@ -96,10 +98,16 @@ def test_masked_is_another_name_of_soft():
     assert one.fine.guidance.sds.mask.high == 0.5 and one == other
 
 
+@cache
+def composed(*settings: str) -> DictConfig:
+    """The configuration, to be looked at only: several tests ask for the same."""
+    with initialize_config_dir(str(CONF), version_base=None):
+        return compose("config", list(settings))
+
+
 def schedules_of(*settings: str, stage: str = "coarse") -> dict[str, Any]:
     """The stage's schedules by their dotted keys, in steps."""
-    with initialize_config_dir(str(CONF), version_base=None):
-        config = OmegaConf.to_container(compose("config", list(settings))[stage], resolve=False)
+    config = OmegaConf.to_container(composed(*settings)[stage], resolve=False)
     assert isinstance(config, dict)
     return dict(schedules_in(in_steps(config, config["steps"])))
 
@@ -113,11 +121,10 @@ def test_schedules_of_an_experiment_hold_at_every_preset(preset: str) -> None:
 
 
 @pytest.mark.parametrize("preset", options("preset"))
-@pytest.mark.parametrize("stage", ["coarse", "fine"])
-def test_no_preset_has_a_knot_beyond_its_end(preset: str, stage: str) -> None:
-    with initialize_config_dir(str(CONF), version_base=None):
-        for length in ([], [f"{stage}.steps=77"]):
-            config = compose("config", [f"preset={preset}", "guidance/sds=soft", *length])
+def test_no_preset_has_a_knot_beyond_its_end(preset: str) -> None:
+    for length in ([], ["coarse.steps=77", "fine.steps=77"]):
+        config = composed(f"preset={preset}", "guidance/sds=soft", *length)
+        for stage in ("coarse", "fine"):
             plain = OmegaConf.to_container(config[stage], resolve=True)
             assert isinstance(plain, dict)
             assert check_reach(stage, {str(key): value for key, value in plain.items()}) == []
@@ -128,9 +135,7 @@ def test_no_preset_has_a_knot_beyond_its_end(preset: str, stage: str) -> None:
     ("preset", "own"), [("paper", 150.0), ("fork", 200.0), ("cpu", None), ("gpu", None), ("draft", None)]
 )
 def test_an_experiments_albedo_weight_gives_way_to_a_presets_own(experiment: str, preset: str, own: float | None):
-    with initialize_config_dir(str(CONF), version_base=None):
-        plain = compose("config", [f"preset={preset}"])
-        given = compose("config", [f"preset={preset}", f"experiment={experiment}"])
+    plain, given = composed(f"preset={preset}"), composed(f"preset={preset}", f"experiment={experiment}")
     before, after = (config.fine.guidance.smoothness.weights.albedo for config in (plain, given))
     if own is None:
         assert (before, after) == (0.0, 50.0)
@@ -140,16 +145,14 @@ def test_an_experiments_albedo_weight_gives_way_to_a_presets_own(experiment: str
 
 
 def test_a_debug_run_reaches_score_distillation():
-    with initialize_config_dir(str(CONF), version_base=None):
-        for preset in options("preset"):
-            config = compose("config", ["trainer=debug", f"preset={preset}", "guidance/sds=soft"])
-            assert config.distillation.weight > 0, preset
+    for preset in options("preset"):
+        config = composed("trainer=debug", f"preset={preset}", "guidance/sds=soft")
+        assert config.distillation.weight > 0, preset
 
 
 def test_score_distillation_comes_to_its_turn_at_every_preset():
     for preset in options("preset"):
-        with initialize_config_dir(str(CONF), version_base=None):
-            config = compose("config", [f"preset={preset}", "guidance/sds=soft"])
+        config = composed(f"preset={preset}", "guidance/sds=soft")
         for steps in (config.fine.steps, 30):
             schedule = in_steps(OmegaConf.to_container(config.fine.guidance.sds.weights, resolve=True), steps)
             assert value_at(schedule["sds"], 0) == 0 and value_at(schedule["sds"], steps - 1) > 0, preset
