@@ -144,6 +144,7 @@ def tell_unread_colors(path: Path) -> None:
         header = file.read(65536).partition(b"end_header")[0].decode("latin-1")
     words = {word for line in header.splitlines() for word in line.split()[-1:] if line.startswith("property")}
     named = sorted(word for word in words if "red" in word.lower() or "texcoord" in word.lower())
+    named += ["r"] if {"r", "g", "b"} <= words else []
     if named:
         log.warning("%s: its colors (%s) are not read; drawn gray", path, ", ".join(named))
 

@@ -156,6 +156,41 @@ def test_an_obj_with_tabs_and_indents(folder):
     assert len(mesh.faces) == 1 and mesh.textures[0].mean((1, 2)).tolist() == [1, 0, 0]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("indent", ["", " ", "\t"])
+def test_an_obj_with_lines_that_go_on_in_the_next(folder, end, indent):
+    text = "v 0 0 0\nv 1 0 \\\n0\nv 1 1 0\nv 0 1 0\nf 1 2\\\n 3\nf 1 \\\n3 4\n".replace(" 3\n", f"{indent or ' '}3\n")
+    (folder / "a.obj").write_bytes((indent + text).replace("\n", end).encode())
+    assert len(read_mesh(folder / "a.obj").faces) == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "row", "read"),
+    [
+        ("uint8", "255 0 51", True),
+        ("float", "1 0 0.2", True),
+        ("double", "1.0 0.0 0.2", True),
+        ("double", "255 0 51", False),
+        ("ushort", "65535 0 13107", False),
+        ("int", "255 0 51", False),
+    ],
+)
+@pytest.mark.parametrize("binary", [False, True])
+def test_colors_of_a_ply_by_other_names_that_would_come_out_wrong_are_told(tmp_path, caplog, kind, row, read, binary):
+    path = ply(tmp_path / "a.ply", vertex="".join(f"property {kind} {name}\n" for name in "rgb"), row=row)
+    if binary:
+        head, _, _ = path.read_bytes().partition(b"end_header\n")
+        code = {"uint8": "B", "float": "f", "double": "d", "ushort": "H", "int": "i"}[kind]
+        color = [float(word) if code in "fd" else int(word) for word in row.split()]
+        points = b"".join(struct.pack(f">3f3{code}", x, y, 0, *color) for x, y in ((0, 0), (1, 0), (1, 1), (0, 1)))
+        faces = b"".join(struct.pack(">B3i", 3, *face) for face in ((0, 1, 2), (0, 2, 3)))
+        path.write_bytes(head.replace(b"ascii", b"binary_big_endian") + b"end_header\n" + points + faces)
+    colors = read_mesh(path).vertex_colors
+    expected = torch.tensor([1.0, 0.0, 0.2]) if read else torch.full((3,), 0.8)  # that is gray
+    assert colors is not None and torch.allclose(colors, expected.expand(4, 3))
+    assert ("a.ply: its colors (r) are not read" in caplog.text) != read
+
+
 def test_the_paint_of_zbrush(folder):
     paint = "#MRGB ffff0000ff00ff00\n#MRGB ff0000ff\n"
     (folder / "a.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\n" + paint + "f 1 2 3\n")
