@@ -9,7 +9,10 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
+from contextlib import closing
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
@@ -22,13 +25,14 @@ from torch import Tensor
 
 from sv3dgen.atomic import atomic_write
 from sv3dgen.errors import InputError
-from sv3dgen.views.image import check_size, open_image
+from sv3dgen.views.image import OBJECT_ALPHA, check_size, open_image
 from sv3dgen.views.precheck import check_video, is_picture
 
 MAX_FRAMES = 400
 THUMBNAIL_PX = 48
 
 _MAX_STORED_FRAMES = 4000  # that are looked at, as thumbnails; a re-encoded film repeats each frame many times
+_CLEAR_SHARE = 0.02  # of a frame's pixels, the least that an outline leaves transparent
 _NEXT_TO_NOTHING_BYTES = 2**16
 _QUIET = ["-hide_banner", "-loglevel", "error", "-nostdin"]
 # Said in the file and done in the conversion, so that players and our own reader agree on the colors.
@@ -48,7 +52,7 @@ _OBLONG_PIXELS = re.compile(r"Video:.*\[SAR (?!1:1 |0:1 )")
 
 
 def read_video(path: str | Path, only: Collection[int] | None = None) -> Iterator[Image.Image]:
-    """The frames as 8-bit RGBA, one at a time; opaque but for films and animations that carry transparency.
+    """The frames as 8-bit RGBA, one at a time; opaque but for films and animations whose alpha cuts something out.
 
     `only` picks some by number. HDR is mapped to sRGB, a phone's rotation is applied. InputError names a file that is
     no video, is damaged, or is longer than an orbit can be.
@@ -56,7 +60,7 @@ def read_video(path: str | Path, only: Collection[int] | None = None) -> Iterato
     path = Path(path)
     check_video(path)
     count = 0
-    for index, frame in enumerate(_animation_frames(path) if is_picture(path) else _video_frames(path)):
+    for index, frame in enumerate(_frames(path)):
         if only is not None and index not in only:
             continue
         count += 1
@@ -75,9 +79,8 @@ def read_thumbnails(path: str | Path) -> Float[np.ndarray, "frames height width 
     path = Path(path)
     check_video(path)
     size = f"{THUMBNAIL_PX}:{THUMBNAIL_PX}"
-    frames = _animation_frames(path) if is_picture(path) else _video_frames(path, f"scale={size}:flags=area")
     small = []
-    for frame in frames:
+    for frame in _frames(path, f"scale={size}:flags=area"):
         white = Image.new("RGBA", frame.size, "white")
         white.alpha_composite(frame)
         thumbnail = white.convert("RGB").resize((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX)
@@ -117,14 +120,43 @@ def _writing_error(path: Path, told: str) -> OSError:
     return OSError(f"{path}: ffmpeg could not write it: {told}")
 
 
-def _animation_frames(path: Path) -> Iterator[Image.Image]:
+def _frames(path: Path, scaling: str | None = None) -> Iterator[Image.Image]:
+    """RGBA of an animation's or a film's frames; opaque where the alpha of none of them cuts something out.
+
+    What some programs write in an alpha's place is zero all over, or all but opaque.
+    """
+    if is_picture(path):
+        read, has_alpha = partial(_animation_frames, path), True
+    else:
+        decoding = _decoding_of(path)
+        read, has_alpha = partial(_video_frames, path, decoding, scaling), decoding[2] == "rgba"
+    flat = has_alpha and not _cuts_out(read)
+    for frame in read():
+        if flat:
+            frame.putalpha(255)
+        yield frame
+
+
+def _cuts_out(read: Callable[[], Generator[Image.Image, None, None]]) -> bool:
+    """Whether some frame is an object apart from its background: in nearly all films that have an alpha, the first."""
+    with closing(read()) as frames:
+        for frame in islice(frames, _MAX_STORED_FRAMES):
+            levels = frame.getchannel("A").histogram()
+            if sum(levels[128:]) and sum(levels[: 256 - OBJECT_ALPHA]) >= _CLEAR_SHARE * sum(levels):
+                return True
+    return False
+
+
+def _animation_frames(path: Path) -> Generator[Image.Image, None, None]:
     with open_image(path) as image:
         for frame in ImageSequence.Iterator(image):
             yield frame.convert("RGBA")
 
 
-def _video_frames(path: Path, scaling: str | None = None) -> Iterator[Image.Image]:
-    decoder, needed, pixels = _decoding_of(path)
+def _video_frames(
+    path: Path, decoding: tuple[list[str], list[str], str], scaling: str | None
+) -> Generator[Image.Image, None, None]:
+    decoder, needed, pixels = decoding
     filters = [*needed, *([] if scaling is None else [scaling])]
     # Pictures as PAM, whose header tells the size; passthrough, so that no frame is doubled to keep a constant rate.
     output = ["-an", "-fps_mode", "passthrough", *(["-vf", ",".join(filters)] if filters else [])]
@@ -156,13 +188,21 @@ def _decoding_of(path: Path) -> tuple[list[str], list[str], str]:
 
 
 def _next_pam(path: Path, stream: IO[bytes]) -> Image.Image | None:
-    """The next picture of a stream of PAM files: P7, lines of a name and a value, ENDHDR, then the pixels."""
-    if stream.readline() != b"P7\n":
+    """The next picture of a stream of PAM files: P7, lines of a name and a value, ENDHDR, then the pixels.
+
+    None at the stream's end; InputError where it ends within a picture.
+    """
+    if not stream.readline():  # P7
         return None
-    header = dict(line.split(maxsplit=1) for line in iter(stream.readline, b"ENDHDR\n") if b" " in line)
+    header: dict[bytes, bytes] = {}
+    while (line := stream.readline()) != b"ENDHDR\n":
+        if not line:
+            raise InputError(f"{path}: damaged, or not a video that ffmpeg reads (it breaks off)")
+        name, _, value = line.partition(b" ")
+        header[name] = value
     width, height, depth = (int(header[name]) for name in (b"WIDTH", b"HEIGHT", b"DEPTH"))
     check_size(path, (width, height))
     data = stream.read(depth * width * height)
     if len(data) < depth * width * height:
-        return None
+        raise InputError(f"{path}: damaged, or not a video that ffmpeg reads (it breaks off)")
     return Image.frombytes("RGB" if depth == 3 else "RGBA", (width, height), data).convert("RGBA")

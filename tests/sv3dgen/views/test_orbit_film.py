@@ -131,6 +131,20 @@ def test_the_alpha_of_a_film_is_taken(tmp_path, name, codec):
     assert float((masks & views.masks).sum() / (masks | views.masks).sum()) > 0.97
 
 
+def test_an_alpha_that_cuts_nothing_out_is_none(frames, tmp_path):
+    """Zero all over, as in uncompressed AVI of 32 bits; and opaque but for a pixel."""
+    small = frames[:, :, ::2, ::2].permute(0, 2, 3, 1).contiguous()
+    plain = white(ORBIT.cameras(size_px=64)).min(1).values < 247
+    for level in (0, 254):
+        alpha = torch.full_like(small[..., :1], 0 if level == 0 else 255)
+        alpha[:, 5, 5] = level
+        pixels = torch.cat([small.flip(-1), alpha], dim=-1).numpy().tobytes()
+        raw = ["-f", "rawvideo", "-pix_fmt", "bgra", "-s", "64x64", "-r", 7, "-i", "-"]
+        ffmpeg(*raw, "-c:v", "rawvideo", tmp_path / "a.avi", input=pixels)
+        masks = read_views(tmp_path / "a.avi", orbit="static", elevation_deg=20, check_orbit=False).masks
+        assert float((masks & plain).sum() / (masks | plain).sum()) > 0.9
+
+
 @pytest.mark.parametrize("name", ["a.ts", "a.flv", "a.wmv", "a.mpg", "a.y4m", "a.m2ts"])
 def test_containers_of_other_kinds(frames, tmp_path, name):
     film(tmp_path / "a.mp4", frames[:, :, ::2, ::2], fps=25)

@@ -8,7 +8,8 @@ import imageio_ffmpeg
 import pytest
 import torch
 
-from sv3dgen.views.video import write_video
+from sv3dgen.errors import InputError
+from sv3dgen.views.video import read_video, write_video
 
 FRAMES = torch.zeros(3, 3, 32, 32, dtype=torch.uint8)
 
@@ -46,3 +47,18 @@ def test_ffmpeg_tells_of_a_full_disk(tmp_path, monkeypatch):
     with pytest.raises(OSError) as caught:
         write_video(tmp_path / "v.mp4", FRAMES)
     assert caught.value.errno == errno.ENOSPC and caught.value.filename == str(tmp_path / "v.mp4")
+
+
+PAM = b"P7\nWIDTH 16\nHEIGHT 16\nDEPTH 3\nMAXVAL 255\nTUPLTYPE RGB\nENDHDR\n" + bytes(16 * 16 * 3)
+
+
+@pytest.mark.parametrize("left", [10, len(PAM) - 5])
+def test_a_stream_that_ends_within_a_frame_is_refused(tmp_path, monkeypatch, left):
+    write_video(tmp_path / "v.mp4", FRAMES)
+    (tmp_path / "stream").write_bytes(PAM + PAM[:left])
+    program = tmp_path / "ffmpeg"
+    program.write_text(f"#!/bin/sh\ncat {tmp_path}/stream\n")
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", lambda: str(program))
+    with pytest.raises(InputError, match="v.mp4: damaged, .*breaks off"):
+        list(read_video(tmp_path / "v.mp4"))
