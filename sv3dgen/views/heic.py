@@ -3,6 +3,7 @@
 Boxes after ISO/IEC 14496-12 and 23008-12 (HEIF). Wheels that read HEIC bring an encoder under the GPL; this does not.
 """
 
+import logging
 import struct
 import subprocess
 from collections.abc import Iterator
@@ -15,9 +16,12 @@ from PIL import Image
 
 from sv3dgen.errors import InputError
 
+log = logging.getLogger(__name__)
+
 MAX_TILES = 1024
 _ALPHAS = (b"urn:mpeg:hevc:2015:auxid:1", b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha")
 _MATRICES = {1: "bt709", 5: "bt601", 6: "bt601", 9: "bt2020"}
+_DAMAGE = (IndexError, KeyError, ValueError, ZeroDivisionError, struct.error)  # what reading broken boxes leads to
 _TURNS = (None, Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270)
 
 
@@ -58,14 +62,26 @@ def read_heic(path: Path, max_pixels: int) -> Image.Image:
         picture = _whole(data, items, items.primary, path)
         alpha = next((each for each in items.beside.get(items.primary, ()) if _is_alpha(items, each)), None)
         if alpha is not None:
-            picture.putalpha(_whole(data, items, alpha, path, gray=True).resize(picture.size))
+            _put_alpha(picture, data, items, alpha, path)
         return _turned(picture, items)
-    except (IndexError, KeyError, ValueError, ZeroDivisionError) as error:
+    except InputError:
+        raise
+    except _DAMAGE as error:
         raise InputError(f"{path}: a damaged HEIC picture ({error})") from None
 
 
 def _is_alpha(items: _Items, item: int) -> bool:
-    return any(name in (items.of(item, b"auxC") or b"") for name in _ALPHAS)
+    """By the name in its auxC, which ends with a zero: `auxid:128` is no `auxid:1`."""
+    return (items.of(item, b"auxC") or b"")[4:].split(b"\0")[0] in _ALPHAS
+
+
+def _put_alpha(picture: Image.Image, data: bytes, items: _Items, item: int, path: Path) -> None:
+    """Give the picture its alpha; where that can't be read, the picture stays opaque, which is told."""
+    try:
+        picture.putalpha(_whole(data, items, item, path, gray=True).resize(picture.size))
+    except _DAMAGE as error:
+        reason = str(error).removeprefix(f"{path}: ")
+        log.warning("%s: its alpha can't be read (%s); the picture is taken without", path, reason)
 
 
 def _whole(data: bytes, items: _Items, item: int, path: Path, *, gray: bool = False) -> Image.Image:

@@ -36,7 +36,7 @@ def lengths_and(picture):
     return b"".join(struct.pack(">I", len(unit)) + unit for unit in picture if (unit[0] >> 1) & 63 < 32)
 
 
-def heic(path, pixels, *, tiles=(1, 1), size=None, transforms=(), coder=b"hvc1", alpha=None):
+def heic(path, pixels, *, tiles=(1, 1), size=None, transforms=(), coder=b"hvc1", alpha=None, aux=b"auxid:1"):
     """Write pixels (h, w, 3) as rows x columns tiles; `size` (w, h) crops the grid; `alpha` has the size of a tile."""
     rows, columns = tiles
     blocks = [block for line in np.split(pixels, rows) for block in np.split(line, columns, axis=1)]
@@ -65,7 +65,7 @@ def heic(path, pixels, *, tiles=(1, 1), size=None, transforms=(), coder=b"hvc1",
         box(b"ispe", struct.pack(">II", width, height), version=0),
         box(b"colr", b"nclx", struct.pack(">HHHB", 1, 13, 6, 0x80)),
         *transforms,
-        box(b"auxC", b"urn:mpeg:hevc:2015:auxid:1\0", version=0),
+        box(b"auxC", b"urn:mpeg:hevc:2015:" + aux + b"\0", version=0),
     ]
     turned = [4, *range(5, 5 + len(transforms))]
     owned = [[1, 2, 4]] * len(blocks) + ([[3, *turned]] if tiled else [])
@@ -141,6 +141,30 @@ def test_an_aperture_beyond_the_picture_is_damage(tmp_path, pixels):
         path = heic(tmp_path / "a.heic", pixels, transforms=[box(b"clap", struct.pack(">8i", *numbers))])
         with pytest.raises(InputError, match="a.heic: a damaged HEIC"):
             read_photo(path)
+
+
+def test_an_aperture_that_is_cut_short_is_damage(tmp_path, pixels):
+    path = heic(tmp_path / "a.heic", pixels, transforms=[box(b"clap", b"\0" * 12)])
+    with pytest.raises(InputError, match="a.heic: a damaged HEIC"):
+        read_photo(path)
+
+
+def test_what_lies_next_to_the_picture_and_is_no_alpha_is_left(tmp_path, pixels):
+    depth = np.zeros(pixels.shape[:2], dtype=np.uint8)
+    path = heic(tmp_path / "a.heic", pixels, alpha=depth, aux=b"auxid:128")
+    assert read_photo(path).getchannel("A").getextrema() == (255, 255)
+
+
+def test_an_alpha_that_can_t_be_read_is_left_out(tmp_path, pixels, caplog):
+    path = heic(tmp_path / "a.heic", pixels, alpha=np.zeros(pixels.shape[:2], dtype=np.uint8))
+    whole = path.read_bytes()
+    broken = whole.replace(b"infe\2\0\0\0\0\2\0\0hvc1", b"infe\2\0\0\0\0\2\0\0j2k1")
+    assert broken != whole
+    path.write_bytes(broken)
+    image = read_photo(path)
+    assert_shows(image, pixels)
+    assert image.getchannel("A").getextrema() == (255, 255)
+    assert "a.heic: its alpha can't be read (a HEIF picture coded as j2k1" in caplog.text
 
 
 @pytest.mark.parametrize("tiles", [(1, 1), (2, 3)])
