@@ -52,12 +52,13 @@ def read_material(file: GltfFile, index: int) -> BaseColor:
     found = material.get("pbrMetallicRoughness", {}) if specular is None else specular
     names = _METALLIC if specular is None else _SPECULAR
     fields = {names[key]: value for key, value in found.items() if key in names}
-    factor = _numbers(fields.get("factor", [1.0] * 4), 4, "the base color's factor")
-    shining = _numbers(material.get("emissiveFactor", [0.0] * 3), 3, "the emissive factor")
-    if "texture" not in fields and specular is None and factor[:3].max() < _BLACK and shining.max() > _SHINY:
-        log.info("%s: material %d is black but for its own light, which is drawn", file.path, index)
-        factor = np.concatenate([shining.clip(0, 1), factor[3:]])
-        fields = {"texture": material["emissiveTexture"]} if "emissiveTexture" in material else {}
+    factor = _base_factor(fields.get("factor", [1.0] * 4))
+    if "texture" not in fields and specular is None and factor[:3].max() < _BLACK:  # else its light decides nothing
+        shining = _numbers(material.get("emissiveFactor", [0.0] * 3), 3, "the emissive factor")
+        if shining.max() > _SHINY:
+            log.info("%s: material %d is black but for its own light, which is drawn", file.path, index)
+            factor = np.concatenate([shining.clip(0, 1), factor[3:]])
+            fields = {"texture": material["emissiveTexture"]} if "emissiveTexture" in material else {}
     mode, cutoff = material.get("alphaMode", "OPAQUE"), float(material.get("alphaCutoff", 0.5))
     texture = fields.get("texture")
     image = None if texture is None else _image(file, texture["index"])
@@ -87,6 +88,12 @@ def uv_transform(transform: dict) -> Float[np.ndarray, "2 3"] | None:
     (wide, tall), angle = transform.get("scale", (1, 1)), transform.get("rotation", 0.0)
     (right, down), c, s = transform.get("offset", (0, 0)), math.cos(angle), math.sin(angle)
     return np.array([[wide * c, tall * s, right], [-wide * s, tall * c, down]], dtype=np.float64)
+
+
+def _base_factor(given: Any) -> Float[np.ndarray, " 4"]:
+    """The base color's factor; three numbers are opaque."""
+    opaque = isinstance(given, list) and len(given) == 3
+    return _numbers([*given, 1.0] if opaque else given, 4, "the base color's factor")
 
 
 def _numbers(given: Any, count: int, what: str) -> Float[np.ndarray, " count"]:

@@ -208,6 +208,16 @@ def test_light_of_a_colored_material_is_not_looked_at(case, tmp_path):
     assert corners(case.save(tmp_path / "a.glb")) == [RED] * 4
 
 
+@pytest.mark.parametrize("light", [None, [0, 1, 0, 1], "bright"])
+def test_light_of_a_colored_material_may_be_damaged(case, tmp_path, light):
+    material = case.material(pbrMetallicRoughness={"baseColorFactor": [1, 0, 0]}, emissiveFactor=light)
+    case.square(material=material)
+    assert corners(case.save(tmp_path / "a.glb")) == [RED] * 4
+    case.json["materials"][0]["pbrMetallicRoughness"]["baseColorFactor"] = [0, 0, 0, 1]
+    with pytest.raises(InputError, match="a.glb: .*emissive factor"):
+        read_mesh(case.save(tmp_path / "a.glb"))
+
+
 def test_several_materials_and_unlit(case, tmp_path):
     case.require("KHR_materials_unlit")
     narrow = np.array([0.5, 1, 1], dtype=np.float32)
