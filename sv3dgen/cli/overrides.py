@@ -14,8 +14,9 @@ from sv3dgen.runs.run_folder import escaped
 
 PATH_KEYS = ("views", "image", "weights", "data", "resume", "share", "name", "hydra.run.dir", "hydra.sweep.dir")
 STAGES = ("coarse", "fine")
-_MOST_LETTERS = 4000  # of a setting; the parser takes a second for 2000
 MAX_CHOICES = 64  # of one swept key: looked at before the first run starts
+_MOST_LETTERS = 4000  # of a value, or of each of a sweep's
+_MOST_TOGETHER = 1000 * MAX_CHOICES  # of a setting: the parser takes .2 s for 8000 in words, 1 s where all are brackets
 
 
 def check_is_setting(text: str) -> None:
@@ -56,13 +57,15 @@ def quoted(text: str) -> str:
 
 def parse(text: str) -> Override:
     """A setting taken apart; InputError where it is none."""
-    if len(text) > _MOST_LETTERS:
-        raise InputError(f"{text[:60]}...: {len(text)} letters, expected a setting of at most {_MOST_LETTERS}")
+    longest = max(map(len, text.split(",")))
+    if longest > _MOST_LETTERS or len(text) > _MOST_TOGETHER:
+        found, most = (longest, _MOST_LETTERS) if longest > _MOST_LETTERS else (len(text), _MOST_TOGETHER)
+        raise InputError(f"{text[:60]}...: {found} letters, expected a setting of at most {most}")
     try:
         hydra = GlobalHydra.instance()
         parser = OverridesParser.create(hydra.config_loader() if hydra.is_initialized() else None)
         return parser.parse_overrides([text])[0]
-    except HydraException as error:
+    except (HydraException, RecursionError) as error:  # the latter for brackets within brackets
         raise InputError(
             f"{text}: expected key=value (a value with spaces or brackets in quotes of its own)"
         ) from error
