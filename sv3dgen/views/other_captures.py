@@ -3,14 +3,16 @@
 from pathlib import Path
 
 _COLMAP = ("cameras.bin", "cameras.txt")
+_MODELS = ("sparse*", "sparse*/0", "colmap/sparse*", "colmap/sparse*/0")  # the last are nerfstudio's
 _PHOTOS = (".png", ".jpg", ".jpeg", ".webp", ".heic")
+_USUAL = ("images", "photos", "rgb")  # folders of photos, the first that is there
+_NO_PHOTOS = ("mask", "depth", "normal")  # how folders of other pictures begin
 
 
 def what_to_do_with(folder: Path, names: list[str]) -> str:
     """A hint to go behind "no transforms.json in this folder", for the names that lie in it; empty for none."""
-    model = next(
-        (place for place in (folder, *folder.glob("sparse*"), *folder.glob("sparse*/0")) if _is_colmap(place)), None
-    )
+    places = [folder, *(place for pattern in _MODELS for place in sorted(folder.glob(pattern)))]
+    model = next((place for place in places if _is_colmap(place)), None)
     if model is not None:
         return (
             f"; {model} is a model of COLMAP: nerfstudio's ns-process-data, or instant-ngp's colmap2nerf.py, writes "
@@ -29,8 +31,19 @@ def what_to_do_with(folder: Path, names: list[str]) -> str:
         return f"; did you mean views={inner}?"
     if any(name.lower().endswith(_PHOTOS) for name in names):
         return "; of photos without poses, python -m sv3dgen.pose PHOTOS --out FOLDER makes one"
-    photos = next((path.parent for path in sorted(folder.glob("*/*")) if path.suffix.lower() in _PHOTOS), None)
+    photos = _folder_of_photos(folder)
     return f"; of the photos in {photos}, python -m sv3dgen.pose {photos} --out FOLDER makes one" if photos else ""
+
+
+def _folder_of_photos(folder: Path) -> Path | None:
+    found = {path.parent for path in folder.glob("*/*") if path.suffix.lower() in _PHOTOS}
+    found = {place for place in found if not place.name.lower().startswith(_NO_PHOTOS)}
+
+    def rank(place: Path) -> tuple[int, str]:
+        name = place.name.lower()
+        return (_USUAL.index(name) if name in _USUAL else len(_USUAL), place.name)
+
+    return min(found, key=rank, default=None)
 
 
 def _is_colmap(place: Path) -> bool:

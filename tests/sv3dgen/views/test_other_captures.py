@@ -18,6 +18,12 @@ from sv3dgen.views.transforms_json import read_transforms
         (["capture/transforms.json"], "did you mean views=.*capture"),
         (["a.jpg"], "of photos without poses, python -m sv3dgen.pose"),
         (["photos/a.jpg"], "of the photos in .*photos, python -m sv3dgen.pose"),
+        (["depth/a.png", "images/a.png"], "of the photos in .*images, python"),
+        (["masks/a.png", "photos/a.jpg"], "of the photos in .*photos, python"),
+        (["normals/a.png", "rgb/a.jpg", "zoo/a.jpg"], "of the photos in .*rgb, python"),
+        (["albedo/a.png", "images/a.jpg"], "of the photos in .*images, python"),
+        (["depth_maps/a.png"], r"\(it has depth_maps\)$"),
+        (["colmap/sparse/0/cameras.bin", "images/a.jpg"], "colmap/sparse/0 is a model of COLMAP"),
         (["notes.txt"], r"\(it has notes.txt\)$"),
     ],
 )
