@@ -8,7 +8,7 @@ which world axis points up.
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +26,7 @@ _SYNTHETIC_FILES = {"train": "transforms_train.json", "val": "transforms_val.jso
 _Z_UP_KEYS = ("applied_transform", "ply_file_path", "orientation_override", "aabb_scale")  # nerfstudio, instant-ngp
 _MAX_JSON_BYTES = 64 << 20
 _MAX_NAME = 1000
+_MOST_POSES = 8  # of one picture that are compared
 _SAME_POSE = 1e-5  # by how much numbers of one pose differ that was written twice
 _LARGEST_MENDED = 0.05  # of a rotation's entries, that rounding or a scale may be off
 
@@ -80,30 +81,53 @@ def read_transforms(path: str | Path, split: Split = "train") -> Transforms:
         frames=tuple(frames),
         up_axis=_up_axis(first.path, first.document, frames, synthetic=files[0][1] is not None),
         source_to_world=_optional_matrix(first.path, first.document, "source_to_world"),
-        training=tuple(frame for frame in every if frame.split == "train"),
+        training=tuple(_each_once(first.path, [frame for frame in every if frame.split == "train"])[0]),
         notes=(*(note for reader in readers for note in reader.notes()), *repeats),
         warnings=tuple(doubts),
     )
 
 
 def _each_once(path: Path, frames: Sequence[Frame]) -> tuple[list[Frame], list[str], list[str]]:
-    """The frames without those that stand there again, a line on these, and one on each picture of several poses."""
+    """The frames without those that stand there again, a line on these, and one on each picture of several poses.
+
+    A mask that only the repeat has is taken over.
+    """
     kept: list[Frame] = []
-    by_picture: dict[Path, Frame] = {}
+    by_picture: dict[Path, list[int]] = {}
     doubtful: dict[str, None] = {}
     for frame in frames:
-        first = by_picture.setdefault(frame.image, frame)
-        if first is not frame and _same_pose(first.camera_to_world, frame.camera_to_world):
+        places = by_picture.setdefault(frame.image, [])
+        same = next(
+            (each for each in places if _same_pose(kept[each].camera_to_world, frame.camera_to_world)),
+            None,
+        )
+        if same is not None:
+            kept[same] = _with_better_mask(kept[same], frame)
             continue
-        if first is not frame:
+        if places:
             doubtful[frame.image.name] = None
+        if len(places) < _MOST_POSES:
+            places.append(len(kept))
         kept.append(frame)
     left_out = len(frames) - len(kept)
-    notes = [f"{path}: {left_out} frames name pictures that others have with the same pose; left out"]
+    them = f"{left_out} frames name pictures that others have" if left_out > 1 else "1 frame names a picture of another"
+    notes = [f"{path}: {them} with the same pose; left out"]
     told = [
         f"{path}: {name} stands in `frames` twice, with different poses; is one of them wrong?" for name in doubtful
     ]
     return kept, notes if left_out else [], told
+
+
+def _with_better_mask(first: Frame, repeat: Frame) -> Frame:
+    """The first of two frames of one picture and pose, with the repeat's mask where the file names only that."""
+
+    def rank(frame: Frame) -> tuple[bool, bool]:
+        return frame.mask is not None, frame.mask_is_named
+
+    if rank(repeat) <= rank(first):
+        return first
+    named = repeat.mask_is_named
+    return replace(first, mask=repeat.mask, missing_mask=repeat.missing_mask, mask_is_named=named)
 
 
 def _same_pose(one: Matrix, other: Matrix) -> bool:

@@ -42,3 +42,19 @@ def test_a_picture_of_two_splits_is_both(document, views_folder: Path, tmp_path:
     read(tmp_path / "a", views_folder, document | {"frames": document["frames"] + again})
     for split in ("train", "test", "all"):
         assert len(read_transforms(tmp_path / "a", split).frames) == len(document["frames"])
+
+
+def test_a_mask_that_only_the_repeat_names_is_taken(document, views_folder: Path, tmp_path: Path) -> None:
+    first = document["frames"][0]
+    again = first | {"mask_path": first["file_path"]}
+    found = read(tmp_path / "a", views_folder, document | {"frames": [*document["frames"], again]})
+    assert len(found.frames) == len(found.training) == len(document["frames"])
+    assert found.frames[0].mask == tmp_path / "a" / first["file_path"] and found.frames[0].mask_is_named
+    assert any("1 frame names a picture of another" in note for note in found.notes)
+
+
+def test_a_repeat_of_the_second_pose_is_left_out_as_well(document, views_folder: Path, tmp_path: Path) -> None:
+    frames = document["frames"]
+    moved = frames[1] | {"file_path": frames[0]["file_path"]}
+    found = read(tmp_path / "a", views_folder, document | {"frames": [*frames, moved, moved]})
+    assert len(found.frames) == len(frames) + 1 and len(found.warnings) == 1
