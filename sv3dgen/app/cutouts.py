@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from PIL import Image
 
 from sv3dgen.cutout.masks import parts
@@ -65,7 +65,7 @@ def corrected(cut: CutPhoto, strokes: Image.Image) -> CutPhoto:
     size = cut.cutout.size
     painted = np.asarray(strokes.convert("RGBA").resize(size, Image.Resampling.BILINEAR), dtype=np.float32)
     weight = painted[..., 3:] / 255
-    keep = _nearness(painted, KEEP) >= _nearness(painted, REMOVE)
+    keep = _is_kept(painted)
     rgba = np.asarray(cut.cutout, dtype=np.float32)
     photo = np.asarray(cut.photo, dtype=np.float32)
     alpha = rgba[..., 3:] * (1 - weight) + 255 * weight * keep[..., None]
@@ -76,19 +76,30 @@ def corrected(cut: CutPhoto, strokes: Image.Image) -> CutPhoto:
 
 
 def picked(cut: CutPhoto, strokes: Image.Image) -> Image.Image:
-    """Strokes of the photo's size, each grown to the whole patch of like color that it touches."""
+    """Strokes of the photo's size, each grown to the whole patch of like color that it touches.
+
+    Where both brushes touch a patch, it is removed but for what was painted itself.
+    """
     size = cut.cutout.size
     painted = np.array(strokes.convert("RGBA").resize(size, Image.Resampling.BILINEAR))
     photo = np.asarray(cut.photo, dtype=np.float32)
-    touched = parts(painted[..., 3] > 127)
+    solid = painted[..., 3] > 127
+    keep = _is_kept(painted.astype(np.float32))
     grown = painted.copy()
-    for number in range(1, int(touched.max()) + 1):
-        here = touched == number
-        alike = parts(np.abs(photo - np.median(photo[here], axis=0)).max(-1) <= _ALIKE)
-        patch = np.isin(alike, np.setdiff1d(alike[here], [0]))
-        grown[patch] = np.median(painted[here], axis=0).round().astype(np.uint8)
-        grown[patch, 3] = 255
+    for brush in (solid & keep, solid & ~keep):  # apart: strokes of both colors may touch
+        touched = parts(brush)
+        for number in range(1, int(touched.max()) + 1):
+            here = touched == number
+            alike = parts(np.abs(photo - np.median(photo[here], axis=0)).max(-1) <= _ALIKE)
+            patch = np.isin(alike, np.setdiff1d(alike[here], [0]))
+            grown[patch] = np.median(painted[here], axis=0).round().astype(np.uint8)
+            grown[patch, 3] = 255
+    grown[solid, :3] = painted[solid, :3]
     return Image.fromarray(grown)
+
+
+def _is_kept(painted: Float[np.ndarray, "height width 4"]) -> Bool[np.ndarray, "height width"]:
+    return _nearness(painted, KEEP) >= _nearness(painted, REMOVE)
 
 
 def _nearness(painted: Float[np.ndarray, "height width 4"], color: str) -> Float[np.ndarray, "height width"]:

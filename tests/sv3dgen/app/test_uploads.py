@@ -52,6 +52,24 @@ def test_a_click_picks_the_patch_that_it_lies_in(tmp_path):
     assert [alpha.getpixel(place) for place in ((5, 5), (90, 70), (60, 40), (30, 40))] == [255, 255, 0, 255]
 
 
+def test_strokes_of_both_colors_that_touch_are_two(photo):
+    cut = cut_photo(photo)
+    dots = Image.new("RGBA", (96, 80))
+    dots.paste(REMOVE, (60, 36, 66, 42))  # on the box, up to its right side
+    dots.paste(KEEP, (66, 36, 72, 42))
+    alpha = corrected(cut, picked(cut, dots)).cutout.getchannel("A")
+    assert [alpha.getpixel(place) for place in ((40, 30), (62, 38), (68, 38), (5, 5))] == [0, 0, 255, 255]
+
+
+def test_what_was_painted_itself_holds_within_a_patch_of_the_other_brush(photo):
+    cut = cut_photo(photo)
+    dots = Image.new("RGBA", (96, 80))
+    dots.paste(REMOVE, (34, 24, 38, 28))
+    dots.paste(KEEP, (50, 40, 56, 46))
+    alpha = corrected(cut, picked(cut, dots)).cutout.getchannel("A")
+    assert [alpha.getpixel(place) for place in ((40, 30), (35, 25), (52, 42))] == [0, 0, 255]
+
+
 @pytest.mark.parametrize(
     "content",
     [
