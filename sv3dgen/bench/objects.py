@@ -1,5 +1,6 @@
 """Views to mesh for a folder of objects, each in a fresh process, and every mesh against its ground truth."""
 
+import hashlib
 import json
 import os
 import statistics
@@ -14,11 +15,13 @@ from typing import Any
 
 from sv3dgen.atomic import atomic_write
 from sv3dgen.bench.machine import describe
+from sv3dgen.documents.json_text import parse_json
 from sv3dgen.errors import InputError
 from sv3dgen.meshes.precheck import SUFFIXES
 from sv3dgen.metrics.evaluation import evaluate
 
 CHECKOUT = Path(__file__).parents[2]
+_CODE = ("launch.py", "conf/**/*.yaml", *(f"{room}/**/*.py" for room in ("geometry", "guidance", "systems", "sv3dgen")))
 # Runs a command and writes its largest resident memory to a file. From a process of its own, since a child begins with
 # the resident memory of the one that started it, and this one holds torch.
 MEASURED = """
@@ -105,15 +108,17 @@ def measure(
 ) -> dict[str, Any]:
     """Run and score every object; a run that fails is a row without numbers.
 
-    `keep` is a folder for the runs, and for each object's row: one that lies there, of the same settings, is taken as
-    it is, so that a bench that was stopped goes on where it was.
+    `keep` is a folder for the runs, and for each object's row: one that lies there, of the same settings, views, mesh
+    and code, is taken as it is, so that a bench that was stopped goes on where it was.
     """
     objects = find_objects(views, meshes, only)
     rows = []
+    code = code_digest() if keep else ""
     with tempfile.TemporaryDirectory() as temporary:
         for name, folder, truth in objects:
             run = (keep or Path(temporary)).resolve() / name
-            row = _kept_row(run, settings) if keep else None
+            asked = _asked(folder, truth, run, settings, code) if keep else {}
+            row = _kept_row(run, asked) if keep else None
             print(f"{name} ..." if row is None else f"{name}, kept", file=sys.stderr, flush=True)
             if row is None:
                 row = {"object": name}
@@ -123,7 +128,7 @@ def measure(
                     row["error"] = str(error)
                 if keep and "error" not in row:
                     with atomic_write(_row_file(run)) as file:
-                        file.write_text(json.dumps({"settings": list(settings), "row": row}), encoding="utf-8")
+                        file.write_text(json.dumps({**asked, "row": row}), encoding="utf-8")
             print("  " + _one_line(row), file=sys.stderr, flush=True)
             rows.append(row)
     return {"machine": describe(), "settings": list(settings), "objects": rows, "summary": summarize(rows)}
@@ -133,13 +138,49 @@ def _row_file(run: Path) -> Path:
     return run.with_name(f"{run.name}.row.json")
 
 
-def _kept_row(run: Path, settings: Sequence[str]) -> dict[str, Any] | None:
-    """The row of an object that was measured before, with these settings."""
+def code_digest() -> str:
+    """Of the checkout's Python files and configs, tests apart: numbers of other code are other numbers."""
+    found = hashlib.sha256()
+    files = {file for pattern in _CODE for file in CHECKOUT.glob(pattern)}
+    for file in sorted(files):
+        found.update(file.relative_to(CHECKOUT).as_posix().encode() + hashlib.sha256(file.read_bytes()).digest())
+    return found.hexdigest()[:16]
+
+
+def _asked(views: Path, truth: Path, run: Path, settings: Sequence[str], code: str) -> dict[str, Any]:
+    """What a row is known by; the inputs as they are seen from the folder of the runs, which may move with them."""
+    places = {name: _seen_from(run.parent, path.resolve()) for name, path in (("views", views), ("mesh", truth))}
+    return {"settings": list(settings), **places, "code": code}
+
+
+def _seen_from(folder: Path, path: Path) -> str:
+    try:
+        return Path(os.path.relpath(path, folder)).as_posix()
+    except ValueError:  # on another drive
+        return path.as_posix()
+
+
+def _kept_row(run: Path, asked: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The row of an object of which the same was asked before; what is no such row is told, and measured anew."""
     file = _row_file(run)
     if not file.is_file():
         return None
-    kept = json.loads(file.read_text(encoding="utf-8"))
-    return kept["row"] if kept["settings"] == list(settings) else None
+    try:
+        kept = parse_json(file.read_text(encoding="utf-8"))
+    except ValueError:
+        kept = None
+    if not isinstance(kept, dict) or not _is_row(kept.get("row")):
+        print(f"{file}: damaged, expected the row of a bench; measured anew", file=sys.stderr, flush=True)
+        return None
+    others = [name for name, value in asked.items() if kept.get(name) != value]
+    if others:
+        print(f"{file}: of other {' and '.join(others)}; measured anew", file=sys.stderr, flush=True)
+    return None if others else kept["row"]
+
+
+def _is_row(row: Any) -> bool:
+    numbers = (row[key] for key, _, _ in COLUMNS if key in row) if isinstance(row, dict) else ()
+    return isinstance(row, dict) and "object" in row and all(isinstance(value, int | float) for value in numbers)
 
 
 def run_and_score(views: Path, truth: Path, run: Path, settings: Sequence[str]) -> dict[str, Any]:

@@ -360,3 +360,40 @@ def test_objects_are_scored_and_failures_listed(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(objects, "run_and_score", lambda *_: {"chamfer": 0.5})
     assert command.main([*kept, "preset=cpu"]) == 0 and "| apple | 0.0040 |" in out.read_text()
     assert command.main([*kept, "preset=draft"]) == 0 and "| apple | 0.5000 |" in out.read_text()
+
+
+def test_a_kept_row_of_other_files_or_code_is_measured_anew(monkeypatch, tmp_path, capsys):
+    for place in ("a", "b"):
+        (tmp_path / place / "views" / "apple").mkdir(parents=True)
+        (tmp_path / place / "views" / "apple" / "transforms.json").touch()
+        (tmp_path / place / "apple.glb").touch()
+    measured = []
+    monkeypatch.setattr(objects, "run_and_score", lambda *given: measured.append(given) or {"chamfer": 0.5})
+    monkeypatch.setattr(objects, "code_digest", lambda: "one")
+
+    def runs(views="a", meshes="a"):
+        before = len(measured)
+        objects.measure(tmp_path / views / "views", tmp_path / meshes, keep=tmp_path / "kept")
+        return len(measured) - before
+
+    assert [runs(), runs(), runs(views="b"), runs("b", "b"), runs("b", "b")] == [1, 0, 1, 1, 0]
+    assert "of other views; measured anew" in capsys.readouterr().err
+    monkeypatch.setattr(objects, "code_digest", lambda: "two")
+    assert [runs("b", "b"), runs("b", "b")] == [1, 0]
+    file = tmp_path / "kept" / "apple.row.json"
+    whole = file.read_text()
+    for damaged in ("", "[]", "{", whole.replace("0.5", '"x"'), whole.replace('"row"', '"raw"'), "[" * 100_000):
+        file.write_text(damaged)
+        assert runs("b", "b") == 1 and "apple.row.json: damaged" in capsys.readouterr().err
+
+
+def test_the_code_s_digest_is_that_of_its_files(monkeypatch, tmp_path):
+    (tmp_path / "sv3dgen").mkdir()
+    (tmp_path / "tests").mkdir()
+    monkeypatch.setattr(objects, "CHECKOUT", tmp_path)
+    (tmp_path / "sv3dgen" / "a.py").write_text("a = 1")
+    before = objects.code_digest()
+    (tmp_path / "tests" / "a.py").write_text("a = 1")
+    assert objects.code_digest() == before
+    (tmp_path / "sv3dgen" / "a.py").write_text("a = 2")
+    assert objects.code_digest() != before
