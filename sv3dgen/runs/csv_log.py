@@ -27,8 +27,8 @@ def keep_numbers(loggers: object, *, stages: Sequence[str], stage: str, step: in
 
 
 def _stepped(file: Path) -> list[dict[str, int | float]]:
-    """The rows as they were logged; without those that a kill, or something else, has damaged."""
-    return [row for row in number_rows(file) if isinstance(row.get("step"), int)]
+    """The rows as they were logged, NaN as well; without those that a kill, or something else, has damaged."""
+    return [row for row in number_rows(file, finite=False) if isinstance(row.get("step"), int)]
 
 
 def _is_before(row: Mapping[str, int | float], stages: Sequence[str], stage: str, step: int) -> bool:

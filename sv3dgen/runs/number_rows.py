@@ -6,23 +6,24 @@ from math import isfinite
 from pathlib import Path
 
 
-def number_rows(file: Path) -> list[dict[str, int | float]]:
+def number_rows(file: Path, *, finite: bool = True) -> list[dict[str, int | float]]:
     """The rows, each number under its column's name; none where there is no file.
 
-    Left out is what is no finite number, a row without any, and a last line that has no end.
+    Left out is what is no number, a row without any, and a last line that has no end; NaN and infinities as well
+    where `finite`, as charts want it.
     """
     if not file.is_file():
         return []
     text = file.read_text(encoding="utf-8", errors="replace").replace("\0", "")
     lines = [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
     try:
-        rows = [dict(_numbers(row)) for row in csv.DictReader(lines)]
+        rows = [dict(_numbers(row, finite)) for row in csv.DictReader(lines)]
     except csv.Error:  # a cell without end
         return []
     return [row for row in rows if row]
 
 
-def _numbers(row: dict[str | None, str | list[str] | None]) -> Iterator[tuple[str, int | float]]:
+def _numbers(row: dict[str | None, str | list[str] | None], finite: bool) -> Iterator[tuple[str, int | float]]:
     for name, text in row.items():
         if name is None or not isinstance(text, str):  # more cells than columns, or fewer
             continue
@@ -30,5 +31,5 @@ def _numbers(row: dict[str | None, str | list[str] | None]) -> Iterator[tuple[st
             value = int(text) if text.isdecimal() and len(text) < 16 else float(text)
         except ValueError:
             continue
-        if isfinite(value):
+        if isfinite(value) or not finite:
             yield name, value

@@ -1,6 +1,7 @@
 """A resumed run's table of numbers: the rows up to its checkpoint stay, in the file that the new ones are added to."""
 
 import csv
+import math
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,13 @@ def test_where_nothing_was_logged_there_is_nothing_to_keep(tmp_path: Path) -> No
     keep_numbers(log, stages=["coarse"], stage="coarse", step=10)
     keep_numbers([], stages=["coarse"], stage="coarse", step=10)
     assert not (tmp_path / "logs" / "metrics.csv").exists()
+
+
+def test_numbers_that_are_not_finite_stay(tmp_path: Path) -> None:
+    log = logger(tmp_path)
+    log.log_metrics({"train/loss": math.nan, "train/psnr": 1.0}, 10)
+    log.log_metrics({"train/loss": math.inf}, 20)
+    before = (tmp_path / "logs" / "metrics.csv").read_text()
+    keep_numbers(logger(tmp_path), stages=["train"], stage="train", step=20)
+    assert "nan" in before and "inf" in before
+    assert (tmp_path / "logs" / "metrics.csv").read_text() == before

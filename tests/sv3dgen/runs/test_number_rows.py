@@ -31,3 +31,9 @@ def test_what_is_no_number_is_left_out(content: bytes, expected: list, tmp_path:
 
 def test_no_file_has_no_rows(tmp_path: Path) -> None:
     assert number_rows(tmp_path / "metrics.csv") == []
+
+
+def test_what_is_not_finite_is_kept_where_it_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_bytes(WHOLE + b"nan,150\n-inf,200\nx,250\n")
+    rows = number_rows(tmp_path / "metrics.csv", finite=False)
+    assert [str(row.get("coarse/rgb")) for row in rows] == ["0.5", "0.25", "nan", "-inf", "None"]
