@@ -73,10 +73,12 @@ def test_pictures_shrink_to_the_size_that_is_asked_for(tmp_path):
         {"bufferViews": [7]},
         {"materials": 7},
         {"images": [{"bufferView": 99}], "materials": [[]]},
-        {"extras": json.loads('{"a":' * 900 + "1" + "}" * 900)},
+        "extras without end",
     ],
 )
 def test_a_damaged_mesh_is_named(tmp_path, damage):
+    if isinstance(damage, str):  # made here, where a failure is one of this test, and not too deep for json itself
+        damage = {"extras": json.loads('{"a":' * 500 + "1" + "}" * 500)}
     small_run(tmp_path)
     glb = tmp_path / "mesh" / "mesh.glb"
     file = open_gltf(glb)
