@@ -11,6 +11,7 @@ _FEWEST_FRAMES = 6
 _HELD = 0.9  # of the frames in which a pixel of a mark is seen, and most of whose colors are alike:
 _ALIKE = 24  # levels of 255, more than compression moves
 _SMALLEST_PX = 6
+_CHUNK_BYTES = 2**24  # of colors that are compared at a time; a long film's would be hundreds of megabytes
 _SOFT_PX = 2  # around a mark, where its edge is half seen
 
 
@@ -48,15 +49,17 @@ def still_marks(
     steady = _steady(rgba[:, :3], masks)
     if not steady.any():
         return cleared, []
-    labels = [parts(mask, diagonals=True) for mask in masks]
-    objects = [_largest(label) for label in labels]
     pieces = parts(grown(steady, 1), diagonals=True)
-    marks = []
-    for number, (rows, columns) in enumerate(part_boxes(pieces), 1):
-        piece = (pieces == number) & steady
-        if piece.sum() < _SMALLEST_PX:
-            continue
-        found = [np.setdiff1d(label[piece], [0]) for label in labels]
+    boxes = list(enumerate(part_boxes(pieces), 1))
+    spots = [(box, (pieces[box] == number) & steady[box]) for number, box in boxes]
+    spots = [(box, piece) for box, piece in spots if piece.sum() >= _SMALLEST_PX]
+    # A frame's parts are numbered when they are needed, and again below: all frames' at once would fill the memory.
+    labels = (parts(mask, diagonals=True) for mask in masks)
+    numbers = [(_largest(label), [np.setdiff1d(label[box][piece], [0]) for box, piece in spots]) for label in labels]
+    objects = [largest for largest, _ in numbers]
+    marks, left_out = [], []
+    for place, ((rows, columns), _) in enumerate(spots):
+        found = [each[place] for _, each in numbers]
         touching = sum(thing in here for thing, here in zip(objects, found, strict=True))
         if touching > 0.5 * len(masks):
             continue
@@ -66,11 +69,14 @@ def still_marks(
                 columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start, touching, on_axis
             )
         )
-        if on_axis:
-            continue
-        for index, here in enumerate(found):
-            if objects[index] not in here:
-                cleared[index] |= grown(np.isin(labels[index], here), _SOFT_PX) & (labels[index] != objects[index])
+        if not on_axis:
+            left_out.append(found)
+    for index, thing in enumerate(objects):
+        apart = [found[index] for found in left_out if thing not in found[index]]
+        if apart:
+            label = parts(masks[index], diagonals=True)
+            for here in apart:
+                cleared[index] |= grown(np.isin(label, here), _SOFT_PX) & (label != thing)
     return cleared, marks
 
 
@@ -79,9 +85,13 @@ def _steady(
 ) -> Bool[np.ndarray, "height width"]:
     """Pixels that are cut out in nearly all frames, in one color."""
     steady = masks.mean(0) >= _HELD
-    held = rgb[:, :, steady].astype(np.int16)
-    low, high = np.percentile(held, [5, 95], axis=0, method="nearest")
-    steady[steady] = (high - low).max(0) <= _ALIKE
+    rows = max(1, _CHUNK_BYTES // (len(rgb) * 3 * rgb.shape[3]))
+    for first in range(0, len(steady), rows):
+        here = steady[first : first + rows]  # a view: what is set is set in the whole
+        if here.any():
+            held = rgb[:, :, first : first + rows][:, :, here]
+            low, high = np.percentile(held, [5, 95], axis=0, method="nearest", overwrite_input=True)
+            here[here] = (high - low).max(0) <= _ALIKE
     return steady
 
 
