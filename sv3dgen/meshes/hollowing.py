@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from numpy import ndarray
+from scipy import ndimage
 from torch import Tensor
 
 from sv3dgen.meshes.basins import basins, water_share
@@ -26,7 +27,9 @@ WALLS = (0.015, 0.02, 0.025, 0.03, 0.035, 0.04, 0.05, 0.06)  # which one, once i
 APART = 0.02  # by how much two shapes have to differ in depth where pixels are asked
 FEWEST_PIXELS = 200  # that can tell
 CLEARLY = 0.8  # of the error of the shape as it is, under which a hollow one is believed
+CLEARLY_WORSE = 0.02  # of a color, in the mean of the pixels that tell, from which on free space was none
 LEAST_EMPTIED = 0.05  # of a cavity, from which on free space has opened it
+REFILLED = 3  # cells around what was emptied, whose distances it has changed
 LEAST_GAP = 1 / 255  # between two errors, from which on they differ at all
 THINNER = 20.0  # of what the best wall gains, by which one of thickness 1 would be less likely than one of 0
 THINNEST_CELLS = 1.5  # of a wall that a grid holds without holes
@@ -199,6 +202,19 @@ class Hollowing:
         best = min(range(len(walls)), key=lambda k: of_walls[k] + thinner * walls[k])
         return Judgement(hollow(walls[best]), walls[best], as_is, of_walls[best])
 
+    def unfounded(self, emptied: Float[Tensor, "x y z"], solid: Float[Tensor, "x y z"]) -> str | None:
+        """Why an emptied shape should rather be the solid one: "pixels" are clearly worse with it, or uncovered by it;
+        or "prior", since hardly any pixel would see that it is empty. None where it may stay.
+        """
+        before, after = self._depth(solid), self._depth(emptied)
+        seen = self.views.masks & (before.isfinite() | after.isfinite()) & ~((after - before).abs() <= APART)
+        if int(seen.sum()) < FEWEST_PIXELS:
+            return "prior"
+        gains = self._gains(before, after)
+        told = gains.isfinite()
+        worse = int(told.sum()) >= FEWEST_PIXELS and float(gains[told].mean()) < -CLEARLY_WORSE
+        return "pixels" if worse else None
+
     def _gains(self, before: Tensor, after: Tensor) -> Tensor:
         return held_back_gains(before, after, self.views.cameras, self.rgb, self.views.masks, apart=APART)
 
@@ -238,6 +254,16 @@ def hollowed_by_views(
             openings.append(Opening(share, True, "pixels", judgement.wall, judgement.as_is, judgement.hollow))
             continue
         proven = (emptied & cavity.cells).sum() > LEAST_EMPTIED * cavity.size
+        if proven:
+            parts, _ = ndimage.label(emptied)
+            below = ndimage.binary_dilation(
+                np.isin(parts, np.unique(parts[emptied & cavity.cells])), iterations=REFILLED
+            )
+            filled = torch.where(torch.from_numpy(below), trial.volume, found)
+            if (reason := trial.unfounded(found, filled)) is not None:
+                found = filled
+                openings.append(Opening(share, False, reason, None, judgement.as_is, judgement.hollow))
+                continue
         by = "free space" if proven else "pixels" if judgement.speaks_against else "prior"
         openings.append(Opening(share, bool(proven), by, None, judgement.as_is, judgement.hollow))
     return found, openings

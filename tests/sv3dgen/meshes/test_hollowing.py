@@ -109,6 +109,21 @@ def test_what_lies_next_to_a_tub_stays_solid():
     assert (volume[solid] < 0).float().mean() > 0.99
 
 
+def test_free_space_that_pixels_contradict_is_none():
+    """Stereo has emptied a painted block down through its floor: where it did, the pictures show paint."""
+    pierced = torch.maximum(block(), -box_distance((0.2, 0.3, 0.2))).clamp(-TRUNCATION, TRUNCATION)
+    trial = Hollowing(block(), block() < 0, views_of(block()), GRID, TRUNCATION)
+    volume, (opening,) = hollowed_by_views(trial, pierced, 0.04)
+    assert not opening.hollow and opening.decided_by == "pixels"
+    assert torch.equal(volume < 0, block() < 0)
+    buried = torch.maximum(block(), -box_distance((0.2, 0.1, 0.2), center_y=-0.06)).clamp(-TRUNCATION, TRUNCATION)
+    volume, (opening,) = hollowed_by_views(trial, buried, 0.04)
+    assert not opening.hollow and torch.equal(volume < 0, block() < 0)  # under a deck that is seen
+    trial = Hollowing(block(), block() < 0, views_of(pierced), GRID, TRUNCATION)
+    volume, openings = hollowed_by_views(trial, pierced, 0.04)
+    assert all(opening.hollow for opening in openings) and (volume > 0).sum() >= (pierced > 0).sum()
+
+
 def test_a_foot_ring_is_not_tried_for_a_bell():
     ring = torch.maximum(block(), -box_distance((0.1, 0.1, 0.1), center_y=-0.25)).clamp(-TRUNCATION, TRUNCATION)
     trial = Hollowing(ring, block() < 0, views_of(ring), GRID, TRUNCATION)
