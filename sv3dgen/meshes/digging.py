@@ -54,7 +54,7 @@ class Digging:
     ) -> Float[Tensor, "x y z"]:
         """The same, spread under what stands between the regions: a roof, as thick as a wall, such as a handle.
 
-        No farther: what lies beside them is as solid as it looks.
+        It does not spread farther: what lies next to the regions stays solid.
         """
         inner = (torch.minimum(self.depth, self.down) - wall).clamp(-self.truncation, self.truncation)
         reach = max(1, round(ROOF / 2 / self.grid.spacing))

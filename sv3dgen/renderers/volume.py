@@ -157,7 +157,7 @@ class Volume(FieldRenderer):
     def _density(
         geometry: Field, samples: RaySamples, origins: Tensor, directions: Tensor, least_light: float
     ) -> Float[Tensor, " samples"]:
-        """The density at each sample; zero at those that less than `least_light` of a ray's light can reach.
+        """The density at each sample; it may be zero at those that less than `least_light` of a ray's light can reach.
 
         On a CPU samples are looked at a few of a ray at a time, front to back: most rays meet the surface early, and
         the field is not asked for what lies behind it. On a GPU the host would wait at each look.

@@ -32,7 +32,7 @@ class _Items:
     primary: int = 0
     kinds: dict[int, bytes] = field(default_factory=dict)
     parts: dict[int, list[int]] = field(default_factory=dict)  # of grids: their tiles, row by row
-    beside: dict[int, list[int]] = field(default_factory=dict)  # auxiliary pictures (alpha, depth) of a picture
+    auxiliary: dict[int, list[int]] = field(default_factory=dict)  # of a picture: its alpha, its depth
     places: dict[int, tuple[int, list[tuple[int, int]]]] = field(default_factory=dict)  # idat or file; offset, length
     properties: list[tuple[bytes, bytes]] = field(default_factory=list)
     owned: dict[int, list[int]] = field(default_factory=dict)  # numbers of properties, from 1, in order
@@ -60,7 +60,7 @@ def read_heic(path: Path, max_pixels: int) -> Image.Image:
         if width * height > max_pixels:
             raise InputError(f"{path}: {width}x{height} pixels, expected at most {max_pixels // 10**6} megapixels")
         picture = _whole(data, items, items.primary, path)
-        alpha = next((each for each in items.beside.get(items.primary, ()) if _is_alpha(items, each)), None)
+        alpha = next((each for each in items.auxiliary.get(items.primary, ()) if _is_alpha(items, each)), None)
         if alpha is not None:
             _put_alpha(picture, data, items, alpha, path)
         return _turned(picture, items)
@@ -224,7 +224,7 @@ def _read_boxes(data: bytes, items: _Items) -> None:
             wide = 4 if version else 2
             for use, entry in _boxes(body[4:]):
                 if use == b"auxl":
-                    items.beside.setdefault(_number(entry, wide + 2, wide), []).append(_number(entry, 0, wide))
+                    items.auxiliary.setdefault(_number(entry, wide + 2, wide), []).append(_number(entry, 0, wide))
                 elif use == b"dimg":
                     count = _number(entry, wide, 2)
                     first = _number(entry, 0, wide)

@@ -53,7 +53,7 @@ def takes_arrays(function: Callable) -> bool:
     """Whether a shape stands in the signature, or what stands there can't be told."""
     try:
         hints = typing.get_type_hints(function)
-    except Exception:
+    except (NameError, AttributeError, TypeError):  # of names that only a type checker imports
         return True
     return any(_holds_array(hint) for hint in hints.values())
 
