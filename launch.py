@@ -30,7 +30,7 @@ from sv3dgen.compiling.in_a_run import modules_of
 from sv3dgen.errors import InputError
 from sv3dgen.runs import sweeps
 from sv3dgen.runs.compile_cache import settle as settle_compile_cache
-from sv3dgen.runs.lean_imports import leave_out_text_metrics
+from sv3dgen.runs.lean_imports import leave_out_unused
 from sv3dgen.runs.machine import usable_cores
 from sv3dgen.runs.plain_log import log_plainly
 from sv3dgen.runs.result import told_to_programs
@@ -85,7 +85,7 @@ def work(config: DictConfig) -> None:
     check_targets(config, ROOT, HydraConfig.get().searchpath)  # again, with what only a running Hydra resolves
     settle_compile_cache()
     compile_ahead(config)
-    leave_out_text_metrics()
+    leave_out_unused()
     gc.disable()  # nothing of what the import makes is garbage: looking for it takes a fifth of the import
     from systems.run import run  # imports torch and lightning, which take seconds
 

@@ -16,7 +16,7 @@ from yamls_once import read_yamls_once
 from sv3dgen.compiling.ahead import is_compiled
 from sv3dgen.compiling.in_a_run import KERNELS
 from sv3dgen.devices import find_device
-from sv3dgen.runs.lean_imports import leave_out_text_metrics
+from sv3dgen.runs.lean_imports import leave_out_unused
 from sv3dgen.runs.machine import usable_cores
 from sv3dgen.runs.threads import settle_threads
 from sv3dgen.views.posed_views import PosedViews, write_views
@@ -58,7 +58,7 @@ def pytest_configure(config: pytest.Config) -> None:
     read_yamls_once()
     if config.getoption("--device") == "cpu":
         os.environ["TRITON_INTERPRET"] = "1"  # is read when triton, and when a kernel, is imported
-    leave_out_text_metrics()
+    leave_out_unused()
     settle_threads()  # of the processes that are started next
     processes = config.getoption("numprocesses", None)
     if processes:  # those that are started next share the cores, and what they start does

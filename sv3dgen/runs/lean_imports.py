@@ -3,25 +3,32 @@
 import sys
 from typing import Any
 
+UNUSED = ("transformers", "scipy")
 
-def leave_out_text_metrics() -> None:
-    """Have torchmetrics, which Lightning imports, do without its text metrics: for them it imports transformers.
 
-    That is a second of the four that Lightning takes. They ask lightning-utilities whether there are any; who imports
-    transformers by itself still gets it. Where these packages go about it another way, all is as without this.
+def leave_out_unused() -> None:
+    """Have torchmetrics, which Lightning imports, do without transformers and scipy.
+
+    With them it imports metrics of text and of audio, and for these scipy.signal and scipy.stats: nearly two seconds.
+    It asks lightning-utilities whether they are there; who imports one by itself still gets it. Where these packages go
+    about it another way, all is as without this.
     """
     try:
-        from lightning_utilities.core.imports import RequirementCache
+        from lightning_utilities.core import imports
     except ImportError:
         return
-    check = getattr(RequirementCache, "_check_available", None)
-    if check is None or "torchmetrics" in sys.modules:
+    check, available = (
+        getattr(imports.RequirementCache, "_check_available", None),
+        getattr(imports, "package_available", None),
+    )
+    if check is None or available is None or "torchmetrics" in sys.modules:
         return
 
     def checked(self: Any) -> None:
-        if str(getattr(self, "requirement", None)).startswith("transformers"):
+        if str(getattr(self, "requirement", None)).startswith(UNUSED):
             self.available, self.message = False, "left out by sv3dgen"
         else:
             check(self)
 
-    RequirementCache._check_available = checked
+    imports.RequirementCache._check_available = checked
+    imports.package_available = lambda name: name not in UNUSED and available(name)
