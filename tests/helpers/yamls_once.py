@@ -8,9 +8,8 @@ from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 
-from hydra._internal.core_plugins.file_config_source import FileConfigSource
-from hydra._internal.core_plugins.importlib_resources_config_source import ImportlibResourcesConfigSource
-from hydra._internal.core_plugins.structured_config_source import StructuredConfigSource
+from hydra._internal.sources_registry import SourcesRegistry
+from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 
 Load = Callable[[ConfigSource, str], ConfigResult]
@@ -18,9 +17,12 @@ Load = Callable[[ConfigSource, str], ConfigResult]
 
 def read_yamls_once() -> None:
     """Have Hydra's sources of configs keep what they have loaded, until this process ends."""
-    FileConfigSource.load_config = _kept(FileConfigSource.load_config, _state_of_file)  # type: ignore[method-assign]
-    for source in (ImportlibResourcesConfigSource, StructuredConfigSource):  # Hydra's own, which do not change
-        source.load_config = _kept(source.load_config, lambda path, name: ())  # type: ignore[method-assign]
+    Plugins.instance()  # imports the sources' modules anew: what was changed in them before is lost
+    resolve = SourcesRegistry.instance().resolve
+    for scheme in ("file", "pkg", "structured"):
+        source = resolve(scheme)
+        state = _state_of_file if scheme == "file" else _no_state  # Hydra's own do not change
+        source.load_config = _kept(source.load_config, state)  # type: ignore[method-assign]
 
 
 def _kept(load: Load, state: Callable[[str, str], tuple]) -> Load:
@@ -42,3 +44,7 @@ def _state_of_file(path: str, name: str) -> tuple:
     except OSError:
         return ()
     return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _no_state(path: str, name: str) -> tuple:
+    return ()
