@@ -7,13 +7,14 @@ import torch
 from torch import Tensor
 
 from sv3dgen.errors import InputError
-from sv3dgen.export.doubtful_surface import faired
+from sv3dgen.export.doubtful_surface import faired, quieter
 from sv3dgen.export.exporter import Exporter
-from sv3dgen.export.moved_surface import way_back
+from sv3dgen.export.moved_surface import between, way_back
 from sv3dgen.export.origin import Origin, public_command
 from sv3dgen.export.photo_outline import with_photo_outlines
 from sv3dgen.export.photo_texels import albedo_with_photos, photo_texels
-from sv3dgen.meshes.mesh import Mesh
+from sv3dgen.interfaces import Shading
+from sv3dgen.meshes.mesh import Mesh, vertex_normals
 from sv3dgen.report.pictures import write_pictures
 from sv3dgen.runs.provenance import given_settings
 from sv3dgen.runs.run_folder import RunCard
@@ -44,10 +45,21 @@ def export_mesh(
     photos = photo_texels(views, mesh) if exporter.photo_texels else []
     on_fitted = way_back(mesh, fitted)
 
+    def shaded(points: Tensor, normals: Tensor) -> Shading:
+        return shape.material(shape.geometry.features(points.to(shape.device)), normals.to(shape.device))
+
+    change = None
+    if doubt is not None and bool(doubt.any()):
+        with torch.no_grad():
+            colors = shaded(fitted.vertices, vertex_normals(fitted)).albedo.cpu()
+        change = between(mesh, quieter(mesh, doubt, colors))
+
     def albedo(points: Tensor, normals: Tensor) -> Tensor:
-        there = on_fitted(points).to(shape.device), normals.to(shape.device)
-        shading = shape.material(shape.geometry.features(there[0]), there[1])
-        return albedo_with_photos(shading.albedo.cpu(), shading.irradiance.cpu(), photos, points, normals)
+        shading = shaded(on_fitted(points), normals)
+        own = shading.albedo.cpu()
+        if change is not None:
+            own = (own + change(points)).clamp(0, 1)
+        return albedo_with_photos(own, shading.irradiance.cpu(), photos, points, normals)
 
     light = shape.material.light()
     trusted = views[torch.tensor([index for index, trust in enumerate(views.trust) if trust])]

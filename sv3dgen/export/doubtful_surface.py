@@ -24,6 +24,7 @@ NEARBY = 0.2  # of the frame: errors are averaged over squares of this size
 AGREED, DISPUTED = 0.09, 0.13  # root of the mean squared color error: no doubt up to the first, all from the second on
 SHARP, COARSE = 0.005, 0.02  # width of a view's pixel on the object, in world units: no doubt up to the first
 WAVE = 0.3  # in world units: waves of this length lose half their height where there is full doubt, shorter ones more
+COLOR_WAVE = 0.12  # the same for colors: views of 64 px, which show waves from .04 on, agree about those from .1 on
 SLIVER, STEEPEST = 1e-3, 5.0  # of the mean area, the least that counts; the largest cotangent
 
 
@@ -66,25 +67,47 @@ def least_doubt(pixel: float) -> float:
 def faired(mesh: Mesh, doubt: Float[Tensor, " vertices"]) -> Mesh:
     """The mesh as smooth as its vertices are in doubt; where they and what is around them are in none it stays.
 
-    Smooth is what minimizes the sum over the vertices of area (|x - x0|^2 + (WAVE / 2 pi)^4 |H x|^2) with H the
-    cotangent Laplacian over the area: waves longer than `WAVE` keep their height, shorter ones lose it. The doubt is
-    smoothed alike, and says how far each vertex goes there.
-
-    With areas A and the cotangent matrix L the system is A + s^2 L A^-1 L = (A + isL) A^-1 (A - isL): two solves with
-    one factorization, which is as sparse as L and a third of the work.
+    Smooth is what `_smooth` makes of the points, without waves shorter than `WAVE`. The doubt is smoothed alike, and
+    says how far each vertex goes there.
     """
     if not bool((doubt > 0).any()):
         return mesh
-    laplace, area = _laplacian(mesh)
-    factors = splu(
-        (scipy.sparse.diags_array(area.astype(complex)) + 1j * (WAVE / (2 * math.pi)) ** 2 * laplace).tocsc()
-    )
     points = mesh.vertices.double().numpy()
-    given = np.concatenate([points, doubt.double().numpy()[:, None]], 1)
-    halfway = area[:, None] * factors.solve((area[:, None] * given).astype(complex))
-    smooth = factors.solve(halfway.conj()).real
+    smooth = _smooth(mesh, np.concatenate([points, doubt.double().numpy()[:, None]], 1), WAVE)
     points = points + smooth[:, 3:].clip(0, 1) * (smooth[:, :3] - points)
     return replace(mesh, vertices=torch.from_numpy(points).to(mesh.vertices))
+
+
+def quieter(
+    mesh: Mesh, doubt: Float[Tensor, " vertices"], colors: Float[Tensor, "vertices 3"]
+) -> Float[Tensor, "vertices 3"]:
+    """By how much the colors at the vertices change where those are in doubt: waves shorter than `COLOR_WAVE` go.
+
+    A wrinkle that views disagree about is painted, too, and stays so when the shape is smooth.
+    """
+    given = colors.double().numpy()
+    smooth = _smooth(mesh, given, COLOR_WAVE)
+    return doubt[:, None] * torch.from_numpy(smooth - given).to(colors)
+
+
+def _smooth(mesh: Mesh, values: np.ndarray, wave: float) -> np.ndarray:
+    """Values at the vertices without short waves: one of length `wave` loses half its height, a shorter one more.
+
+    They minimize the sum over the vertices of area (|x - x0|^2 + (wave / 2 pi)^4 |H x|^2) with H the cotangent
+    Laplacian over the area.
+
+    With areas A and the cotangent matrix L the system is A + s^2 L A^-1 L = (A + isL) A^-1 (A - isL): two solves with
+    one factorization, which is as sparse as L and a third of the work. No pivots: the real part is positive definite.
+    """
+    laplace, area = _laplacian(mesh)
+    factors = splu(
+        (scipy.sparse.diags_array(area.astype(complex)) + 1j * (wave / (2 * math.pi)) ** 2 * laplace).tocsc(),
+        permc_spec="MMD_AT_PLUS_A",
+        diag_pivot_thresh=0.0,
+        options={"SymmetricMode": True},
+    )
+    halfway = area[:, None] * factors.solve((area[:, None] * values).astype(complex))
+    return factors.solve(halfway.conj()).real
 
 
 def _laplacian(mesh: Mesh) -> tuple[scipy.sparse.csr_array, np.ndarray]:

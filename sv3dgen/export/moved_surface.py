@@ -1,4 +1,6 @@
-"""A surface that was moved after its field was fitted: which of the field's points are its points now."""
+"""A surface that was moved after its field was fitted: which of the field's points are its points now.
+
+And values of its vertices at points between them."""
 
 from collections.abc import Callable
 
@@ -26,3 +28,15 @@ def way_back(moved: Mesh, original: Mesh) -> Callable[[Points], Points]:
         return points - moves[torch.from_numpy(nearest)]
 
     return back
+
+
+def between(mesh: Mesh, values: Float[Tensor, "vertices channels"]) -> Callable[[Points], Float[Tensor, "points _"]]:
+    """The function that gives values of a mesh's vertices at points on it: of the three nearest, nearer ones more."""
+    tree = KDTree(mesh.vertices.numpy())
+
+    def at(points: Points) -> Float[Tensor, "points _"]:
+        distance, nearest = tree.query(points.numpy(), k=3)
+        weight = torch.from_numpy(1 / (distance + 1e-6)).to(values)
+        return (weight[..., None] * values[torch.from_numpy(nearest)]).sum(1) / weight.sum(1, keepdim=True)
+
+    return at

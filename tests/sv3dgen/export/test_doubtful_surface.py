@@ -4,7 +4,7 @@ import pytest
 import torch
 import trimesh
 
-from sv3dgen.export.doubtful_surface import doubts, faired, least_doubt
+from sv3dgen.export.doubtful_surface import doubts, faired, least_doubt, quieter
 from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.views.cameras import look_at_origin
 
@@ -85,3 +85,20 @@ def test_what_no_view_sees_may_be_kept():
     assert kept[front].min() == 1 and kept[back].max() == 0
     least = doubts(mesh, cameras, 0 * errors, least=0.25, keep_unseen=True)
     assert least[front].min() == 0.25 and least[back].max() == 0
+
+
+def test_streaks_of_doubtful_surface_go_and_patches_stay():
+    mesh = ball()
+    x, _, z = mesh.vertices.unbind(1)
+    around = torch.atan2(x, z)
+
+    def spread_after(waves: int, doubt: torch.Tensor) -> torch.Tensor:
+        colors = (0.5 + 0.2 * torch.cos(waves * around))[:, None].expand(-1, 3)
+        return (colors + quieter(mesh, doubt, colors))[:, 0] - 0.5
+
+    equator = mesh.vertices[:, 1].abs() < 0.05
+    right = (x > 0).float()
+    streaks = spread_after(32, right)  # .06 long
+    assert streaks[equator & (x > 0.05)].abs().max() < 0.03
+    assert streaks[equator & (x < 0)].abs().max() > 0.19
+    assert spread_after(4, right)[equator & (x > 0.05)].max() > 0.19  # .47 long
