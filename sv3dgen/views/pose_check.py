@@ -19,6 +19,7 @@ from sv3dgen.views.silhouettes import (
     agreement_by_chance,
     agreement_by_view,
     best_explanation,
+    contradicts,
     small_silhouettes,
 )
 from sv3dgen.views.visual_hull import explained, touches_border, visual_hull, voxel_centers
@@ -149,17 +150,18 @@ def check_silhouettes(views: PosedViews) -> None:
         raise InputError(
             f"{other.advice} (silhouettes agree to {_percent(given)}, then to {_percent(other.agreement)})"
         )
-    if given < _CLEAN and given < agreement_by_chance(silhouettes) + _ABOVE_CHANCE:
-        raise InputError(
-            "views out of order, or poses of another capture: the silhouettes fit the cameras no better than in random "
-            f"order, and their visual hull is nearly empty (they agree to {_percent(given)})"
-        )
     by_view = agreement_by_view(silhouettes)
-    misfits = _named(views, by_view < by_view.median() - _ONE_VIEW_MISFITS)
+    unlike = (by_view < by_view.median() - _ONE_VIEW_MISFITS).nonzero()[:, 0].tolist()
+    misfits = [views.names[view] for view in unlike if contradicts(silhouettes, view)]
     if misfits:
         raise InputError(
             f"{', '.join(misfits)}: silhouette and camera do not fit the other views; "
             "swapped with another, or a wrong picture or mask?"
+        )
+    if given < _CLEAN and given < agreement_by_chance(silhouettes) + _ABOVE_CHANCE:
+        raise InputError(
+            "views out of order, or poses of another capture: the silhouettes fit the cameras no better than in random "
+            f"order, and their visual hull is nearly empty (they agree to {_percent(given)})"
         )
     if given < _CLEAN:
         log.info("the views agree on %s of their silhouettes; inconsistent views give a smoother mesh", _percent(given))

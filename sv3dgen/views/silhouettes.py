@@ -20,6 +20,7 @@ from sv3dgen.views.visual_hull import dilated, drawn, visual_hull, voxel_centers
 
 _SIZE_PX = 80
 _RESOLUTION = 56  # voxels of about a pixel
+_CONTRADICTION = 0.05  # of a mask: what rounding to pixels and voxels leaves of honest ones is .02
 _FOCAL_FACTORS = (
     0.6,
     0.8,
@@ -66,6 +67,20 @@ def agreement_by_view(silhouettes: Silhouettes) -> Float[Tensor, " views"]:
     return _area(hull & masks) / _area(union).clamp_min(1)
 
 
+def contradicts(silhouettes: Silhouettes, view: int) -> bool:
+    """Whether a mask and the others can't be of one object: it shows what they carve away, or carves what they show.
+
+    A view may also be the only one to tell something, as the one that sees a plate from its edge.
+    """
+    others = torch.tensor([other for other in range(len(silhouettes.masks)) if other != view])
+    rest = Silhouettes(silhouettes.masks[others], silhouettes.cameras[others])
+    alone = _hull_silhouettes(silhouettes, miss_votes=0, carved_by=rest)
+    masks = silhouettes.masks
+    shown = _area(masks & ~dilated(alone, 1))[view] / _area(masks)[view].clamp_min(1)
+    lost = _area(masks & alone & ~_hull_silhouettes(silhouettes, miss_votes=0)) / _area(masks).clamp_min(1)
+    return bool(shown > _CONTRADICTION or lost[others].mean() > _CONTRADICTION)
+
+
 def agreement_by_chance(silhouettes: Silhouettes) -> float:
     """The agreement of the same masks in random order, the best of three."""
     generator = torch.Generator().manual_seed(0)
@@ -73,14 +88,20 @@ def agreement_by_chance(silhouettes: Silhouettes) -> float:
     return max(agreement(Silhouettes(silhouettes.masks[order], silhouettes.cameras)) for order in orders)
 
 
-def _hull_silhouettes(silhouettes: Silhouettes, miss_votes: int) -> Bool[Tensor, "views height width"]:
-    """What the hull of the masks looks like in each view; empty where the rays through the masks don't meet."""
+def _hull_silhouettes(
+    silhouettes: Silhouettes, miss_votes: int, carved_by: Silhouettes | None = None
+) -> Bool[Tensor, "views height width"]:
+    """What the hull of the masks looks like in each view; empty where the rays through the masks don't meet.
+
+    It is that of all of them, or of some that carve it.
+    """
     masks, cameras = silhouettes.masks, silhouettes.cameras
     sphere = enclosing_sphere(masks, cameras)
     if sphere is None:
         return torch.zeros_like(masks)
     box = torch.stack([sphere[0] - sphere[1], sphere[0] + sphere[1]])
-    hull = visual_hull(masks, cameras, resolution=_RESOLUTION, aabb=box, miss_votes=miss_votes, dilate_px=0)
+    of = carved_by or silhouettes
+    hull = visual_hull(of.masks, of.cameras, resolution=_RESOLUTION, aabb=box, miss_votes=miss_votes, dilate_px=0)
     return drawn(voxel_centers(hull, box), cameras)
 
 

@@ -56,6 +56,15 @@ def test_good_views_pass(views):
     check_poses(views, ORBIT)
 
 
+def test_the_only_view_that_sees_a_plate_from_its_edge_passes():
+    plate = (((0.0, 0.0, 0.0), (0.5, 0.03, 0.5)), ((0.3, 0.03, 0.2), (0.08, 0.05, 0.1)))
+    edge = 19  # 1 degree up: without it, and the other low one, the hull is a lens
+    views = posed_views(ORBIT.cameras(size_px=160), plate)
+    check_poses(views)
+    shifted = views.images[edge, 3].roll(24, 0)
+    refused(with_alpha(views, edge, shifted), "019.png", "do not fit the other views")
+
+
 @pytest.mark.parametrize("folder", sorted(SHARED.glob("orbits/*/")) or [None], ids=lambda p: p.name if p else "none")
 def test_rendered_orbits_pass(folder):
     if folder is None:
