@@ -111,8 +111,9 @@ def _named_colors(header: bytes) -> tuple[tuple[str, ...], set[str | None]]:
 
 def _are_shares(kinds: set[str | None], colors: Float[np.ndarray, "vertices 3"] | None) -> bool:
     """Whether these colors are shares of 1."""
-    known = colors is not None and kinds <= {"f4", "f8"}
-    return bool(known and colors.min(initial=0) >= 0 and colors.max(initial=0) <= 1)
+    if colors is None or not kinds <= {"f4", "f8"}:
+        return False
+    return bool(colors.min(initial=0) >= 0 and colors.max(initial=0) <= 1)
 
 
 def _vertex_columns(header: bytes, body: bytes, names: tuple[str, ...]) -> Float[np.ndarray, "vertices 3"] | None:

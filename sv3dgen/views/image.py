@@ -175,15 +175,15 @@ class MaskedImage:
 def masked_image(image: Image.Image, path: Path) -> MaskedImage:
     """The RGBA image with an alpha that tells the object from its background; InputError if there is no object.
 
-    An alpha that is opaque everywhere counts as missing. Then a background of one color that runs along the border is
-    keyed out: on white, a pixel is object if any channel is <= 0.97 (docs/method.md); on another color, if any channel
-    differs by more than 0.03. The image itself is changed.
+    An alpha that is opaque everywhere (to 5 %) counts as missing. Then a background of one color that runs along the
+    border is keyed out: on white, a pixel is object if any channel is <= 0.97 (docs/method.md); on another color, if
+    any channel differs by more than 0.03. The image itself is changed.
     """
     present = _present_levels(image.getchannel("A"))
     lowest, highest = present[0], present[-1]
     if highest < OBJECT_ALPHA:
         raise InputError(f"{path}: fully transparent, there is no object in it")
-    if lowest < 255:
+    if lowest <= 255 - OBJECT_ALPHA:
         return MaskedImage(image, None)
     background = border_color(image)
     if background is None:
@@ -205,14 +205,15 @@ def with_alpha(image: Image.Image, path: Path) -> Image.Image:
 def read_mask(path: Path, size: tuple[int, int], picture: Path) -> Image.Image:
     """A mask as levels 0 (background) to 255 (object), scaled to a picture's size; InputError names a bad file.
 
-    Of two levels the higher one is the object, whether that is 1, 128 or 255. A mask that is only an alpha channel
-    counts, too.
+    Of two levels the higher one is the object, whether that is 1, 128 or 255; of colors, as labels are drawn in, the
+    brightest channel counts. So does a mask that is only an alpha channel.
     """
     with open_image(path) as image:
         if image.mode in ("LA", "RGBA", "PA") and len(_present_levels(image.convert("RGBA").getchannel("A"))) > 1:
             mask = image.convert("RGBA").getchannel("A")
         else:
-            mask = to_rgba(image, path).convert("RGB").convert("L")
+            red, green, blue = to_rgba(image, path).convert("RGB").split()
+            mask = ImageChops.lighter(ImageChops.lighter(red, green), blue)
     present = _present_levels(mask)
     if len(present) == 2:
         mask = mask.point([255 if level == present[1] else 0 for level in range(256)])
