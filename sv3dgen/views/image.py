@@ -36,6 +36,7 @@ _UPRIGHT = {  # EXIF orientation -> what turns the stored pixels upright
     8: Image.Transpose.ROTATE_90,
 }
 _DNG_VERSION, _SUBFILE_TYPE = 50706, 254  # tags of TIFF; bit 0 of the latter says that there is a larger picture
+_BITS, _PLANES = 258, 284  # also of TIFF; the latter is 2 where each channel is stored by itself
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1")
 
 
@@ -108,7 +109,7 @@ def open_image(path: Path) -> Iterator[Image.Image]:
             warnings.simplefilter("ignore")  # PIL warns of sizes that are refused below, and of odd metadata
             with _opened(path) as image:
                 check_size(path, image.size)
-                _refuse_raw(image, path)
+                _refuse_odd_tiff(image, path)
                 yield image
     except Image.DecompressionBombError:
         raise InputError(f"{path}: more than {MAX_PIXELS // 10**6} megapixels; scale it down first") from None
@@ -135,11 +136,14 @@ def _opened(path: Path) -> Image.Image:
     return read_heic(path, MAX_PIXELS)
 
 
-def _refuse_raw(image: Image.Image, path: Path) -> None:
-    """Refuse a TIFF whose first picture is only the small preview of a camera's raw data (DNG, NEF, ARW)."""
+def _refuse_odd_tiff(image: Image.Image, path: Path) -> None:
+    """Refuse a TIFF whose first picture is only the small preview of a camera's raw data (DNG, NEF, ARW), and one whose
+    deep channels lie apart, of which PIL makes noise."""
     tags = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
     if _DNG_VERSION in tags or tags.get(_SUBFILE_TYPE, 0) & 1:
         raise InputError(f"{path}: a camera's raw photo; develop it to JPEG or PNG first")
+    if tags.get(_PLANES) == 2 and max(tags.get(_BITS, (8,))) > 8:
+        raise InputError(f"{path}: channels of more than 8 bits in planes of their own; save it as PNG first")
 
 
 def check_file(path: Path) -> None:
