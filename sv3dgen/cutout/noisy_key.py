@@ -25,6 +25,8 @@ _NOISE_FACTOR = 2.5  # times the noise around it
 _HOLE_LEVELS, _HOLE_SHARE = 4.0, 0.4  # where so much of an enclosed patch differs by less, it is seen through
 _EDGE_LEVELS = 12.0  # beyond ringing, where pixels agree
 _SOFT_SHARE = 0.2  # of the outline, that fades out: a shadow
+# An outline that strong compression has spread was narrower: by how much its alpha is made steeper, at which noise.
+_STEEPER, _FROM_NOISE, _TO_NOISE = 0.4, 1.5, 4.0
 _SPECK_SHARE = 0.005
 _MARGIN_PX = 12
 _MOST_PIXELS = 700_000
@@ -64,6 +66,7 @@ def noisy_key(rgb: UInt8[np.ndarray, "height width 3"], background: tuple[int, i
         alpha = ndimage.gaussian_filter(solid.astype(np.float32), 0.7)
     else:
         colors, alpha = soft_cutout(colors, solid.astype(np.float32), np.broadcast_to(behind, colors.shape))
+        alpha = ((alpha - 0.5) * _steepness(noise) + 0.5).clip(0, 1)
     rgba = np.concatenate([rgb, np.zeros_like(rgb[..., :1])], axis=-1)
     rgba[rows, columns] = np.concatenate([colors, alpha[..., None] * 255], axis=-1).round().clip(0, 255)
     return NoisyKey(rgba, shadow)
@@ -115,6 +118,10 @@ def _noise_around(off: Float[np.ndarray, "height width"]) -> float:
     if around.sum() < 50:
         return 0.0
     return float(np.quantile(ndimage.median_filter(off, 3)[around], 0.8))
+
+
+def _steepness(noise: float) -> float:
+    return 1 + _STEEPER * min(max((noise - _FROM_NOISE) / (_TO_NOISE - _FROM_NOISE), 0), 1)
 
 
 def _solid(off: Float[np.ndarray, "height width"], least: float) -> Bool[np.ndarray, "height width"]:

@@ -1,13 +1,21 @@
-"""OBJ and PLY files as trimesh's readers expect them: what others write in other words, said in theirs."""
+"""OBJ, PLY and STL files as trimesh's readers expect them: what others write in other words, said in theirs."""
 
 import io
 import re
+import struct
 from pathlib import Path
+from typing import IO
 
 import numpy as np
+from jaxtyping import Float
+
+from sv3dgen.errors import InputError
 
 _PLY_HEADER_BYTES = 65536
+_RGB = ("red", "green", "blue")
 _PLY_COLORS = (("diffuse_red", "diffuse_green", "diffuse_blue"), ("r", "g", "b"), ("Red", "Green", "Blue"))
+_STL_HEAD_BYTES, _STL_FACE_BYTES = 84, 50
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _PLY_NUMBERS = {
     **{"char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1", "short": "i2", "int16": "i2", "ushort": "u2"},
     **{"uint16": "u2", "int": "i4", "int32": "i4", "uint": "u4", "uint32": "u4"},
@@ -16,62 +24,117 @@ _PLY_NUMBERS = {
 
 
 def in_trimesh_words(path: Path) -> bytes | None:
-    """The file's content where something in it has to be said otherwise; None where it is fine as it is."""
+    """The file's content where something in it has to be said otherwise; None where it is fine as it is.
+
+    Raises InputError for what trimesh would read wrongly without a word: a PLY file of several textures.
+    """
     suffix = path.suffix.lower()
     if suffix == ".obj":
         return _plain_lines(path.read_bytes())
-    return _with_known_colors(path.read_bytes()) if suffix == ".ply" else None
+    if suffix == ".stl":
+        return _without_tail(path.read_bytes())
+    return _with_known_colors(path, path.read_bytes()) if suffix == ".ply" else None
+
+
+def open_text(path: Path) -> IO[str]:
+    """An OBJ or MTL file as text, line by line: UTF-8 with or without its mark, or UTF-16 with it."""
+    with path.open("rb") as file:
+        encoding = "utf-16" if file.read(2) in _UTF_16 else "utf-8-sig"
+    return path.open(encoding=encoding, errors="replace")
+
+
+def ply_vertex_colors(path: Path) -> Float[np.ndarray, "vertices 3"] | None:
+    """Colors in [0, 1] of a PLY file's vertices where they are neither bytes nor shares of 1, which trimesh knows.
+
+    None where it knows them, or there are none, or the vertices can't be read by themselves.
+    """
+    header, _, body = path.read_bytes().partition(b"end_header")
+    names, kinds = _named_colors(header)
+    if not names or kinds == {"u1"}:
+        return None
+    colors = _vertex_columns(header, body, names)
+    if colors is None or colors.min(initial=0) < 0 or _are_shares(kinds, colors):
+        return None
+    largest = colors.max(initial=0)
+    full = 255 if largest <= 255 else 65535 if largest <= 65535 and not kinds & {"f4", "f8"} else None
+    return None if full is None else colors / full
 
 
 def _plain_lines(content: bytes) -> bytes | None:
     """Words parted by spaces, lines whole and without indent: tabs and lines that go on in the next mean the same."""
-    said = re.sub(rb"\\\r?\n", b" ", content)  # first: an indent parts the last word from what it goes on with
+    said = content.decode("utf-16", "replace").encode() if content[:2] in _UTF_16 else content
+    said = said.removeprefix(b"\xef\xbb\xbf")
+    if b"\n" not in said:  # of an old Mac
+        said = said.replace(b"\r", b"\n")
+    said = re.sub(rb"\\\r?\n", b" ", said)  # first: an indent parts the last word from what it goes on with
     if b"\t" in said or said.startswith(b" ") or b"\n " in said:
         said = re.sub(rb"(?m)^ +", b"", said.replace(b"\t", b" "))
     return None if said == content else said
 
 
-def _with_known_colors(content: bytes) -> bytes | None:
+def _without_tail(content: bytes) -> bytes | None:
+    """A binary STL file without the bytes that some programs leave behind its last triangle."""
+    if len(content) < _STL_HEAD_BYTES:
+        return None
+    end = _STL_HEAD_BYTES + _STL_FACE_BYTES * struct.unpack_from("<I", content, _STL_HEAD_BYTES - 4)[0]
+    return content[:end] if _STL_HEAD_BYTES < end < len(content) else None
+
+
+def _with_known_colors(path: Path, content: bytes) -> bytes | None:
     """A header whose vertices' colors are called red, green and blue.
 
     Only where they are bytes, or shares of 1: other numbers under these names become wrong colors.
     """
     header, end, rest = content[:_PLY_HEADER_BYTES].partition(b"end_header")
+    textures = len(set(re.findall(rb"(?mi)^comment TextureFile +(.*?)\s*$", header)))
+    if end and textures > 1:
+        raise InputError(f"{path}: {textures} textures (TextureFile), expected one; export it as OBJ or GLB")
+    names, kinds = _named_colors(header)
+    if not end or not names or names == _RGB:
+        return None
+    rest += content[_PLY_HEADER_BYTES:]
+    if kinds != {"u1"} and not _are_shares(kinds, _vertex_columns(header, rest, names)):
+        return None
+    for name, known in zip(names, _RGB, strict=True):
+        header = re.sub(rb"(?m)^(property \w+ )" + name.encode() + rb"\b", rb"\g<1>" + known.encode(), header)
+    return header + end + rest
+
+
+def _named_colors(header: bytes) -> tuple[tuple[str, ...], set[str | None]]:
+    """The names under which a header has colors, and their kinds of numbers; none for none."""
     properties = {name: kind for kind, name in re.findall(rb"(?m)^property (\w+) (\w+)", header)}
-    if not end or b"red" in properties:
-        return None
-    names = next((three for three in _PLY_COLORS if {name.encode() for name in three} <= properties.keys()), None)
-    if names is None:
-        return None
-    kinds = {_PLY_NUMBERS.get(properties[name.encode()].decode()) for name in names}
-    if kinds != {"u1"} and not (
-        kinds <= {"f4", "f8"} and _are_shares(header, rest + content[_PLY_HEADER_BYTES:], names)
-    ):
-        return None
-    for name, known in zip(names, (b"red", b"green", b"blue"), strict=True):
-        header = re.sub(rb"(?m)^(property \w+ )" + name.encode() + rb"\b", rb"\g<1>" + known, header)
-    return header + end + rest + content[_PLY_HEADER_BYTES:]
+    for names in (_RGB, *_PLY_COLORS):
+        if {name.encode() for name in names} <= properties.keys():
+            return names, {_PLY_NUMBERS.get(properties[name.encode()].decode()) for name in names}
+    return (), set()
 
 
-def _are_shares(header: bytes, body: bytes, names: tuple[str, ...]) -> bool:
-    """Whether these columns of the vertices lie in [0, 1]; False where they can't be read by themselves."""
+def _are_shares(kinds: set[str | None], colors: Float[np.ndarray, "vertices 3"] | None) -> bool:
+    """Whether these colors are shares of 1."""
+    if colors is None or not kinds <= {"f4", "f8"}:
+        return False
+    return bool(colors.min(initial=0) >= 0 and colors.max(initial=0) <= 1)
+
+
+def _vertex_columns(header: bytes, body: bytes, names: tuple[str, ...]) -> Float[np.ndarray, "vertices 3"] | None:
+    """These columns of the vertices, from what follows `end_header`; None where they can't be read by themselves."""
     elements = re.findall(rb"(?m)^element (\w+) (\d+)", header)
     if not elements or elements[0][0] != b"vertex":
-        return False
+        return None
     own = header.partition(b"element vertex")[2].partition(b"\nelement ")[0].decode("latin-1")
     columns = [(name, _PLY_NUMBERS.get(kind)) for kind, name in re.findall(r"(?m)^property (\w+) (\w+)", own)]
     count = int(elements[0][1])
     body = body.partition(b"\n")[2]  # behind end_header
-    if any(kind is None for _, kind in columns) or not count or not body.strip():
-        return False
+    if any(kind is None for _, kind in columns) or not set(names) <= {name for name, _ in columns}:
+        return None
+    if not count or not body.strip():
+        return None
     try:
         if b"format ascii" in header:
             wanted = [[name for name, _ in columns].index(name) for name in names]
-            colors = np.loadtxt(io.BytesIO(body), max_rows=count, usecols=wanted, ndmin=2)
-        else:
-            order = ">" if b"big_endian" in header else "<"
-            rows = np.frombuffer(body, dtype=[(name, f"{order}{kind}") for name, kind in columns], count=count)
-            colors = np.stack([rows[name] for name in names])
-    except ValueError:  # cut short, or of faces
-        return False
-    return bool(colors.min() >= 0 and colors.max() <= 1)
+            return np.loadtxt(io.BytesIO(body), max_rows=count, usecols=wanted, ndmin=2)
+        order = ">" if b"big_endian" in header else "<"
+        rows = np.frombuffer(body, dtype=[(name, f"{order}{kind}") for name, kind in columns], count=count)
+        return np.stack([rows[name].astype(np.float64) for name in names], axis=1)
+    except ValueError:  # cut short
+        return None

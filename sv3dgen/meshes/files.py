@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sv3dgen.errors import InputError
-from sv3dgen.meshes.dialects import in_trimesh_words
+from sv3dgen.meshes.dialects import in_trimesh_words, ply_vertex_colors
 from sv3dgen.meshes.gltf.reader import read_gltf
 from sv3dgen.meshes.mesh_3mf import read_3mf
 from sv3dgen.meshes.mesh_parts import merge, placed_part, read_texture
@@ -44,7 +44,7 @@ def read_mesh(path: str | Path) -> TexturedMesh:
     if suffix in COLORLESS:
         log.info("%s: %s files are read without colors", path, suffix[1:].upper())
     if not parts:
-        raise InputError(f"{path}: holds no triangles, expected a mesh")
+        raise InputError(f"{path}: holds no triangles{what_else(path)}, expected a mesh")
     mesh = merge(parts)
     extent = float((mesh.vertices[mesh.faces.reshape(-1)].max(0).values - mesh.vertices.min(0).values).max())
     if not extent > 0:
@@ -58,19 +58,23 @@ def read_by_trimesh(path: Path) -> list[TexturedMesh]:
 
     assets = NearbyAssets(path)
     loaded = [(geometry, transform) for geometry, transform in load_parts(path, assets) if len(geometry.faces)]
-    listed = obj_vertex_colors(path) if path.suffix.lower() == ".obj" else None
+    suffix = path.suffix.lower()
+    listed = obj_vertex_colors(path) if suffix == ".obj" else None
+    numbers = ply_vertex_colors(path) if suffix == ".ply" else None
     parts = []
     for geometry, transform in loaded:
         local, faces = np.asarray(geometry.vertices, dtype=np.float64), np.asarray(geometry.faces, dtype=np.int64)
         if local.ndim != 2 or local.shape[1] != 3 or faces.shape[1] != 3:
             numbers = f"vertices of {local.shape[-1]}, faces of {faces.shape[-1]} numbers"
             raise InputError(f"{path}: {numbers}, expected 3 each")
-        if path.suffix.lower() == ".stl" and np.isfinite(local).all():  # its corners are written for each face anew
+        if suffix == ".stl" and np.isfinite(local).all():  # its corners are written for each face anew
             local, same = np.unique(local, axis=0, return_inverse=True)
             faces = same.reshape(-1)[faces]
         part = TexturedMesh(torch.from_numpy(local.copy()), torch.from_numpy(faces.copy()))
         part = with_colors(part, geometry.visual, assets)
-        if path.suffix.lower() == ".ply" and part.vertex_colors is None and not part.textures:
+        if numbers is not None and len(numbers) == len(local) and not part.textures:
+            part = TexturedMesh(part.vertices, part.faces, vertex_colors=torch.from_numpy(numbers).float())
+        if suffix == ".ply" and part.vertex_colors is None and not part.textures:
             tell_unread_colors(path)
         if listed is not None and all(texture.shape[1:] == (1, 1) for texture in part.textures):
             part = TexturedMesh(part.vertices, part.faces, vertex_colors=colors_at(local, *listed))
@@ -136,6 +140,17 @@ def with_colors(mesh: TexturedMesh, visual, assets) -> TexturedMesh:
         return TexturedMesh(mesh.vertices, mesh.faces, coordinates, mesh.faces, (texture,), face_texture)
     colors = torch.from_numpy(np.array(visual.vertex_colors[:, :3], dtype=np.float32)) / 255
     return TexturedMesh(mesh.vertices, mesh.faces, vertex_colors=colors)
+
+
+def what_else(path: Path) -> str:
+    """What a PLY file without triangles holds, in brackets; nothing where that is not known."""
+    if path.suffix.lower() != ".ply":
+        return ""
+    with path.open("rb") as file:
+        header = file.read(65536).partition(b"end_header")[0].decode("latin-1")
+    if "f_dc_0" in header:
+        return " (Gaussian splats)"
+    return " (triangle strips, which are not read)" if "element tristrips" in header else " (points alone)"
 
 
 def tell_unread_colors(path: Path) -> None:

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from trimesh.resolvers import Resolver
 
 from sv3dgen.errors import InputError
+from sv3dgen.meshes.dialects import open_text
 from sv3dgen.meshes.nearby_files import find_nearby
 from sv3dgen.views.image import one_line
 
@@ -60,15 +61,20 @@ class NearbyAssets(Resolver):
     def _materials(self) -> bytes:
         """All material files of an OBJ as one, their images by names that `get` knows."""
         lines: list[str] = []
-        names = mtllib_names(self.path)
-        if not names and names_material(self.path):
+        names, used = mtllib_names(self.path), used_materials(self.path)
+        if not names and used:
             log.warning("%s: names materials, but no mtllib that holds them; drawn plain", self.path)
+        complete = bool(names)
         for name in names:
             found = find_nearby(self.path.parent, name)
             if found is None:
                 log.warning("%s: mtllib %s is missing; drawn without its colors and textures", self.path, name)
+                complete = False
                 continue
             lines += self._found_images(found)
+        unknown = sorted(used - {_material(line) for line in lines if _key(line) == "newmtl"})
+        if complete and unknown:
+            log.warning("%s: usemtl %s is in none of its material files; drawn plain", self.path, ", ".join(unknown))
         return "\n".join(lines).encode()
 
     def _found_images(self, library: Path) -> list[str]:
@@ -110,7 +116,7 @@ class NearbyAssets(Resolver):
 def mtllib_names(path: Path) -> list[str]:
     """The material files that an OBJ names, each once. A name may hold spaces."""
     names: dict[str, None] = {}
-    with path.open(encoding="utf-8", errors="replace") as file:
+    with open_text(path) as file:
         for line in file:
             if line.lstrip().startswith("mtllib"):
                 rest = line.strip()[len("mtllib") :].strip()
@@ -120,17 +126,26 @@ def mtllib_names(path: Path) -> list[str]:
     return list(names)
 
 
-def names_material(path: Path) -> bool:
-    """Whether an OBJ asks for a material."""
-    with path.open(encoding="utf-8", errors="replace") as file:
-        return any(line.lstrip().startswith("usemtl") for line in file)
+def used_materials(path: Path) -> set[str]:
+    """The materials that an OBJ asks for."""
+    with open_text(path) as file:
+        return {_material(line) for line in file if _key(line) == "usemtl"}
+
+
+def _key(line: str) -> str:
+    return line.split(maxsplit=1)[0].lower() if line.strip() else ""
+
+
+def _material(line: str) -> str:
+    """What stands behind the first word."""
+    return " ".join(line.split()[1:])
 
 
 def _text(library: Path) -> str:
-    """A material file's text: UTF-8, or what western Windows wrote before it."""
+    """A material file's text: UTF-8, UTF-16, or what western Windows wrote before them."""
     data = library.read_bytes()
     try:
-        return data.decode("utf-8-sig")
+        return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError:
         return data.decode("cp1252", errors="replace")
 
@@ -161,7 +176,7 @@ def obj_vertex_colors(path: Path) -> tuple[Float[np.ndarray, "points 3"], Float[
     """Positions and colors (sRGB in [0, 1]) of the `v x y z r g b` lines, or of ZBrush's `#MRGB`; None for neither."""
     rows, painted = [], ""
     is_painted = b"#MRGB " in path.read_bytes()
-    with path.open(encoding="utf-8", errors="replace") as file:
+    with open_text(path) as file:
         for line in file:
             if line.lstrip()[:2] in ("v ", "v\t"):
                 rows.append(line.split()[1:7])

@@ -5,7 +5,16 @@ import unicodedata
 from functools import lru_cache
 from pathlib import Path
 
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")  # tried where `file_path` has none, as in NeRF-synthetic files
+_SUFFIXES = (
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".webp",
+    ".avif",
+    ".tif",
+    ".tiff",
+    ".bmp",
+)  # tried where `file_path` has none, as in NeRF-synthetic files
 _PICTURE_FOLDERS = ("images", "image", "rgb")
 _MASK_FOLDERS = ("masks", "mask")
 
@@ -33,8 +42,8 @@ class FrameFiles:
     def mask(self, picture: Path, mask_path: str | None) -> tuple[Path | None, str | None]:
         """The file that cuts the object out, if there is one; else the name of the one that was expected.
 
-        Where the json names none: the file of the picture's stem (or name and .png) in a folder `masks` next to the
-        json, the picture, or the picture's folder.
+        Where the json names none: the file of the picture's stem (or name and .png, or stem and _mask) in a folder
+        `masks` next to the json, the picture, or the picture's folder.
         """
         if mask_path is not None:
             stated = self._stated(mask_path)
@@ -44,7 +53,7 @@ class FrameFiles:
             return found, None if found else mask_path
         folders = [base / name for base in self._mask_bases(picture) for name in _MASK_FOLDERS]
         for folder in folders:
-            for name in (picture.stem, f"{picture.name}.png"):
+            for name in (picture.stem, f"{picture.name}.png", f"{picture.stem}_mask"):
                 found = _in_folder(folder, name)
                 if found is not None and found != picture:
                     return found, None

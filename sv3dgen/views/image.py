@@ -36,6 +36,7 @@ _UPRIGHT = {  # EXIF orientation -> what turns the stored pixels upright
     8: Image.Transpose.ROTATE_90,
 }
 _DNG_VERSION, _SUBFILE_TYPE = 50706, 254  # tags of TIFF; bit 0 of the latter says that there is a larger picture
+_BITS, _PLANES = 258, 284  # also of TIFF; the latter is 2 where each channel is stored by itself
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1")
 
 
@@ -108,7 +109,7 @@ def open_image(path: Path) -> Iterator[Image.Image]:
             warnings.simplefilter("ignore")  # PIL warns of sizes that are refused below, and of odd metadata
             with _opened(path) as image:
                 check_size(path, image.size)
-                _refuse_raw(image, path)
+                _refuse_odd_tiff(image, path)
                 yield image
     except Image.DecompressionBombError:
         raise InputError(f"{path}: more than {MAX_PIXELS // 10**6} megapixels; scale it down first") from None
@@ -135,11 +136,14 @@ def _opened(path: Path) -> Image.Image:
     return read_heic(path, MAX_PIXELS)
 
 
-def _refuse_raw(image: Image.Image, path: Path) -> None:
-    """Refuse a TIFF whose first picture is only the small preview of a camera's raw data (DNG, NEF, ARW)."""
+def _refuse_odd_tiff(image: Image.Image, path: Path) -> None:
+    """Refuse a TIFF whose first picture is only the small preview of a camera's raw data (DNG, NEF, ARW), and one whose
+    deep channels lie apart, of which PIL makes noise."""
     tags = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
     if _DNG_VERSION in tags or tags.get(_SUBFILE_TYPE, 0) & 1:
         raise InputError(f"{path}: a camera's raw photo; develop it to JPEG or PNG first")
+    if tags.get(_PLANES) == 2 and max(tags.get(_BITS, (8,))) > 8:
+        raise InputError(f"{path}: channels of more than 8 bits in planes of their own; save it as PNG first")
 
 
 def check_file(path: Path) -> None:
@@ -175,15 +179,15 @@ class MaskedImage:
 def masked_image(image: Image.Image, path: Path) -> MaskedImage:
     """The RGBA image with an alpha that tells the object from its background; InputError if there is no object.
 
-    An alpha that is opaque everywhere counts as missing. Then a background of one color that runs along the border is
-    keyed out: on white, a pixel is object if any channel is <= 0.97 (docs/method.md); on another color, if any channel
-    differs by more than 0.03. The image itself is changed.
+    An alpha that is opaque everywhere (to 5 %) counts as missing. Then a background of one color that runs along the
+    border is keyed out: on white, a pixel is object if any channel is <= 0.97 (docs/method.md); on another color, if
+    any channel differs by more than 0.03. The image itself is changed.
     """
     present = _present_levels(image.getchannel("A"))
     lowest, highest = present[0], present[-1]
     if highest < OBJECT_ALPHA:
         raise InputError(f"{path}: fully transparent, there is no object in it")
-    if lowest < 255:
+    if lowest <= 255 - OBJECT_ALPHA:
         return MaskedImage(image, None)
     background = border_color(image)
     if background is None:
@@ -205,14 +209,15 @@ def with_alpha(image: Image.Image, path: Path) -> Image.Image:
 def read_mask(path: Path, size: tuple[int, int], picture: Path) -> Image.Image:
     """A mask as levels 0 (background) to 255 (object), scaled to a picture's size; InputError names a bad file.
 
-    Of two levels the higher one is the object, whether that is 1, 128 or 255. A mask that is only an alpha channel
-    counts, too.
+    Of two levels the higher one is the object, whether that is 1, 128 or 255; of colors, as labels are drawn in, the
+    brightest channel counts. So does a mask that is only an alpha channel.
     """
     with open_image(path) as image:
         if image.mode in ("LA", "RGBA", "PA") and len(_present_levels(image.convert("RGBA").getchannel("A"))) > 1:
             mask = image.convert("RGBA").getchannel("A")
         else:
-            mask = to_rgba(image, path).convert("RGB").convert("L")
+            red, green, blue = to_rgba(image, path).convert("RGB").split()
+            mask = ImageChops.lighter(ImageChops.lighter(red, green), blue)
     present = _present_levels(mask)
     if len(present) == 2:
         mask = mask.point([255 if level == present[1] else 0 for level in range(256)])

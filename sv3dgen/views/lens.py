@@ -95,11 +95,16 @@ def read_lens(where: str, document: Mapping[str, Any], entry: Mapping[str, Any])
 
 def check_model(where: Path | str, entry: Mapping[str, Any]) -> None:
     """Refuse cameras of other kinds than a lens in front of a plane: panoramas, orthographic ones."""
-    model = entry.get("camera_model", "OPENCV")
-    if not isinstance(model, str) or model.upper() not in _PERSPECTIVE + _FISHEYE:
+    model = entry.get("camera_model")
+    if model is not None and (not isinstance(model, str) or _model(model) not in _PERSPECTIVE + _FISHEYE):
         raise InputError(
             f"{where}: `camera_model` is {model!r}, expected one of {', '.join(_PERSPECTIVE + _FISHEYE[:3])}"
         )
+
+
+def _model(name: str) -> str:
+    """A camera model as COLMAP spells it."""
+    return name.upper().replace("-", "_").replace(" ", "_")
 
 
 def _from_matrix(where: str, entry: Mapping[str, Any]) -> dict[str, float]:
@@ -117,7 +122,7 @@ def _from_matrix(where: str, entry: Mapping[str, Any]) -> dict[str, float]:
 def _distortion(where: str, document: Mapping[str, Any], entry: Mapping[str, Any]) -> Distortion | None:
     """None for a pinhole."""
     both = {**_from_list(where, document), **document, **_from_list(where, entry), **entry}
-    model = str(both.get("camera_model", "OPENCV")).upper()
+    model = _model(both.get("camera_model") or "OPENCV")
     value = {key: optional_number(where, both, key) or 0.0 for key in _COEFFICIENTS}
     for key, number in value.items():
         if abs(number) > _LARGEST:

@@ -16,7 +16,8 @@ def what_to_do_with(folder: Path, names: list[str]) -> str:
     if model is not None:
         return (
             f"; {model} is a model of COLMAP: nerfstudio's ns-process-data, or instant-ngp's colmap2nerf.py, writes "
-            "transforms.json of it, and python -m sv3dgen.pose PHOTOS --out FOLDER finds the cameras anew"
+            "transforms.json of it, and python -m sv3dgen.pose "
+            f"{_folder_of_photos(folder) or 'PHOTOS'} --out FOLDER finds the cameras anew"
         )
     if (folder / "keyframes" / "images").is_dir():
         photos = folder / "keyframes" / "images"

@@ -172,7 +172,8 @@ def _video_frames(
                 process.stdout.close()  # ends ffmpeg where the reader stops early
         if process.returncode != 0:
             errors.seek(0)
-            reason = (errors.read(4000).decode(errors="replace").split("\n")[0] or "no reason given")[:120]
+            told = errors.read(4000).decode(errors="replace").split("\n")[0]
+            reason = re.sub(r"^(\[[^\]]*\] *)+", "", told)[:120] or "no reason given"  # without its parts' addresses
             raise InputError(f"{path}: damaged, or not a video that ffmpeg reads ({reason})")
 
 

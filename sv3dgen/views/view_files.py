@@ -89,6 +89,10 @@ def _decoded(frame: Frame) -> MaskedImage:
     try:
         return masked_image(image, where)
     except InputError as error:
+        if where == frame.mask:
+            raise InputError(
+                f"{where}: a mask without background (all of it is object), and {frame.image.name} has no plain one"
+            ) from None
         if frame.missing_mask is None:
             raise
         raise InputError(f"{error}; its mask {frame.missing_mask} is missing") from None

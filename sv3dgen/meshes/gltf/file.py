@@ -61,11 +61,15 @@ _ADVICE = {
 
 
 class _FromZero(list):
-    """A list in which -1 names nothing: a file that says so is damaged, not one that means the last."""
+    """A named list in which -1 names nothing: a file that says so is damaged, not one that means the last."""
+
+    def __init__(self, kind: str, entries: list):
+        super().__init__(entries)
+        self.kind = kind
 
     def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, int) and index < 0:
-            raise IndexError(f"number {index} of a list")
+        if isinstance(index, int) and not 0 <= index < len(self):
+            raise IndexError(f"number {index} of {self.kind}, which has {len(self)}")
         return super().__getitem__(index)
 
 
@@ -83,7 +87,7 @@ class GltfFile:
     def items(self, kind: str) -> list:
         """A top-level list such as `meshes`; empty where the file has none. IndexError for numbers below 0, too."""
         if kind not in self._lists:
-            self._lists[kind] = _FromZero(self.json.get(kind, []))
+            self._lists[kind] = _FromZero(kind, self.json.get(kind, []))
         return self._lists[kind]
 
     def refused(self, extension: str) -> InputError:
@@ -187,4 +191,4 @@ def _chunks(data: bytes) -> tuple[bytes, bytes | None]:
         first += 8 + length
     if b"JSON" not in found:
         raise ValueError("no JSON chunk")
-    return found[b"JSON"], found.get(b"BIN\0")
+    return found[b"JSON"].rstrip(b" \0"), found.get(b"BIN\0")

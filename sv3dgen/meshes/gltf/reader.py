@@ -61,7 +61,8 @@ class _Reader:
     def parts(self):
         """Every primitive in every place."""
         left_out: Counter[str] = Counter()
-        count = 0
+        hidden: list[int | None] = []  # the materials whose alpha leaves nothing to be seen
+        count, shown = 0, False
         for placed in placed_meshes(self.file):
             mesh = self.file.items("meshes")[placed.mesh]
             weights = placed.weights or tuple(mesh.get("weights", ()))
@@ -83,8 +84,16 @@ class _Reader:
                         f"{self.file.path}: more than {_MOST_FACES // 10**6} million triangles, expected a smaller mesh"
                     )
                 local = self.colored(found, base, number)
+                if not len(local.faces):
+                    hidden.append(number)
+                    continue
+                shown = True
                 for transform in placed.transforms:
                     yield placed_part(self.file.path, local, transform)
+        if hidden and not shown:
+            raise InputError(
+                f"{self.file.path}: the alpha of material {hidden[0]} hides all triangles; export it opaque"
+            )
         self.tell(left_out)
 
     def material(self, number: int) -> BaseColor:

@@ -67,6 +67,17 @@ def test_jpeg_on_white(quality, least):
     assert not found.shadow
 
 
+def test_strong_compression_leaves_no_wide_fringe():
+    """What has any of the object (5 %) is little more than the object, whose outline is as soft as a pixel."""
+    image, truth = drawn()
+    fringes = []
+    for quality in (50, 90):
+        _, found = keys(jpeg(image, quality))
+        present, solid = found.rgba[..., 3] >= 13, found.rgba[..., 3] >= 128
+        fringes.append((present & ~solid).sum())
+    assert fringes[0] < 1.1 * fringes[1]
+
+
 def test_another_background():
     image, truth = drawn((40, 120, 130))
     found = noisy_key(np.array(jpeg(image, 75)), (40, 120, 130))

@@ -1,6 +1,7 @@
 """Photos: whatever a user has comes out as upright 8-bit RGBA, or is refused in one line."""
 
 import logging
+import struct
 import subprocess
 import sys
 import zlib
@@ -213,6 +214,22 @@ def test_deep_tiffs(tmp_path):
     Image.fromarray(np.full((20, 20), 0.5, dtype=np.float32)).save(tmp_path / "b.tiff")
     with pytest.raises(InputError, match="floating-point"):
         read_photo(tmp_path / "b.tiff")
+
+
+@pytest.mark.parametrize(("bits", "refused"), [(8, False), (16, True)])
+def test_deep_channels_in_planes_of_their_own_are_refused(tmp_path, bits, refused):
+    size, plane = 20, np.full((20, 20), 200, dtype=f"<u{bits // 8}").tobytes()
+    tags = [(256, 3, 1, size), (257, 3, 1, size), (258, 3, 3, 134), (259, 3, 1, 1), (262, 3, 1, 2), (273, 4, 3, 140)]
+    tags += [(277, 3, 1, 3), (278, 4, 1, size), (279, 4, 3, 152), (284, 3, 1, 2)]
+    entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    arrays = struct.pack("<3H3I3I", bits, bits, bits, *(164 + k * len(plane) for k in range(3)), *[len(plane)] * 3)
+    head = struct.pack("<2sHIH", b"II", 42, 8, len(tags)) + entries + struct.pack("<I", 0)
+    (tmp_path / "a.tif").write_bytes(head + arrays + 3 * plane)
+    if not refused:
+        assert read_photo(tmp_path / "a.tif").getpixel((3, 3)) == (200, 200, 200, 255)
+        return
+    with pytest.raises(InputError, match="a.tif: channels of more than 8 bits in planes of their own; save it as PNG"):
+        read_photo(tmp_path / "a.tif")
 
 
 @pytest.mark.parametrize("tags", [{50706: b"\1\4\0\0"}, {254: 1}])
