@@ -6,27 +6,30 @@ them as they are at the time; each composed config is a copy.
 """
 
 import os
-from copy import deepcopy
+from collections.abc import Callable
 from typing import Any
 
-from hydra._internal import config_loader_impl
+from hydra._internal import config_loader_impl, defaults_list
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import IConfigRepository
-from hydra._internal.defaults_list import DefaultsList, Overrides
+from hydra._internal.defaults_list import DefaultsList, InputDefault, Overrides
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
+from yamls_once import copies_of
 
 _listed: dict[tuple, DefaultsList] = {}
 _keys: dict[int, tuple] = {}  # of each list of files in there
-_merged: dict[tuple, DictConfig] = {}
+_merged: dict[tuple, Callable[[], DictConfig]] = {}
 _list_files = config_loader_impl.create_defaults_list
 _merge_files = ConfigLoaderImpl._compose_config_from_defaults_list
+_map_choices = defaults_list._create_interpolation_map
 
 
 def compose_once() -> None:
     """Have Hydra keep which files a choice of options stands for, and what they are together."""
     config_loader_impl.create_defaults_list = _files_of
     ConfigLoaderImpl._compose_config_from_defaults_list = _merged_files  # type: ignore[method-assign]
+    defaults_list._create_interpolation_map = _mapped_choices  # type: ignore[assignment]
 
 
 def _files_of(
@@ -50,8 +53,14 @@ def _merged_files(loader: ConfigLoaderImpl, defaults: list, repo: IConfigReposit
     if key is None:
         return _merge_files(loader, defaults, repo)
     if key not in _merged:
-        _merged[key] = _merge_files(loader, defaults, repo)
-    return deepcopy(_merged[key])
+        _merged[key] = copies_of(_merge_files(loader, defaults, repo))
+    return _merged[key]()
+
+
+def _mapped_choices(overrides: Overrides, defaults: list[InputDefault], self_added: bool) -> DictConfig | None:
+    """What entries of a list of defaults may refer to, which takes a quarter of the time; hardly any list does."""
+    refers = any(default.is_interpolation() for default in defaults)
+    return _map_choices(overrides, defaults, self_added) if refers else None
 
 
 def _chooses(override: Override, repo: IConfigRepository) -> bool:
