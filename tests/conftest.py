@@ -10,6 +10,7 @@ import checks_on_call  # noqa: F401  (before anything that it is to check is imp
 import pytest
 import torch
 from checkout import ROOT, SHARED
+from composed_once import compose_once
 from sphere_on_box import sphere_on_box
 from yamls_once import read_yamls_once
 
@@ -56,6 +57,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     read_yamls_once()
+    compose_once()
     if config.getoption("--device") == "cpu":
         os.environ["TRITON_INTERPRET"] = "1"  # is read when triton, and when a kernel, is imported
     leave_out_unused()

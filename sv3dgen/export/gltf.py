@@ -6,8 +6,6 @@ the light is in the colors already, it is marked as unlit (KHR_materials_unlit),
 """
 
 import io
-import json
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from sv3dgen.atomic import atomic_write
+from sv3dgen.export.glb_bytes import pack_glb, padded
 from sv3dgen.export.origin import Origin, generator
 from sv3dgen.export.punctual_lights import light_up
 from sv3dgen.meshes.mesh import vertex_normals
@@ -102,18 +101,6 @@ def describe(arrays: list[tuple[str, str, ndarray]], image: bytes, unlit: bool, 
         material["extensions"] = {UNLIT: {}}
         tree["extensionsUsed"] = [UNLIT]
     return tree, buffer
-
-
-def pack_glb(tree: dict, buffer: bytes) -> bytes:
-    """Header, JSON chunk and binary chunk, each padded to four bytes."""
-    text = padded(json.dumps(tree, separators=(",", ":")).encode(), b" ")
-    chunks = struct.pack("<I4s", len(text), b"JSON") + text + struct.pack("<I4s", len(buffer), b"BIN\0") + buffer
-    return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
-
-
-def padded(data: bytes, filler: bytes) -> bytes:
-    """The data with as much filler as makes its length a multiple of four."""
-    return data + filler * (-len(data) % 4)
 
 
 def png_bytes(texture: Float[Tensor, "3 height width"]) -> bytes:

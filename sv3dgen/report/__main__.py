@@ -23,7 +23,7 @@ def _parser() -> argparse.ArgumentParser:
 def _write(folder: Path) -> int:
     if not folder.is_dir():
         raise InputError(f"{folder}: expected the folder of a run, or of a sweep")
-    from sv3dgen.report.page import rewrite_report  # imports torch, which takes seconds
+    from sv3dgen.report.page import rewrite_report  # only now: what is refused needs none of it
     from sv3dgen.report.sweep import write_sweep_report
 
     page = rewrite_report(folder) or write_sweep_report(folder)

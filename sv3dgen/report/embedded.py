@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 
 from sv3dgen.errors import InputError
-from sv3dgen.export.gltf import pack_glb, padded
+from sv3dgen.export.glb_bytes import pack_glb, padded
 from sv3dgen.meshes.gltf.file import GltfFile, open_gltf
 
 MODEL_VIEWER = Path(__file__).with_name("model_viewer") / "model-viewer.min.js.gz"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sv3dgen.documents.yaml_text import parse_yaml
-from sv3dgen.report.pictures import Compared
+from sv3dgen.report.kept_pictures import Compared
 from sv3dgen.runs.stopping import told_of_stop
 
 GIB = 2**30  # the one unit of memory of a run's page, log and console

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from sv3dgen.atomic import atomic_write
 from sv3dgen.report import curves, facts
 from sv3dgen.report.embedded import PLAIN_BYTES, data_uri, glb_for_page, model_viewer_script, webp_uri
-from sv3dgen.report.pictures import FOLDER, Pictures, lies_in, read_pictures
+from sv3dgen.report.kept_pictures import FOLDER, Pictures, lies_in, read_pictures
 from sv3dgen.runs.number_rows import number_rows
 from sv3dgen.runs.run_folder import read_card
 

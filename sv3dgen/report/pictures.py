@@ -1,8 +1,7 @@
 """Pictures for a run's page: views and, from the same cameras, the mesh as written; its texture in fitted light."""
 
 import json
-import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -12,44 +11,17 @@ from torch import Tensor
 
 from sv3dgen.atomic import atomic_write
 from sv3dgen.color import over_white
-from sv3dgen.documents.json_text import parse_json
-from sv3dgen.errors import InputError
 from sv3dgen.export.lighting import lighting
 from sv3dgen.meshes.files import read_mesh
 from sv3dgen.metrics.image import psnr
 from sv3dgen.renderers.textured import render_textured
+from sv3dgen.report.kept_pictures import FOLDER, LIST, Compared, Pictures
 from sv3dgen.report.lit_texture import lit_texture
 from sv3dgen.views.posed_views import PosedViews
 
-FOLDER = "comparison"  # in a run's
-_LIST = "comparison.json"
 MOST_VIEWS = 12
 SIZE_PX = 512  # of a picture's longer side
 LIT_PX = 1024
-
-
-@dataclass(frozen=True)
-class Compared:
-    """A view and the mesh from its camera: files in the folder `comparison`, and how far they agree at this size."""
-
-    name: str  # the view's file, or its frame in a film; others may have the same
-    elevation_deg: float
-    azimuth_deg: float
-    made: bool  # by a model, and no photo
-    psnr_db: float  # over white
-    mask_iou: float
-    view: str
-    mesh: str
-    worst: bool = False  # of all views
-    index: int | None = None  # of the view among all; earlier runs did not tell
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """What `write_pictures` has left in a run's folder."""
-
-    compared: tuple[Compared, ...] = ()
-    lit: str | None = None
 
 
 @torch.no_grad()
@@ -87,31 +59,9 @@ def write_pictures(folder: Path, views: PosedViews, light: dict, worst: int | No
     if texture is not None:
         save_webp(folder / FOLDER / "lit.webp", texture, LIT_PX)
     pictures = Pictures(tuple(compared), None if texture is None else "lit.webp")
-    with atomic_write(folder / FOLDER / _LIST) as temporary:
+    with atomic_write(folder / FOLDER / LIST) as temporary:
         temporary.write_text(json.dumps(asdict(pictures), indent=2) + "\n", encoding="utf-8")
     return pictures
-
-
-def read_pictures(folder: Path) -> Pictures:
-    """What `write_pictures` wrote into a run's folder; nothing where it has not. InputError where it is damaged."""
-    path = folder / FOLDER / _LIST
-    if not path.is_file():
-        return Pictures()
-    try:
-        found = parse_json(path.read_text(encoding="utf-8"))
-        pictures = Pictures(tuple(Compared(**one) for one in found["compared"]), found["lit"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: expected the JSON that a run writes ({error})") from error
-    named = [name for one in pictures.compared for name in (one.view, one.mesh)]
-    for name in [*named, *([] if pictures.lit is None else [pictures.lit])]:
-        if not (isinstance(name, str) and re.fullmatch(r"\w[\w.-]*", name) and lies_in(folder, path.with_name(name))):
-            raise InputError(f"{path}: names {str(name)!r}, expected a picture in the folder {FOLDER}")
-    return pictures
-
-
-def lies_in(folder: Path, path: Path) -> bool:
-    """Whether a file is there, and no link leads it out of a folder: such a folder may come from anybody."""
-    return path.is_file() and path.resolve().is_relative_to(folder.resolve())
 
 
 def shown_views(made: tuple[bool, ...], worst: int, most: int = MOST_VIEWS) -> list[int]:

@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 from sv3dgen.errors import InputError, one_line
 from sv3dgen.report import facts
+from sv3dgen.report.kept_pictures import read_pictures
 from sv3dgen.report.page import NAME, Mesh, mesh_of, write_page
-from sv3dgen.report.pictures import read_pictures
 from sv3dgen.runs.run_folder import read_card
 from sv3dgen.runs.sweeps import failure
 

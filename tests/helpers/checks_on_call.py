@@ -1,7 +1,9 @@
 """Shapes and types are checked as jaxtyping does it, but a function's checks are built when it is first called.
 
 A test process imports all modules and calls a part of their functions; building the checks of all of them takes it as
-long as the imports. What takes no array needs no scope for the names of axes: beartype checks it alone.
+long as the imports. What takes no array needs no scope for the names of axes: beartype checks it alone. What takes some
+is checked by beartype in such a scope, where jaxtyping itself has it check the arguments twice and binds them once
+more, for words of its own when they do not fit.
 """
 
 import dataclasses
@@ -13,7 +15,8 @@ from typing import Any
 
 import jaxtyping
 from beartype import BeartypeConf, beartype
-from jaxtyping import AbstractArray, jaxtyped
+from jaxtyping import AbstractArray, TypeCheckError, jaxtyped
+from jaxtyping._storage import pop_shape_memo, push_shape_memo, shape_str
 
 Checker = Callable[[Callable], Callable]
 
@@ -39,7 +42,8 @@ def _checked(function: Callable, typechecker: Checker) -> Callable:
         __tracebackhide__ = True
         nonlocal checked
         if checked is None:
-            checked = jaxtyped(function, typechecker=typechecker) if takes_arrays(function) else _plain(function)
+            way = _with_shapes if takes_arrays(function) else _plain
+            checked = way(function) if _is_plain(function) else jaxtyped(function, typechecker=typechecker)
         return checked(*args, **kwargs)
 
     call.checked_on_call = True  # type: ignore[attr-defined]
@@ -47,6 +51,35 @@ def _checked(function: Callable, typechecker: Checker) -> Callable:
 
 
 _plain = beartype(conf=BeartypeConf(violation_type=TypeError))  # as jaxtyping's own error is one
+_shaped = beartype(conf=BeartypeConf(violation_type=TypeCheckError))
+
+
+def _with_shapes(function: Callable) -> Callable:
+    """Arguments and result are checked, each once, and a name of an axis stands for one size in all of them."""
+    checked = _shaped(function)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
+        memos = push_shape_memo({})
+        try:
+            return checked(*args, **kwargs)
+        except TypeCheckError as error:
+            if not hasattr(error, "__notes__"):
+                error.add_note(shape_str(memos))
+            raise
+        finally:
+            pop_shape_memo()
+
+    return call
+
+
+def _is_plain(function: Callable) -> bool:
+    """Whether its hints are known by now, and it is no generator, whose scope ends before it does."""
+    try:
+        typing.get_type_hints(function)
+    except (NameError, AttributeError, TypeError):  # of names that only a type checker imports
+        return False
+    return not (inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function))
 
 
 def takes_arrays(function: Callable) -> bool:

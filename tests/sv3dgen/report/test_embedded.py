@@ -10,7 +10,7 @@ from PIL import Image
 from report_case import small_run
 
 from sv3dgen.errors import InputError
-from sv3dgen.export.gltf import pack_glb
+from sv3dgen.export.glb_bytes import pack_glb
 from sv3dgen.meshes.files import read_mesh
 from sv3dgen.meshes.gltf.file import open_gltf
 from sv3dgen.report.embedded import MODEL_VIEWER, glb_for_page, model_viewer_script, webp_uri

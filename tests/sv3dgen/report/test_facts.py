@@ -4,7 +4,7 @@ import pytest
 from report_case import small_run
 
 from sv3dgen.report import facts
-from sv3dgen.report.pictures import Compared
+from sv3dgen.report.kept_pictures import Compared
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ from sv3dgen.errors import InputError
 from sv3dgen.export.lighting import lighting
 from sv3dgen.meshes.files import read_mesh
 from sv3dgen.renderers.textured import render_textured
+from sv3dgen.report.kept_pictures import FOLDER, read_pictures
 from sv3dgen.report.lit_texture import lit_texture
-from sv3dgen.report.pictures import FOLDER, mask_iou, read_pictures, shown_views, write_pictures
+from sv3dgen.report.pictures import mask_iou, shown_views, write_pictures
 from sv3dgen.views.cameras import look_at_origin
 from sv3dgen.views.posed_views import PosedViews
 
