@@ -65,8 +65,8 @@ def read_by_trimesh(path: Path) -> list[TexturedMesh]:
     for geometry, transform in loaded:
         local, faces = np.asarray(geometry.vertices, dtype=np.float64), np.asarray(geometry.faces, dtype=np.int64)
         if local.ndim != 2 or local.shape[1] != 3 or faces.shape[1] != 3:
-            numbers = f"vertices of {local.shape[-1]}, faces of {faces.shape[-1]} numbers"
-            raise InputError(f"{path}: {numbers}, expected 3 each")
+            found = f"vertices of {local.shape[-1]}, faces of {faces.shape[-1]} numbers"
+            raise InputError(f"{path}: {found}, expected 3 each")
         if suffix == ".stl" and np.isfinite(local).all():  # its corners are written for each face anew
             local, same = np.unique(local, axis=0, return_inverse=True)
             faces = same.reshape(-1)[faces]
