@@ -13,6 +13,7 @@ from PIL import Image
 
 from sv3dgen.atomic import atomic_write
 from sv3dgen.color import over_white
+from sv3dgen.errors import InputError
 from sv3dgen.normals.source import NormalSource
 from sv3dgen.nvs_interfaces import NVSAbilities, ViewMaker
 from sv3dgen.photo.prepare import prepare_photo
@@ -60,7 +61,10 @@ def given_views(config: DictConfig, folder: Path, shared: SharedStages | None = 
         if orbit is not None and source.is_dir():
             declared = orbit(config.elevation_deg, len(views), torch.Generator().manual_seed(config.seed))
             declared = declared.mirrored() if config.clockwise else declared
-        check_poses(views, declared)
+        try:
+            check_poses(views, declared)
+        except InputError as error:
+            raise InputError(f"{source}: {error}") from None
     normals = instantiate(config.normals, _convert_="all")
     if isinstance(normals, NormalSource):
         normals.bring_along(views, source, folder)

@@ -48,10 +48,12 @@ def ply_vertex_colors(path: Path) -> Float[np.ndarray, "vertices 3"] | None:
 
     None where it knows them, or there are none, or the vertices can't be read by themselves.
     """
-    header, _, body = path.read_bytes().partition(b"end_header")
+    with path.open("rb") as file:
+        header = file.read(_PLY_HEADER_BYTES).partition(b"end_header")[0]
     names, kinds = _named_colors(header)
     if not names or kinds == {"u1"}:
         return None
+    body = path.read_bytes().partition(b"end_header")[2]
     colors = _vertex_columns(header, body, names)
     if colors is None or colors.min(initial=0) < 0 or _are_shares(kinds, colors):
         return None

@@ -129,7 +129,7 @@ def mtllib_names(path: Path) -> list[str]:
 def used_materials(path: Path) -> set[str]:
     """The materials that an OBJ asks for."""
     with open_text(path) as file:
-        return {_material(line) for line in file if _key(line) == "usemtl"}
+        return {_material(line) for line in file if "usemtl" in line and _key(line) == "usemtl"}
 
 
 def _key(line: str) -> str:

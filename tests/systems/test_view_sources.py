@@ -1,17 +1,32 @@
 """Plain photos as a run's views: cameras are found once, and kept when the run goes on."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 from sphere_on_box import sphere_on_box
 
+from sv3dgen.errors import InputError
 from sv3dgen.runs.run_folder import RunCard
 from sv3dgen.views.posed_views import write_views
 from systems import view_sources
 from systems.shared_stages import SharedStages
-from systems.view_sources import posed_photos
+from systems.view_sources import given_views, posed_photos
+
+
+def test_poses_that_do_not_fit_are_refused_by_the_folders_name(tmp_path: Path) -> None:
+    views = sphere_on_box()
+    turned = views.images.rot90(2, (2, 3))
+    write_views(replace(views, images=turned.contiguous()), tmp_path / "shot")
+    settings = {"elevation_deg": 10, "fov_deg": 33.8, "distance": 2, "clockwise": False, "seed": 0, "orbit": None}
+    config = OmegaConf.create(
+        {**settings, "check_poses": True, "system": {"stages": []}, "views": str(tmp_path / "shot")}
+    )
+    with pytest.raises(InputError, match="shot: .*(do not stand upright|out of order)"):
+        given_views(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_resumed_run_keeps_the_cameras_it_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
