@@ -166,7 +166,7 @@ def test_frames_of_another_size_are_refused():
         module(model=MICRO | {"size_px": 64}).frame_losses(batch_of(0))
 
 
-@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("accumulate", [pytest.param(1, marks=pytest.mark.thorough), 2])
 def test_resumed_run_goes_on_bit_by_bit(tmp_path, accumulate):
     settings = {"accumulate_grad_batches": accumulate, "gradient_clip_val": 1.0}
     whole = module()
