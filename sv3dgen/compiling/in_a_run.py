@@ -11,7 +11,7 @@ KERNELS: dict[str, dict[str, str]] = {
     },
     "sv3dgen.kernels.plane_sweep._numba": {
         "_score": "f4[2] b1[2] f4[3] b1[3] f4[4] i4[2] i4[2] i8 i8 i8 i8 f4[3]",
-        "_pick": "f4[3] b1[2] i4[2] i4[2] f4[2A] f4[2A] f4[2A]",
+        "_pick": "f4[3] b1[2] i4[2] i4[2] f4[2] f4[2] f4[2]",
     },
     "sv3dgen.kernels.ray_marching._numba": {
         "_mark_blocks": "u1[3] u1[3]",

@@ -31,9 +31,15 @@ def settings(views: Path, *overrides: str):
 
 
 @pytest.fixture(scope="module")
-def finished(shifted_folder, tmp_path_factory) -> Path:
+def share(tmp_path_factory) -> Path:
+    """Where the coarse stage is, once `finished` is."""
+    return tmp_path_factory.mktemp("shared")
+
+
+@pytest.fixture(scope="module")
+def finished(shifted_folder, share, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("run")
-    Run(settings(shifted_folder), folder).execute()
+    Run(settings(shifted_folder), folder, share).execute()
     return folder
 
 
@@ -50,21 +56,21 @@ def test_a_run_tells_what_its_views_are_off(finished):
         assert sheet.size == (6 * 64, 5 * 64)
 
 
-def test_a_resumed_run_has_the_same_corrections(shifted_folder, tmp_path):
+def test_a_resumed_run_has_the_same_corrections(finished, shifted_folder, share, tmp_path):
     """The rates are constant, so that a shorter stage is the beginning of a longer one."""
     even = ("fine.learning_rate=0.005", "fine.shape_learning_rate=0.01")
-    Run(settings(shifted_folder, *even), tmp_path / "whole").execute()
-    Run(settings(shifted_folder, *even, "fine.steps=10"), tmp_path / "stopped").execute()
+    Run(settings(shifted_folder, *even), tmp_path / "whole", share).execute()
+    Run(settings(shifted_folder, *even, "fine.steps=10"), tmp_path / "stopped", share).execute()
     Run(settings(shifted_folder, *even, f"resume={tmp_path / 'stopped'}"), tmp_path / "stopped").execute()
     whole, resumed = (tmp_path / name / "corrections.csv" for name in ("whole", "stopped"))
     assert resumed.read_bytes() == whole.read_bytes()
 
 
-def test_a_shared_coarse_stage_brings_its_corrections(finished, shifted_folder, tmp_path):
-    for name in ("first", "second"):
-        Run(settings(shifted_folder), tmp_path / name, tmp_path / "shared").execute()
-        assert (tmp_path / name / "corrections.csv").read_bytes() == (finished / "corrections.csv").read_bytes()
-    assert "coarse" in json.loads((tmp_path / "second" / "run.json").read_text())["shared"]
+def test_a_shared_coarse_stage_brings_its_corrections(finished, shifted_folder, share, tmp_path):
+    Run(settings(shifted_folder), tmp_path, share).execute()
+    assert (tmp_path / "corrections.csv").read_bytes() == (finished / "corrections.csv").read_bytes()
+    shared = [json.loads((folder / "run.json").read_text())["shared"] for folder in (finished, tmp_path)]
+    assert "coarse" not in shared[0] and "coarse" in shared[1]
 
 
 def test_photos_alone_are_not_corrected(views_folder, tmp_path):

@@ -85,9 +85,11 @@ def test_a_killed_run_goes_on(stage, killed_at, views_folder, device, tmp_path, 
     assert (tmp_path / "mesh" / "mesh.glb").is_file()
 
 
-def test_a_coarse_stage_is_shared_from_a_gpu(views_folder, device, tmp_path):
+def test_a_coarse_stage_is_shared_from_a_gpu(views_folder, device, tmp_path, monkeypatch):
     share = tmp_path / "share"
-    runs = [Run(on(device, small(views_folder)), tmp_path / name, share) for name in ("a", "b")]
+    monkeypatch.setattr(run, "export_mesh", lambda *_, **__: None)
+    few = ("coarse.steps=6", "fine.steps=2", "coarse.hull_resolution=32", "coarse.mesh_resolution=24")
+    runs = [Run(on(device, small(views_folder, *few)), tmp_path / name, share) for name in ("a", "b")]
     for each in runs:
         each.execute()
     assert "coarse" in json.loads((tmp_path / "b" / "run.json").read_text())["shared"]

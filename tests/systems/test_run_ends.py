@@ -32,6 +32,7 @@ SMALL = (
     "checkpoint_every_steps=10",
     "coarse.steps=40",
     "coarse.geometry.levels_open=[[0,4],[15,6]]",
+    "coarse.data.milestones=[[0,{size_px:48,layout:patches,patches:64}]]",
     "fine.steps=20",
     "fine.geometry.resolutions=[[0,20],[10,28]]",
 )
@@ -101,13 +102,13 @@ FURTHER = pytest.mark.thorough
 )
 def test_a_schedulers_signal_leaves_a_checkpoint_and_its_status(name, status, views_folder, tmp_path):
     """Started again by Slurm, the same command in the same folder goes on from there."""
-    command = (f"views={views_folder}", *SMALL, "system=sv3d_nerf", "coarse.steps=300", "hydra.run.dir=run")
+    command = (f"views={views_folder}", *SMALL, "system=sv3d_nerf", "coarse.steps=200", "hydra.run.dir=run")
     run = start(tmp_path, *command)
     wait_for(tmp_path / "run" / "checkpoints" / "last.ckpt", run)
     run.send_signal(getattr(signal, name))
     _, told = run.communicate(timeout=DEADLINE_S)
     assert run.returncode == status, told
-    assert "sv3dgen: stopped in coarse, at step " in told and "of 300; to go on: python launch.py resume=" in told
+    assert "sv3dgen: stopped in coarse, at step " in told and "of 200; to go on: python launch.py resume=" in told
     card = read_card(tmp_path / "run") or {}
     saved = read_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")
     assert card["stopped"]["step"] == saved["global_step"] and "finished" not in card

@@ -29,6 +29,7 @@ from systems.sv3d_nerf import Sv3dNerf
 from tests.systems.test_run import small
 
 PHOTO = ROOT / "examples" / "photos" / "mug.png"
+COARSER = ("coarse.hull_resolution=32", "coarse.mesh_resolution=24", "coarse.mesh_depth_px=24", "stereo.planes=16")
 pytestmark = pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before")
 
 
@@ -80,7 +81,7 @@ def test_a_damaged_stage_is_made_anew(tmp_path):
 
 
 def test_a_coarse_stage_that_was_cut_is_computed_anew_to_the_same_bits(views_folder, tmp_path):
-    config = small(views_folder, "system=sv3d_nerf", "coarse.steps=12")
+    config = small(views_folder, "system=sv3d_nerf", "coarse.steps=12", *COARSER)
     Run(config, tmp_path / "one", tmp_path / "shared").execute()
     (state,) = (tmp_path / "shared").glob("coarse-*/state.pt")
     state.write_bytes(state.read_bytes()[:3000])
@@ -140,7 +141,7 @@ def test_a_run_that_takes_the_coarse_stage_ends_in_the_same_bits(views_folder, t
         small_ones = (*views.resized(max(views.own_px) // 2).images[:-1], None)
         sources = (True,) * (len(views) - 1) + (False,)
         write_views(dataclasses.replace(views, generated=sources, small=small_ones), views_folder)
-    few = ("coarse.steps=20", "fine.steps=12", "material=sg")
+    few = ("coarse.steps=12", "fine.steps=6", "material=sg", *COARSER)
     for name, share in {"alone": None, "gives": tmp_path / "shared", "takes": tmp_path / "shared"}.items():
         if name == "takes":
             monkeypatch.setattr(Sv3dNerf, "training_step", lambda *_: pytest.fail("computed again"))
@@ -156,7 +157,7 @@ def test_a_run_that_takes_the_coarse_stage_ends_in_the_same_bits(views_folder, t
 
 def test_a_run_that_takes_its_last_stage_tells_what_it_corrected(views_folder, tmp_path, monkeypatch):
     monkeypatch.setattr("systems.run.export_mesh", lambda *_, **__: None)
-    config = small(views_folder, "system=sv3d_nerf", "coarse.steps=12", "corrections=all")
+    config = small(views_folder, "system=sv3d_nerf", "coarse.steps=12", "corrections=all", *COARSER)
     for name in ("gives", "takes"):
         (tmp_path / name).mkdir()
         Run(config, tmp_path / name, tmp_path / "shared").execute()
@@ -187,7 +188,7 @@ def test_the_fine_stages_settings_do_not_part_coarse_stages_and_others_do(views_
 def test_normals_that_come_or_change_make_another_coarse_stage(views_folder, tmp_path, monkeypatch):
     monkeypatch.setattr("systems.run.export_mesh", lambda *_, **__: None)
     shutil.copytree(views_folder, tmp_path / "toy")
-    config = small(tmp_path / "toy", "coarse.steps=2", "system=sv3d_nerf")
+    config = small(tmp_path / "toy", "coarse.steps=2", "system=sv3d_nerf", *COARSER)
     normals = maps_in_camera(read_views(tmp_path / "toy").cameras)
 
     def entries(name: str, tilt: float | None) -> int:

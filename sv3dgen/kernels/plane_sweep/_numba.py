@@ -39,7 +39,10 @@ def sweep(
     ranges = first[box].contiguous().numpy(), last[box].contiguous().numpy()
     there = _plain(sources), source_masks.contiguous().numpy()
     _score(*here, *there, _plain(homographies), *ranges, top, left, radius, best, volume)
-    _pick(volume, here[1], *ranges, *(tensor[box].numpy() for tensor in found))
+    picked = [tensor[box].contiguous() for tensor in found]  # or a box that is the whole picture is of another type
+    _pick(volume, here[1], *ranges, *(part.numpy() for part in picked))
+    for tensor, part in zip(found, picked, strict=True):
+        tensor[box] = part
     return found
 
 

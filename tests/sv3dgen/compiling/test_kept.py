@@ -34,6 +34,7 @@ def outer(x):
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # a source of the same second and size is taken for it
     return tmp_path / "cache"
 
 

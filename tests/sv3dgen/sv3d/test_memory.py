@@ -57,7 +57,7 @@ GROWTH = """
 from sv3dgen.bench.memory import measure_call
 from sv3dgen.sv3d.config import sv3d_p
 from sv3dgen.sv3d.footprint import Work
-row = measure_call(sv3d_p(), Work(stage="VAE decoder", count=1), 192, "cpu")
+row = measure_call(sv3d_p(), Work(stage="VAE decoder", count=1), 128, "cpu")
 print(row["measured_bytes"] / row["counted_bytes"])
 """
 

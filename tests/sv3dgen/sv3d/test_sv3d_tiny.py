@@ -38,7 +38,7 @@ def test_it_is_what_runs_without_weights() -> None:
     assert Sv3dNvs(weights=None, device="cpu").weights == embedded.NAME
 
 
-@pytest.mark.parametrize("objects", [4, pytest.param(12, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("objects", [2, pytest.param(12, marks=pytest.mark.thorough)])
 def test_views_of_unseen_objects_are_better_than_copies_and_follow_the_cameras(model, objects, tmp_path) -> None:
     # Seeds far beyond those of the training data, odd as all that are never trained on.
     asked = ["--procedural", str(objects), "--split-test", "all", "--seed", "700000", "--workers", "1"]

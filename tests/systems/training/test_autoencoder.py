@@ -12,7 +12,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*train_dataloader' does not hav
 
 def autoencoder(**settings) -> Sv3dAutoencoder:
     return Sv3dAutoencoder(
-        **{"model": MICRO, "steps": 60, "learning_rate": 3e-3, "warmup_steps": 5, "color_weight": 1.0} | settings
+        **{"model": MICRO, "steps": 40, "learning_rate": 3e-3, "warmup_steps": 5, "color_weight": 1.0} | settings
     )
 
 

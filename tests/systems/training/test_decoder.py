@@ -19,7 +19,7 @@ def weights(tmp_path_factory):
 
 def decoder(weights, **settings) -> Sv3dDecoder:
     return Sv3dDecoder(
-        **{"model": MICRO, "weights": str(weights), "steps": 30, "frames_per_clip": 3, "warmup_steps": 2} | settings
+        **{"model": MICRO, "weights": str(weights), "steps": 20, "frames_per_clip": 3, "warmup_steps": 2} | settings
     )
 
 

@@ -144,8 +144,8 @@ def test_learning_rate_warms_up_and_ends():
 
 
 def test_training_lowers_the_loss():
-    losses = fit(module(steps=24, learning_rate=5e-3, drop_both=0.0, p_std=0.5), batches())
-    assert sum(losses[-8:]) < 0.8 * sum(losses[:8])
+    losses = fit(module(steps=18, learning_rate=5e-3, drop_both=0.0, p_std=0.5), batches())
+    assert sum(losses[-6:]) < 0.8 * sum(losses[:6])
 
 
 def test_cached_latents_give_the_same_loss():
@@ -166,7 +166,7 @@ def test_frames_of_another_size_are_refused():
         module(model=MICRO | {"size_px": 64}).frame_losses(batch_of(0))
 
 
-@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("accumulate", [pytest.param(1, marks=pytest.mark.thorough), 2])
 def test_resumed_run_goes_on_bit_by_bit(tmp_path, accumulate):
     settings = {"accumulate_grad_batches": accumulate, "gradient_clip_val": 1.0}
     whole = module()
