@@ -36,9 +36,16 @@ def test_a_foot_seen_from_below_leaves_the_floor_its_wall():
 def test_air_in_the_cavity_is_not_outside():
     hull = cylinder()
     free = np.zeros_like(hull)
-    free[10:30, 20:32, 10:30] = True  # seen from above
+    free[11:29, 20:32, 11:29] = True  # seen from above
     depth = wall_depth(hull, free)
     np.testing.assert_array_equal(depth, wall_depth(hull, np.zeros_like(hull)))
+
+
+def test_walls_are_measured_from_the_surface_where_the_hull_stands_off_it():
+    hull, solid = cylinder(radius=15), cylinder(radius=14)
+    depth = wall_depth(hull, hull & ~solid)
+    np.testing.assert_array_equal(depth[:, 20], wall_depth(solid, np.zeros_like(hull))[:, 20])
+    assert (wall_depth(hull, np.zeros_like(hull)) > depth)[10:30, 20].any()
 
 
 def test_an_opening_too_narrow_is_a_crevice():
