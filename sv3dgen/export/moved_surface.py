@@ -1,6 +1,4 @@
-"""A surface that was moved after its field was fitted: which of the field's points are its points now.
-
-And values of its vertices at points between them."""
+"""A surface that was moved after its field was fitted: where its points came from, and values between its vertices."""
 
 from collections.abc import Callable
 

@@ -11,7 +11,7 @@ from numpy import ndarray
 from scipy import ndimage
 
 LEAK_CELLS = 2  # gaps that outside air does not pass: the hull of silhouettes stands off a rim by a cell or two
-SKIN_CELLS = 1  # of what views see to be empty under the hull's outside, which is too narrow for air to pass
+SKIN_CELLS = 1  # that views see to be empty, next to outside air: a gap that air does not pass, but no wall
 LEAST_OPENING = 0.01  # of the object's plan, from which on an opening counts
 FLOOR = 1.5  # how many times thicker a floor is than a wall: vessels stand on it, and few views see it from either side
 SAME_CAVITY = 0.5  # of the smaller of two cavities that the other one holds, from which on they are one
@@ -36,10 +36,8 @@ def wall_depth(hull: Bool[ndarray, "x y z"], free: Bool[ndarray, "x y z"]) -> Fl
     surface, is outside. Air above the object is none, nor what is joined to it only: it may be the air of a cavity.
     Straight down, air has to be `FLOOR` times as far.
     """
-    above = over(hull)
-    air = _outside_air(hull, free, above)
-    skin = ndimage.binary_dilation(air | (~hull & ~above), iterations=SKIN_CELLS, mask=air | (hull & free))
-    air |= skin
+    air = _outside_air(hull, free, over(hull))
+    air = ndimage.binary_dilation(air, iterations=SKIN_CELLS, mask=air | (hull & free))
     level = np.arange(hull.shape[1])[:, None]
     under = level - np.maximum.accumulate(np.where(air, level, -len(level)), axis=1)  # cells down to air
     return np.minimum(ndimage.distance_transform_edt(~air), under / FLOOR).astype(np.float32)

@@ -15,6 +15,7 @@ _PLY_HEADER_BYTES = 65536
 _RGB = ("red", "green", "blue")
 _PLY_COLORS = (("diffuse_red", "diffuse_green", "diffuse_blue"), ("r", "g", "b"), ("Red", "Green", "Blue"))
 _STL_HEAD_BYTES, _STL_FACE_BYTES = 84, 50
+_OVER_ONE = 2.0  # up to which a color in floats is a share of 1
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _PLY_NUMBERS = {
     **{"char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1", "short": "i2", "int16": "i2", "ushort": "u2"},
@@ -37,7 +38,10 @@ def in_trimesh_words(path: Path) -> bytes | None:
 
 
 def open_text(path: Path) -> IO[str]:
-    """An OBJ or MTL file as text, line by line: UTF-8 with or without its mark, or UTF-16 with it."""
+    """An OBJ or MTL file as text, line by line: UTF-8 with or without its mark, or UTF-16 with it.
+
+    Of other encodings each letter beyond ASCII becomes U+FFFD.
+    """
     with path.open("rb") as file:
         encoding = "utf-16" if file.read(2) in _UTF_16 else "utf-8-sig"
     return path.open(encoding=encoding, errors="replace")
@@ -57,8 +61,10 @@ def ply_vertex_colors(path: Path) -> Float[np.ndarray, "vertices 3"] | None:
     colors = _vertex_columns(header, body, names)
     if colors is None or colors.min(initial=0) < 0 or _are_shares(kinds, colors):
         return None
-    largest = colors.max(initial=0)
-    full = 255 if largest <= 255 else 65535 if largest <= 65535 and not kinds & {"f4", "f8"} else None
+    largest, fractions = colors.max(initial=0), bool(kinds & {"f4", "f8"})
+    if fractions and largest <= _OVER_ONE:  # shares of 1, a few of them rounded or too bright: trimesh cuts them
+        return None
+    full = 255 if largest <= 255 else 65535 if largest <= 65535 and not fractions else None
     return None if full is None else colors / full
 
 
@@ -75,11 +81,11 @@ def _plain_lines(content: bytes) -> bytes | None:
 
 
 def _without_tail(content: bytes) -> bytes | None:
-    """A binary STL file without the bytes that some programs leave behind its last triangle."""
+    """A binary STL file without the few bytes that some programs leave behind its last triangle; more are refused."""
     if len(content) < _STL_HEAD_BYTES:
         return None
     end = _STL_HEAD_BYTES + _STL_FACE_BYTES * struct.unpack_from("<I", content, _STL_HEAD_BYTES - 4)[0]
-    return content[:end] if _STL_HEAD_BYTES < end < len(content) else None
+    return content[:end] if _STL_HEAD_BYTES < end < len(content) < end + _STL_FACE_BYTES else None
 
 
 def _with_known_colors(path: Path, content: bytes) -> bytes | None:

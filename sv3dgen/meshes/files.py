@@ -8,6 +8,7 @@ refused, stands in docs/inputs.md.
 
 import io
 import logging
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -150,7 +151,10 @@ def what_else(path: Path) -> str:
         header = file.read(65536).partition(b"end_header")[0].decode("latin-1")
     if "f_dc_0" in header:
         return " (Gaussian splats)"
-    return " (triangle strips, which are not read)" if "element tristrips" in header else " (points alone)"
+    if "element tristrips" in header:
+        return " (triangle strips, which are not read)"
+    others = re.findall(r"(?m)^element (?!vertex\b)\w+ 0*[1-9]", header)
+    return "" if others else " (points alone)"
 
 
 def tell_unread_colors(path: Path) -> None:

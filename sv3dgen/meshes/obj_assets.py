@@ -127,9 +127,10 @@ def mtllib_names(path: Path) -> list[str]:
 
 
 def used_materials(path: Path) -> set[str]:
-    """The materials that an OBJ asks for."""
+    """The materials that an OBJ asks for, but for names that can't be read as text."""
     with open_text(path) as file:
-        return {_material(line) for line in file if "usemtl" in line and _key(line) == "usemtl"}
+        used = {_material(line) for line in file if "usemtl" in line and _key(line) == "usemtl"}
+    return {name for name in used if name and "\ufffd" not in name}
 
 
 def _key(line: str) -> str:

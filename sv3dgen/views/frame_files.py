@@ -5,16 +5,8 @@ import unicodedata
 from functools import lru_cache
 from pathlib import Path
 
-_SUFFIXES = (
-    ".png",
-    ".jpg",
-    ".jpeg",
-    ".webp",
-    ".avif",
-    ".tif",
-    ".tiff",
-    ".bmp",
-)  # tried where `file_path` has none, as in NeRF-synthetic files
+# Tried where `file_path` has none, as in NeRF-synthetic files.
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp")
 _PICTURE_FOLDERS = ("images", "image", "rgb")
 _MASK_FOLDERS = ("masks", "mask")
 

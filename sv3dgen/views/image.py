@@ -206,33 +206,6 @@ def with_alpha(image: Image.Image, path: Path) -> Image.Image:
     return masked_image(image, path).image
 
 
-def read_mask(path: Path, size: tuple[int, int], picture: Path) -> Image.Image:
-    """A mask as levels 0 (background) to 255 (object), scaled to a picture's size; InputError names a bad file.
-
-    Of two levels the higher one is the object, whether that is 1, 128 or 255; of colors, as labels are drawn in, the
-    brightest channel counts. So does a mask that is only an alpha channel.
-    """
-    with open_image(path) as image:
-        if image.mode in ("LA", "RGBA", "PA") and len(_present_levels(image.convert("RGBA").getchannel("A"))) > 1:
-            mask = image.convert("RGBA").getchannel("A")
-        else:
-            red, green, blue = to_rgba(image, path).convert("RGB").split()
-            mask = ImageChops.lighter(ImageChops.lighter(red, green), blue)
-    present = _present_levels(mask)
-    if len(present) == 2:
-        mask = mask.point([255 if level == present[1] else 0 for level in range(256)])
-    if present[-1] < OBJECT_ALPHA and len(present) != 2:
-        raise InputError(f"{path}: an empty mask, there is no object in it")
-    width, height = size
-    if abs(mask.width * height - mask.height * width) > max(mask.size):
-        raise InputError(
-            f"{path}: {mask.width}x{mask.height} pixels, expected the aspect of {picture.name}, {width}x{height}"
-        )
-    if mask.size == size:
-        return mask
-    return mask.resize(size, Image.Resampling.BOX if mask.width > width else Image.Resampling.BILINEAR)
-
-
 def border_color(image: Image.Image) -> tuple[int, int, int] | None:
     """White if most of the image's outermost pixels are, else the color that nearly all of them have, else None."""
     rgb = image.convert("RGB")

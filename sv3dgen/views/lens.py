@@ -122,7 +122,7 @@ def _from_matrix(where: str, entry: Mapping[str, Any]) -> dict[str, float]:
 def _distortion(where: str, document: Mapping[str, Any], entry: Mapping[str, Any]) -> Distortion | None:
     """None for a pinhole."""
     both = {**_from_list(where, document), **document, **_from_list(where, entry), **entry}
-    model = _model(both.get("camera_model") or "OPENCV")
+    model = _model(both.get("camera_model") or document.get("camera_model") or "OPENCV")
     value = {key: optional_number(where, both, key) or 0.0 for key in _COEFFICIENTS}
     for key, number in value.items():
         if abs(number) > _LARGEST:

@@ -13,7 +13,16 @@ from PIL import ImageChops
 
 from sv3dgen.errors import InputError
 from sv3dgen.views.camera_check import check_cameras
-from sv3dgen.views.image import MaskedImage, has_cutout, masked_image, open_image, read_mask, read_rgba
+from sv3dgen.views.image import (
+    OBJECT_ALPHA,
+    MaskedImage,
+    border_color,
+    has_cutout,
+    masked_image,
+    open_image,
+    read_rgba,
+)
+from sv3dgen.views.mask_file import read_mask
 from sv3dgen.views.transforms_json import Frame, Split, Transforms, read_transforms
 
 # Past this many pixels of one data set, pictures are only opened, not decoded; reading them finds the same faults.
@@ -81,15 +90,16 @@ def _opened(transforms: Transforms) -> ViewFiles:
 
 
 def _decoded(frame: Frame) -> MaskedImage:
-    image, where = read_rgba(frame.image), frame.image
+    image, where, full = read_rgba(frame.image), frame.image, False
     if frame.mask is not None and (frame.mask_is_named or not has_cutout(image, frame.image)):
         mask, where = read_mask(frame.mask, image.size, frame.image), frame.mask
+        full = mask.getextrema()[0] > 255 - OBJECT_ALPHA
         # Where the picture has an alpha of its own, both have to see the object.
         image.putalpha(ImageChops.darker(image.getchannel("A"), mask))
     try:
         return masked_image(image, where)
     except InputError as error:
-        if where == frame.mask:
+        if full and border_color(image) is None:
             raise InputError(
                 f"{where}: a mask without background (all of it is object), and {frame.image.name} has no plain one"
             ) from None

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from checkout import ROOT
 from hydra import compose, initialize_config_dir
-from hydra._internal import config_loader_impl
+from hydra._internal import config_loader_impl, defaults_list
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf
@@ -41,6 +41,7 @@ def test_it_is_what_hydra_composes(settings, monkeypatch):
     kept = [told(), told()]
     monkeypatch.setattr(config_loader_impl, "create_defaults_list", composed_once._list_files)
     monkeypatch.setattr(ConfigLoaderImpl, "_compose_config_from_defaults_list", composed_once._merge_files)
+    monkeypatch.setattr(defaults_list, "_create_interpolation_map", composed_once._map_choices)
     assert kept == [told()] * 2
 
 

@@ -65,6 +65,12 @@ def test_colors_of_a_ply_in_other_numbers(tmp_path, binary, kind, row):
     assert colors is not None and torch.allclose(colors, torch.tensor([1, 0.2, 0]).expand(4, 3), atol=1e-6)
 
 
+@pytest.mark.parametrize("bright", [1.000001, 1.2])
+def test_shares_of_one_that_are_a_little_too_bright(tmp_path, bright):
+    mesh = read_mesh(ply(tmp_path / "a.ply", ["float"] * 3, (0.5, 0.5, bright)))
+    assert mesh.vertex_colors.mean(0).tolist() == pytest.approx([0.5, 0.5, 1], abs=0.01)
+
+
 def test_a_ply_of_several_textures_is_refused(tmp_path):
     two = "comment TextureFile a.png\ncomment TextureFile b.png\n"
     with pytest.raises(InputError, match=r"a.ply: 2 textures \(TextureFile\), expected one; export it as OBJ or GLB"):
@@ -92,3 +98,6 @@ def test_bytes_behind_the_last_triangle_of_an_stl(tmp_path):
     facet = struct.pack("<12fH", *corners, 0)
     (tmp_path / "a.stl").write_bytes(b" " * 80 + struct.pack("<I", 1) + facet + b"made by")
     assert len(read_mesh(tmp_path / "a.stl").faces) == 1
+    (tmp_path / "b.stl").write_bytes(b" " * 80 + struct.pack("<I", 1) + 4 * facet)
+    with pytest.raises(InputError):  # a header that counts too few
+        read_mesh(tmp_path / "b.stl")

@@ -23,7 +23,6 @@ from sv3dgen.views.video import write_video
 from systems.reporting import notified_loggers
 
 KEY = "0f1e2d3c4b5a69788796a5b4c3d2e1f00112233a"
-IN_A_PROCESS = 'run_in_subprocess("launch.work", config, ROOT)'  # each of which imports everything anew
 TINY = (
     *SIZES,
     *GRID,
@@ -43,24 +42,12 @@ TINY = (
 
 @pytest.fixture(scope="module")
 def sweep(views_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A sweep over two seeds in one process, and what it printed."""
-    here, root = tmp_path_factory.mktemp("sweep"), tmp_path_factory.mktemp("checkout")
-    source = (ROOT / "launch.py").read_text(encoding="utf-8")
-    assert source.count(IN_A_PROCESS) == 1
-    (root / "launch.py").write_text(source.replace(IN_A_PROCESS, "work(config)"), encoding="utf-8")
-    for name in ("conf", "geometry", "guidance", "sv3dgen", "systems"):
-        (root / name).symlink_to(ROOT / name)
+    """A sweep over two seeds, and what it printed."""
+    here = tmp_path_factory.mktemp("sweep")
     environment = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_")}
+    launch = [sys.executable, str(ROOT / "launch.py"), "-m", f"views={views_folder}"]
     result = subprocess.run(
-        [
-            sys.executable,
-            str(root / "launch.py"),
-            "-m",
-            f"views={views_folder}",
-            "seed=0,1",
-            "hydra.sweep.dir=my_sweep",
-            *TINY,
-        ],
+        [*launch, "seed=0,1", "hydra.sweep.dir=my_sweep", *TINY],
         cwd=here,
         env=environment | {"WANDB_API_KEY": KEY},
         capture_output=True,

@@ -33,6 +33,11 @@ def test_spellings_of_a_camera_model(spelled):
     assert lens.distortion is not None and lens.distortion.kind == "fisheye"
 
 
+def test_a_frame_without_a_camera_model_has_the_files():
+    file = {"fl_x": 100.0, "camera_model": "OPENCV_FISHEYE", "k1": 0.1}
+    assert read_lens("here", file, {"camera_model": None}) == read_lens("here", file, {})
+
+
 def test_no_camera_model():
     check_model("here", {"camera_model": None})
     assert read_lens("here", {"fl_x": 100.0, "camera_model": None}, {}).distortion is None
@@ -67,6 +72,15 @@ def noise():
 def test_masks_drawn_in_a_color(folder, color):
     def label(alpha):
         return Image.composite(Image.new("RGB", alpha.size, color), Image.new("RGB", alpha.size), alpha)
+
+    alphas = change(folder, noise(), label)
+    assert (read_views(folder).images[:, 3].numpy() > 127).tolist() == alphas.tolist()
+
+
+@pytest.mark.parametrize(("color", "behind"), [("red", "blue"), ("white", "blue"), ("yellow", "navy")])
+def test_masks_in_two_colors(folder, color, behind):
+    def label(alpha):
+        return Image.composite(Image.new("RGB", alpha.size, color), Image.new("RGB", alpha.size, behind), alpha)
 
     alphas = change(folder, noise(), label)
     assert (read_views(folder).images[:, 3].numpy() > 127).tolist() == alphas.tolist()
