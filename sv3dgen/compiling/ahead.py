@@ -67,7 +67,7 @@ def is_compiled(modules: Sequence[str]) -> bool:
 def done_file(modules: Sequence[str]) -> Path:
     """It lies in the cache where the kernels of some modules have all been compiled, as they are now, for this CPU."""
     told = hashlib.sha256(repr((version("numba"), sys.version_info[:2], _processor(), KERNELS)).encode())
-    for module in modules:
+    for module in ("sv3dgen.compiling.kept", *modules):  # the first says under which names they are kept
         found = find_spec(module)
         if found is not None and found.origin:
             told.update(Path(found.origin).read_bytes())

@@ -19,6 +19,7 @@ from numba.core.caching import _Cache
 from numba.core.compiler import CompileResult
 from numba.core.dispatcher import Dispatcher
 from numba.core.serialize import dumps
+from numba.core.sigutils import normalize_signature
 
 from sv3dgen.atomic import atomic_write
 from sv3dgen.compiling.digest import digest
@@ -81,7 +82,8 @@ class KeptKernels(_Cache):
             self._let_go()
 
     def _file(self, sig: Any, codegen: Any) -> Path:
-        told = (digest(self._dispatcher), str(sig), codegen.magic_tuple(), numba.__version__, sys.version_info[:2])
+        types, _ = normalize_signature(sig)  # a call gives types, what compiles ahead of it the same in words
+        told = (digest(self._dispatcher), str(types), codegen.magic_tuple(), numba.__version__, sys.version_info[:2])
         return cache_folder() / f"{self._name}.{hashlib.sha256(repr(told).encode()).hexdigest()[:20]}.nbc"
 
     def _waited(self, file: Path) -> bool:

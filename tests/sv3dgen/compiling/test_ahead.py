@@ -5,6 +5,7 @@ import subprocess
 import sys
 from importlib import import_module
 
+import numpy as np
 import pytest
 
 from sv3dgen.compiling import ahead
@@ -42,6 +43,15 @@ def test_kernels_are_compiled_once_and_the_next_run_asks_for_none(toy, cache):
     module = import_module(toy)
     assert module.more.signatures and module.less.signatures
     assert ahead.start([toy], 2) is None
+
+
+def test_a_call_finds_what_was_compiled_ahead(toy, cache):
+    ahead.compile_all([toy], 1)
+    compiled = sorted(cache.glob("*.nbc"))
+    sys.modules.pop(toy)
+    module = import_module(toy)
+    assert module.more(np.ones(3, dtype=np.float32)) == 2 and module.less(5) == 4
+    assert sorted(cache.glob("*.nbc")) == compiled
 
 
 @pytest.mark.thorough
