@@ -45,7 +45,8 @@ def copies_of(value: Any) -> Callable[[], Any]:
     try:
         kept = pickle.dumps(value)
         pickle.loads(kept)
-    except Exception:  # Hydra's own: a pickle does not find their classes, whose modules were imported twice
+    except (pickle.PicklingError, AttributeError, TypeError):
+        # Of Hydra's own configs: their modules were imported twice, so that a pickle does not find their classes.
         return partial(deepcopy, value)
     return partial(pickle.loads, kept)
 
