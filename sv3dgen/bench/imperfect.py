@@ -41,7 +41,7 @@ class Part:
 PARTS: dict[str, Part] = {
     "all": Part(),
     "no corrections": Part(("corrections=none",)),
-    "no share of the photo's": Part(("+coarse.data.photo_share=0.0", "+fine.data.photo_share=0.0")),
+    "no share of the photo's": Part(("coarse.data.photo_share=0.0", "fine.data.photo_share=0.0")),
     "no smoothing of doubts": Part(("export.smooth_doubts=false",)),
     "no photo outline": Part(("export.photo_outline=false",)),
     "no photo texels": Part(("export.photo_texels=false",)),
