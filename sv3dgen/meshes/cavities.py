@@ -34,8 +34,16 @@ def wall_depth(hull: Bool[ndarray, "x y z"], free: Bool[ndarray, "x y z"]) -> Fl
 
     `hull` is of the silhouettes, `free` what views see to be empty in it: a skin of it, where the hull stands off the
     surface, is outside. Air above the object is none, nor what is joined to it only: it may be the air of a cavity.
-    Straight down, air has to be `FLOOR` times as far.
+    Straight down, air has to be `FLOOR` times as far. Cells far from the hull are 0.
     """
+    depth = np.zeros(hull.shape, np.float32)
+    if hull.any():
+        near = _box_around(hull, LEAK_CELLS + 2)  # so that a ring of outside air is left: the rest tells nothing more
+        depth[near] = _wall_depth(hull[near], free[near])
+    return depth
+
+
+def _wall_depth(hull: Bool[ndarray, "x y z"], free: Bool[ndarray, "x y z"]) -> Float[ndarray, "x y z"]:
     air = _outside_air(hull, free, over(hull))
     air = ndimage.binary_dilation(air, iterations=SKIN_CELLS, mask=air | (hull & free))
     level = np.arange(hull.shape[1])[:, None]
@@ -71,6 +79,14 @@ def possible_cavities(
 def over(hull: Bool[ndarray, "x y z"]) -> Bool[ndarray, "x y z"]:
     """Cells over the highest one of their column."""
     return hull.any(1)[:, None] & (np.cumsum(hull[:, ::-1], axis=1)[:, ::-1] == 0)
+
+
+def _box_around(cells: Bool[ndarray, "x y z"], margin: int) -> tuple[slice, ...]:
+    spans = []
+    for axis in range(3):
+        inside = np.flatnonzero(cells.any(tuple({0, 1, 2} - {axis})))
+        spans.append(slice(max(0, inside[0] - margin), inside[-1] + 1 + margin))
+    return tuple(spans)
 
 
 def _outside_air(

@@ -1,5 +1,6 @@
 import numpy as np
 
+from sv3dgen.meshes import cavities
 from sv3dgen.meshes.cavities import over, possible_cavities, wall_depth
 
 
@@ -58,3 +59,15 @@ def test_over_is_above_the_highest_cell_of_a_column():
     hull = cylinder()
     above = over(hull)
     assert above[20, 32, 20] and not above[20, 31, 20] and not above[20, 2, 20] and not above[0].any()
+
+
+def test_the_box_around_the_hull_is_enough_for_depths():
+    draws = np.random.default_rng(0)
+    hull = np.zeros((34, 30, 36), bool)
+    hull[9:25, 8:22, 10:28] = draws.random((16, 14, 18)) < 0.9
+    hull[12:20, 14:22, 14:22] = False  # a well
+    free = draws.random(hull.shape) < 0.3
+    in_all = cavities._wall_depth(hull, free)
+    np.testing.assert_array_equal(wall_depth(hull, free)[hull], in_all[hull])
+    low = np.s_[9:, 8:22, :28]  # the hull touches the box
+    np.testing.assert_array_equal(wall_depth(hull[low], free[low]), cavities._wall_depth(hull[low], free[low]))
