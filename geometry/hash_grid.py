@@ -87,7 +87,7 @@ class HashGrid(Field):
         differentiable = torch.is_grad_enabled()
         with torch.enable_grad():
             tracked = points if points.requires_grad else points.detach().requires_grad_()
-            output = self._network_output(tracked, twice=True)
+            output = self._network_output(tracked, twice=differentiable, learns=differentiable)
             density = self._density(output[:, 0], tracked)
             (slope,) = torch.autograd.grad(density.sum(), tracked, create_graph=differentiable, retain_graph=True)
         normals = nn.functional.normalize(-slope, dim=-1, eps=1e-6)
@@ -96,12 +96,12 @@ class HashGrid(Field):
     def features(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points features"]:
         return self._network_output(points)[:, 1:]
 
-    def _network_output(self, points: Tensor, twice: bool = False) -> Tensor:
+    def _network_output(self, points: Tensor, twice: bool = False, learns: bool = True) -> Tensor:
         unit = points / (2 * self.radius) + 0.5
+        table = self.table if learns else self.table.detach()  # where only points have gradients, it costs a scatter
         if self.network_dtype == "float32":
-            parts = unit, self.table, self.spec, self.network
-            return hash_network(*parts, active_levels=self.active_levels, twice=twice)
-        encoded = hash_encode(unit, self.table, self.spec, active_levels=self.active_levels)
+            return hash_network(unit, table, self.spec, self.network, active_levels=self.active_levels, twice=twice)
+        encoded = hash_encode(unit, table, self.spec, active_levels=self.active_levels)
         # Cast here rather than by autocast, which would round densities and colors too.
         hidden, _, output = self.network
         assert isinstance(hidden, nn.Linear)

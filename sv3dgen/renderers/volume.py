@@ -119,11 +119,11 @@ class Volume(FieldRenderer):
     def _render(self, geometry: Field, material: Material, origins: Tensor, directions: Tensor) -> Tensor:
         """A chunk of rays, outputs side by side: rgb, albedo, irradiance, opacity, depth, normal, nearby, inward."""
         samples = self.march(origins, directions)
-        if self.training and self.prune_samples:
+        if self.prune_samples:
             with torch.no_grad():
                 density = self._density(geometry, samples, origins, directions, LEAST_LIGHT)
-                # A young field is thin everywhere: what is faint may still become something.
-                least = 1e-3 if self.warm else 0.0
+                # A young field is thin everywhere: what is faint may still become something. A picture shows all of it.
+                least = 1e-3 if self.warm and self.training else 0.0
                 samples = samples.select(
                     prune(density, samples.delta, samples.offsets, min_transmittance=LEAST_LIGHT, min_alpha=least)
                 )

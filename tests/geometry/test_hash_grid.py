@@ -62,3 +62,15 @@ def test_a_hidden_layer_in_bfloat16_says_nearly_the_same():
     assert (one.normals * other.normals).sum(-1).median() > 0.99
     other.normals.sum().backward()
     assert rounded.table.grad is not None and rounded.table.grad.isfinite().all()
+
+
+def test_normals_are_the_same_where_nothing_is_learned():
+    torch.manual_seed(0)
+    field = HashGrid(levels=4, log2_table_size=10)
+    points = torch.rand(50, 3) - 0.5
+    with torch.no_grad():
+        drawn = field(points, with_normals=True)
+    learned = field(points, with_normals=True)
+    assert learned.normals.requires_grad and not drawn.normals.requires_grad
+    torch.testing.assert_close(drawn.normals, learned.normals.detach(), atol=1e-4, rtol=0)
+    torch.testing.assert_close(drawn.density, learned.density.detach())

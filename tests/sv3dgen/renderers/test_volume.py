@@ -125,3 +125,14 @@ def test_what_lies_behind_a_surface_is_not_asked_for_and_nothing_else_is_missed(
     kept, of_all = (prune(x, samples.delta, samples.offsets, min_transmittance=LEAST_LIGHT) for x in (density, whole))
     assert 0 < of_all.sum() < (whole > 0).sum() and torch.equal(kept, of_all)
     assert torch.equal(density[kept], whole[kept])
+
+
+def test_a_picture_leaves_out_what_no_light_reaches_and_shows_the_rest():
+    torch.manual_seed(0)
+    balls = Ball(0.3, 2000.0), Ball(0.3, 1.5)  # of which the first hides its own inside
+    for ball in balls:
+        whole, pruned = (Volume(step_size=0.004, prune_samples=choice).eval() for choice in (False, True))
+        expected, found = (renderer(ball, Plain(True), one_camera()) for renderer in (whole, pruned))
+        torch.testing.assert_close(found.rgb, expected.rgb, atol=2 * LEAST_LIGHT, rtol=0)
+        torch.testing.assert_close(found.opacity, expected.opacity, atol=2 * LEAST_LIGHT, rtol=0)
+        assert pruned.num_samples < whole.num_samples
