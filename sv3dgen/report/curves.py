@@ -9,6 +9,7 @@ LEFT, RIGHT, TOP, BOTTOM = 52, 12, 10, 26  # margins, for the labels
 MOST_LINES = 6  # of a chart: as many as there are colors and dashes
 MOST_POINTS = 400  # of a line
 _NOT_LOSSES = ("weight", "learning_rate", "gradient_norm")  # parts of a column's name
+LARGEST = 1e30  # of a number that is drawn; the smallest on a logarithmic scale is one by it
 SQUARED_COLOR = "reference_views/rgb"  # the loss that a PSNR is made of
 
 Number = float | int
@@ -52,8 +53,9 @@ class Chart:
 
 def charts(rows: Rows) -> list[Chart]:
     """The losses of each stage on a logarithmic scale, and every PSNR in one chart."""
-    stepped = [row for row in rows if "step" in row]
-    columns = {name: [(row["step"], row[name]) for row in stepped if name in row] for name in _names(rows)}
+    drawable = [{name: value for name, value in row.items() if abs(value) <= LARGEST} for row in rows]
+    stepped = [row for row in drawable if "step" in row]
+    columns = {name: [(row["step"], row[name]) for row in stepped if name in row] for name in _names(drawable)}
     losses: dict[str, dict[str, Points]] = {}
     decibels: dict[str, Points] = {}
     for name, points in columns.items():
@@ -63,7 +65,7 @@ def charts(rows: Rows) -> list[Chart]:
         if "psnr" in name:
             decibels[name] = points
         elif stage != "validation":
-            losses.setdefault(stage, {})[rest] = [(step, value) for step, value in points if value > 0]
+            losses.setdefault(stage, {})[rest] = [(step, value) for step, value in points if value >= 1 / LARGEST]
     for stage, lines in losses.items():
         if SQUARED_COLOR in lines and not any(name.startswith(f"{stage}/") for name in decibels):
             decibels[stage] = [(step, -10 * log10(value)) for step, value in lines[SQUARED_COLOR]]

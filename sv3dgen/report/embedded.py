@@ -4,6 +4,7 @@ import base64
 import copy
 import gzip
 import io
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ from PIL import Image
 from sv3dgen.errors import InputError
 from sv3dgen.export.glb_bytes import pack_glb, padded
 from sv3dgen.meshes.gltf.file import GltfFile, open_gltf
+from sv3dgen.views.image import MAX_PIXELS, open_image
 
 MODEL_VIEWER = Path(__file__).with_name("model_viewer") / "model-viewer.min.js.gz"
 PLAIN_BYTES = 2_500_000  # a GLB up to this size goes into the page as it is
 JPEG_QUALITY = 90
+_OF_GLTF = ("PNG", "JPEG", "WEBP")
 UNLIT = "KHR_materials_unlit"
 _LIGHTS = ("KHR_lights_punctual", "EXT_lights_image_based")  # the page has one of its own, by a switch
 
@@ -31,8 +34,8 @@ def data_uri(data: bytes, mime_type: str) -> str:
 
 
 def webp_uri(path: Path, longest_px: int = 1024) -> str:
-    """A picture's file as a small WebP, no larger than `longest_px` on a side."""
-    with Image.open(path) as picture:
+    """A picture's file as a small WebP, no larger than `longest_px` on a side. InputError where it is none."""
+    with open_image(path) as picture:
         picture.thumbnail((longest_px, longest_px))
         stream = io.BytesIO()
         picture.convert("RGBA" if picture.has_transparency_data else "RGB").save(stream, "WEBP", quality=80)
@@ -104,10 +107,15 @@ def _pack_views(tree: dict[str, Any], file: GltfFile, compress: bool) -> tuple[l
 
 
 def _as_jpeg(data: bytes) -> bytes | None:
-    """A picture as JPEG; None where it has transparency, which that has not."""
-    with Image.open(io.BytesIO(data)) as picture:
-        if picture.has_transparency_data:
-            return None
-        stream = io.BytesIO()
-        picture.convert("RGB").save(stream, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    """A picture as JPEG; None where it has transparency, which that has not, and where it can't be read."""
+    try:
+        with Image.open(io.BytesIO(data), formats=_OF_GLTF) as picture:
+            if picture.has_transparency_data or math.prod(picture.size) > MAX_PIXELS:
+                return None
+            stream = io.BytesIO()
+            picture.convert("RGB").save(stream, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    except MemoryError:
+        raise
+    except Exception:  # PIL's decoders raise whatever broken bytes lead to; the viewer says what it makes of them
+        return None
     return stream.getvalue()

@@ -11,6 +11,7 @@ from sv3dgen.documents.yaml_text import parse_yaml
 from sv3dgen.report.kept_pictures import Compared
 from sv3dgen.runs.stopping import told_of_stop
 
+_MOST_BYTES = 1 << 20  # of a file of settings
 GIB = 2**30  # the one unit of memory of a run's page, log and console
 _OF_THE_PLACE = ("hydra.run.", "hydra.sweep.", "hydra.mode=", "hydra.output_subdir=")  # where a run stood, not what
 # Entries of a card that the page shows elsewhere, or that say nothing to a person.
@@ -48,16 +49,16 @@ class Identity:
 
 def identity(folder: Path, card: Mapping[str, Any]) -> Identity:
     """Of a run's folder as Hydra and the run have left it; a folder without `.hydra` has its own name alone."""
-    hydra = _yaml(folder / ".hydra" / "hydra.yaml").get("hydra", {})
+    hydra = _mapping(_yaml(folder / ".hydra" / "hydra.yaml"), "hydra")
     config = _yaml(folder / ".hydra" / "config.yaml")
-    overrides = hydra.get("overrides", {}) or {}
-    settings = tuple(str(text) for text in overrides.get("task") or ())
-    inner = [text for text in map(str, overrides.get("hydra") or ()) if not text.startswith(_OF_THE_PLACE)]
+    overrides = _mapping(hydra, "overrides")
+    settings = tuple(_texts(overrides.get("task")))
+    inner = [text for text in _texts(overrides.get("hydra")) if not text.startswith(_OF_THE_PLACE)]
     resolved = folder.resolve()
     run = resolved.name
     if str(hydra.get("mode", "")).endswith("MULTIRUN"):
         run = f"run {run} of {resolved.parent.name}"
-    stages = [str(stage) for stage in config.get("system", {}).get("stages", ())] or list(card.get("stages", {}))
+    stages = _texts(_mapping(config, "system").get("stages")) or list(card.get("stages", {}))
     kind = "training" if "train" in stages else "views" if set(stages) <= {"views"} else "mesh"
     command = card.get("command") or shlex.join(["python", "launch.py", *settings, *inner])
     if not isinstance(command, str):
@@ -79,11 +80,25 @@ def _object(config: Mapping[str, Any], hydra: Mapping[str, Any]) -> str | None:
 
 def _yaml(path: Path) -> dict[str, Any]:
     """A YAML file's mapping; an empty one where it is missing or something else."""
+    if not path.is_file() or path.stat().st_size > _MOST_BYTES:
+        return {}
     try:
         found = parse_yaml(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _mapping(tree: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    """The mapping that stands under a key, and under another key in that; an empty one where there is none."""
+    for key in keys:
+        inner = tree.get(key)
+        tree = inner if isinstance(inner, dict) else {}
+    return dict(tree)
+
+
+def _texts(values: Any) -> list[str]:
+    return [str(value) for value in values] if isinstance(values, list) else []
 
 
 def state(card: Mapping[str, Any], folder: Path | None = None) -> tuple[str, str]:
@@ -187,7 +202,8 @@ def part_rows(card: Mapping[str, Any]) -> list[Row]:
 
 def decided_rows(folder: Path, card: Mapping[str, Any]) -> list[Row]:
     """What was chosen: the seed, Hydra's groups, and whatever else a card says about the run."""
-    choices = _yaml(folder / ".hydra" / "hydra.yaml").get("hydra", {}).get("runtime", {}).get("choices", {})
+    hydra = _mapping(_yaml(folder / ".hydra" / "hydra.yaml"), "hydra")
+    choices = {str(group): option for group, option in _mapping(hydra, "runtime", "choices").items()}
     rows = [("seed", str(card.get("seed", "")))]
     rows += [
         (group.replace("@", " of "), str(option))

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sv3dgen.documents.json_text import parse_json
 from sv3dgen.errors import InputError
@@ -42,7 +43,7 @@ def read_pictures(folder: Path) -> Pictures:
         return Pictures()
     try:
         found = parse_json(path.read_text(encoding="utf-8"))
-        pictures = Pictures(tuple(Compared(**one) for one in found["compared"]), found["lit"])
+        pictures = Pictures(tuple(_compared(one) for one in found["compared"]), found["lit"])
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: expected the JSON that a run writes ({error})") from error
     named = [name for one in pictures.compared for name in (one.view, one.mesh)]
@@ -50,6 +51,17 @@ def read_pictures(folder: Path) -> Pictures:
         if not (isinstance(name, str) and re.fullmatch(r"\w[\w.-]*", name) and lies_in(folder, path.with_name(name))):
             raise InputError(f"{path}: names {str(name)!r}, expected a picture in the folder {FOLDER}")
     return pictures
+
+
+def _compared(found: dict[str, Any]) -> Compared:
+    """ValueError where a value is of another kind, TypeError where one is missing or unknown."""
+    one = Compared(**found)
+    numbers = (one.elevation_deg, one.azimuth_deg, one.psnr_db, one.mask_iou)
+    if not all(isinstance(number, float | int) and abs(number) < 1e9 for number in numbers):
+        raise ValueError("expected numbers of degrees, decibels and overlap")
+    if not (isinstance(one.name, str) and isinstance(one.index, int | None)):
+        raise ValueError("expected a name and a position")
+    return one
 
 
 def lies_in(folder: Path, path: Path) -> bool:

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from sv3dgen.atomic import atomic_write
+from sv3dgen.errors import InputError
 from sv3dgen.report import curves, facts
 from sv3dgen.report.embedded import PLAIN_BYTES, data_uri, glb_for_page, model_viewer_script, webp_uri
 from sv3dgen.report.kept_pictures import FOLDER, Pictures, lies_in, read_pictures
@@ -19,6 +20,7 @@ from sv3dgen.runs.run_folder import read_card
 
 NAME = "report.html"
 MOST_FILM_BYTES = 4_000_000  # a longer film is linked to
+MOST_PICTURE_BYTES, MOST_MESH_BYTES = 32 << 20, 512 << 20
 _FILMS = (("turntable.mp4", "The mesh, turning"), ("views/orbit.mp4", "The views, in order"))
 _FILES = (
     *("light.json", "weights/model.safetensors", "views/transforms.json"),
@@ -63,7 +65,7 @@ def write_report(folder: Path, card: Mapping[str, Any]) -> Path:
             (
                 one,
                 facts.numbers_of_view(card, one),
-                *(data_uri((folder / FOLDER / name).read_bytes(), "image/webp") for name in (one.view, one.mesh)),
+                *(data_uri(_held(folder / FOLDER / name), "image/webp") for name in (one.view, one.mesh)),
             )
             for one in pictures.compared
         ],
@@ -103,11 +105,22 @@ def mesh_of(folder: Path, pictures: Pictures, name: str, most_bytes: int = PLAIN
     path = folder / "mesh" / "mesh.glb"
     if not lies_in(folder, path):
         return None
+    _check_bytes(path, MOST_MESH_BYTES)
     data, compressed = glb_for_page(path, most_bytes)
     lit = None
     if pictures.lit is not None:
-        lit = data_uri((folder / FOLDER / pictures.lit).read_bytes(), "image/webp")
+        lit = data_uri(_held(folder / FOLDER / pictures.lit), "image/webp")
     return Mesh(base64.b64encode(data).decode("ascii"), lit, compressed, name)
+
+
+def _held(picture: Path) -> bytes:
+    _check_bytes(picture, MOST_PICTURE_BYTES)
+    return picture.read_bytes()
+
+
+def _check_bytes(path: Path, most: int) -> None:
+    if (size := path.stat().st_size) > most:
+        raise InputError(f"{path}: {size >> 20} MB; a page holds at most {most >> 20} MB of that")
 
 
 @cache
@@ -145,7 +158,7 @@ def _films(folder: Path) -> Iterator[Film]:
 def _sheets(folder: Path, card: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
     """The last contact sheet of each stage, and of each kind of orbit that a training is validated on."""
     for stage in card.get("stages", {}):
-        sheets = sorted((folder / stage / "pictures").glob("[0-9]*.png"))
+        sheets = sorted(path for path in (folder / stage / "pictures").glob("*.png") if path.stem.isdecimal())
         if sheets and lies_in(folder, sheets[-1]):
             step = int(sheets[-1].stem)
             yield f"{stage}, step {step}: view, render, albedo, normal, opacity, mask of the view", sheets[-1]
@@ -156,8 +169,9 @@ def _sheets(folder: Path, card: Mapping[str, Any]) -> Iterator[tuple[str, Path]]
 
 def _validated(folder: Path, suffix: str) -> dict[str, Path]:
     """The last of the files `validation/STEP_KIND.suffix`, by kind."""
-    found = sorted((folder / "validation").glob(f"[0-9]*_*{suffix}"))
-    return {path.stem.partition("_")[2]: path for path in found}  # the last of a kind stays
+    found = sorted((folder / "validation").glob(f"*_*{suffix}"))
+    # The last of a kind stays.
+    return {path.stem.partition("_")[2]: path for path in found if path.name.partition("_")[0].isdecimal()}
 
 
 def _key_facts(card: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -5,15 +5,21 @@ from collections.abc import Iterator
 from math import isfinite
 from pathlib import Path
 
+from sv3dgen.errors import InputError
+
+MOST_BYTES = 256 << 20
+
 
 def number_rows(file: Path, *, finite: bool = True) -> list[dict[str, int | float]]:
     """The rows, each number under its column's name; none where there is no file.
 
     Left out is what is no number, a row without any, and a last line that has no end; NaN and infinities as well
-    where `finite`, as charts want it.
+    where `finite`, as charts want it. InputError for more bytes than a run writes.
     """
     if not file.is_file():
         return []
+    if (size := file.stat().st_size) > MOST_BYTES:
+        raise InputError(f"{file}: {size >> 20} MB, expected the numbers that a run logs")
     text = file.read_text(encoding="utf-8", errors="replace").replace("\0", "")
     lines = [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
     try:

@@ -20,6 +20,7 @@ from sv3dgen.atomic import atomic_write
 from sv3dgen.documents.json_text import parse_json
 from sv3dgen.errors import InputError
 from sv3dgen.kernels.backend import available
+from sv3dgen.runs.card_check import damaged_entry
 from sv3dgen.runs.machine import machine, versions
 from sv3dgen.runs.stage_timer import StageCost, StageTimer
 
@@ -33,11 +34,7 @@ _EXPORT = "export"  # the stage's name
 _HYDRAS = {".hydra", "run.log"}
 _HYDRAS_INNER = {"config.yaml", "hydra.yaml", "overrides.yaml", "lock"}
 _WITHOUT_WORK = _HYDRAS | {CARD, RESULT, "views"}  # the last a copy of what was given
-_ENTRIES: dict[str, type] = {  # those that a resumed run goes on with
-    **dict.fromkeys(("versions", "machine", "stages", "metrics", "licences", "notes", "shared"), dict),
-    **dict.fromkeys(("warnings", "warnings_of_export", "resumed"), list),
-    "started": str,
-}
+_MOST_BYTES = 64 << 20  # of a card
 # Where a run stands, what it is called, what it need not do, and whether one looks.
 _NOT_SETTINGS = {"hydra", "name", "resume", "share", "viewer", "viewer_port"}
 
@@ -234,20 +231,16 @@ def read_card(folder: Path) -> dict[str, Any] | None:
     path = folder / CARD
     if not path.is_file():
         return None
+    if path.stat().st_size > _MOST_BYTES:
+        raise InputError(f"{path}: {path.stat().st_size >> 20} MB, expected the JSON that a run writes")
     try:
         card = parse_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"{path}: expected the JSON that a run writes ({error})") from error
     if not isinstance(card, dict):
         raise InputError(f"{path}: expected the JSON that a run writes, an object")
-    for entry, kind in _ENTRIES.items():
-        if not isinstance(card.get(entry, kind()), kind):
-            raise InputError(f"{path}: {entry} is damaged; expected the JSON that a run writes")
-    try:
-        for cost in card.get("stages", {}).values():
-            StageCost(**cost)
-    except TypeError:
-        raise InputError(f"{path}: stages is damaged; expected the JSON that a run writes") from None
+    if (entry := damaged_entry(card)) is not None:
+        raise InputError(f"{path}: {entry} is damaged; expected the JSON that a run writes")
     return card
 
 

@@ -58,5 +58,11 @@ def test_losses_go_by_stage_and_the_color_loss_gives_a_psnr(tmp_path):
     assert "a/b from 0.5 to 0.25" in fine.summary
 
 
+def test_numbers_beyond_any_chart_are_left_out():
+    rows = [{"step": step, "a/rgb": 10.0**-step, "b/rgb": 10.0 ** (step - 20)} for step in range(300)]
+    drawn = charts([*rows, {"step": 1e300, "a/rgb": 1.0}, {"step": 4, "a/rgb": 5e-324}])
+    assert [chart.title for chart in drawn] == ["a: losses", "b: losses"]
+
+
 def test_no_numbers_no_charts(tmp_path):
     assert charts(read(tmp_path / "metrics.csv")) == []

@@ -1,11 +1,17 @@
 """The page of a run, as text."""
 
+import io
+import os
 import re
+import sys
 from html.parser import HTMLParser
 
 import pytest
+import yaml
+from PIL import Image
 from report_case import FROM_ABOVE, small_run
 
+from sv3dgen.errors import InputError
 from sv3dgen.report.page import rewrite_report, write_report
 from sv3dgen.runs.run_folder import RunCard
 
@@ -93,3 +99,46 @@ def test_page_is_written_anew_from_the_folder_alone(tmp_path):
     RunCard.begin(tmp_path, config={}, seed=0).finish()
     page = rewrite_report(tmp_path)
     assert page is not None and 'class="chip finished"' in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "damage", [None, 3, "x", [[]], {"hydra": []}, {"hydra": {"overrides": 3, "runtime": {"choices": []}}}]
+)
+@pytest.mark.parametrize("name", ["hydra.yaml", "config.yaml"])
+def test_settings_of_another_kind_are_left_out(tmp_path, name, damage):
+    RunCard.begin(tmp_path, config={}, seed=0)
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / ".hydra" / name).write_text(yaml.safe_dump(damage))
+    assert rewrite_report(tmp_path) is not None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs FIFOs and /dev/zero")
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    RunCard.begin(tmp_path, config={}, seed=0)
+    for folder in (".hydra", "logs", "mesh"):
+        (tmp_path / folder).mkdir()
+    os.mkfifo(tmp_path / ".hydra" / "config.yaml")
+    os.mkfifo(tmp_path / "mesh" / "mesh.glb")
+    (tmp_path / "logs" / "metrics.csv").symlink_to("/dev/zero")
+    assert rewrite_report(tmp_path) is not None
+
+
+def test_pictures_of_strangers_are_bounded_and_of_known_kinds(tmp_path):
+    """PIL hands EPS to Ghostscript, which runs it as a program."""
+    RunCard.begin(tmp_path, config={}, seed=0)
+    (tmp_path / "views").mkdir()
+    large = io.BytesIO()
+    Image.new("1", (9000, 9000)).save(large, "PNG")
+    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 100 100\nshowpage\n"
+    for content, told in ((eps, "not an image"), (large.getvalue(), "at most 64 megapixels"), (b"", "empty file")):
+        (tmp_path / "views" / "input.png").write_bytes(content)
+        with pytest.raises(InputError, match=f"input.png: .*{told}"):
+            rewrite_report(tmp_path)
+    (tmp_path / "views" / "input.png").unlink()
+    for name, most in (("mesh/mesh.glb", 512), ("logs/metrics.csv", 256)):
+        (tmp_path / name).parent.mkdir()
+        with (tmp_path / name).open("wb") as file:
+            file.truncate((most << 20) + 1)
+        with pytest.raises(InputError, match=f"{name}: {most} MB"):
+            rewrite_report(tmp_path)
+        (tmp_path / name).unlink()

@@ -65,9 +65,12 @@ def test_masks_of_half_a_picture_each():
     assert mask_iou(left, top).tolist() == pytest.approx([1 / 3, 1])
 
 
-def test_a_damaged_list_is_refused(tmp_path):
+@pytest.mark.parametrize("damage", [None, {"psnr_db": "x"}, {"index": "x"}, {"name": 3}, {"mask_iou": 1e400}, {"a": 1}])
+def test_a_damaged_list_is_refused(tmp_path, damage):
     (tmp_path / FOLDER).mkdir()
-    (tmp_path / FOLDER / "comparison.json").write_text("{}")
+    one = {"name": "a", "elevation_deg": 1, "azimuth_deg": 2, "made": True, "psnr_db": 30.0, "mask_iou": 0.9}
+    listed = {"compared": [one | {"view": "a.webp", "mesh": "a.webp"} | damage], "lit": None} if damage else {}
+    (tmp_path / FOLDER / "comparison.json").write_text(json.dumps(listed))
     with pytest.raises(InputError, match="comparison.json: expected the JSON that a run writes"):
         read_pictures(tmp_path)
 
