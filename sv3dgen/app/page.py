@@ -16,7 +16,7 @@ from sv3dgen.app.cutouts import KEEP, REMOVE, CutPhoto, corrected, cut_photo, pi
 from sv3dgen.app.past_runs import find_runs
 from sv3dgen.app.run_queue import Kind, RunQueue
 from sv3dgen.app.status import html_of, status_of
-from sv3dgen.app.uploads import keep_film, keep_folder, keep_photo
+from sv3dgen.app.uploads import keep_film, keep_folder, keep_photo, keep_zip
 from sv3dgen.errors import InputError, one_line
 
 STYLE = (Path(__file__).with_name("templates") / "page.css").read_text(encoding="utf-8")
@@ -146,6 +146,12 @@ def _given(runs: RunQueue, inputs: Path, weights: Path | None, parts: Parts) -> 
                 elem_id="folder",
                 height=150,
             )
+            packed = gr.File(
+                label="Or the folder as a .zip, where names are the same in two folders of it",
+                file_types=[".zip"],
+                elem_id="zip",
+                height=110,
+            )
             start_folder = gr.Button("Make a mesh of the folder", variant="primary")
     names = choices.qualities()
     quality = gr.Radio(names, value=names[min(1, len(names) - 1)], label="How good", elem_id="quality")
@@ -194,11 +200,15 @@ def _given(runs: RunQueue, inputs: Path, weights: Path | None, parts: Parts) -> 
 
         return _start(runs, take, common)
 
-    def from_folder(paths: list[str] | None, *common: Any) -> Any:
+    def from_folder(paths: list[str] | None, archive: str | None, *common: Any) -> Any:
         def take() -> tuple[Kind, Path, list[str], str]:
-            if not paths:
+            if not paths and not archive:
                 raise InputError("drop a folder first")
-            kept, told = keep_folder([Path(path) for path in paths], inputs)
+            if paths and archive:
+                raise InputError("a folder and a .zip are there; take one of them away")
+            kept, told = (
+                keep_zip(Path(archive), inputs) if archive else keep_folder(list(map(Path, paths or ())), inputs)
+            )
             return "views", kept, [], told
 
         return _start(runs, take, common)
@@ -208,7 +218,7 @@ def _given(runs: RunQueue, inputs: Path, weights: Path | None, parts: Parts) -> 
     take_over.click(painted, [cut, editor, patch], [cut, editor], api_visibility="private")
     start_photo.click(from_photo, [cut, editor, patch, photo_height, *common], started, api_visibility="private")
     start_film.click(from_film, [film, film_height, fov, clockwise, *common], started, api_visibility="private")
-    start_folder.click(from_folder, [folder, *common], started, api_visibility="private")
+    start_folder.click(from_folder, [folder, packed, *common], started, api_visibility="private")
 
 
 def _start(runs: RunQueue, take: Taken, common: tuple[Any, ...]) -> tuple[Any, ...]:

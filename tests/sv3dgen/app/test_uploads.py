@@ -111,7 +111,7 @@ def test_pictures_are_known_by_their_content_and_what_is_left_out_is_told(photo,
     given = [tmp_path / name for name in ("Thumbs.db", "._box.png", "bare", "box.png")]
     folder, told = keep_folder(given, tmp_path / "in")
     assert sorted(path.name for path in folder.iterdir()) == ["bare.jpg", "box.png"]
-    assert told == "Left out, since not pictures: Thumbs.db, ._box.png"
+    assert told == "Left out, as no pictures of the object: Thumbs.db, ._box.png"
     assert folder.name == "bare"
 
 
@@ -121,7 +121,7 @@ def test_folders_are_bounded(photo, tmp_path, monkeypatch):
     other.write_bytes(photo.read_bytes())
     for given, told in (
         ([photo] * 401, "401 files"),
-        ([photo, other], "two pictures are called box.png"),
+        ([photo, other], "two files are called box.png, and a browser does not say"),
         ([tmp_path / "t.json"] * 1, "no pictures"),
     ):
         (tmp_path / "t.json").write_text("{}")
