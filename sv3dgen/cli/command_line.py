@@ -30,7 +30,7 @@ from sv3dgen.cli.overrides import (
     with_guidance_placed,
 )
 from sv3dgen.cli.resume import resumed_run, resumed_sweep
-from sv3dgen.cli.unused_settings import check_distillation_is_used, check_memory_is_used
+from sv3dgen.cli.unused_settings import check_added_is_read, check_distillation_is_used, check_memory_is_used
 from sv3dgen.errors import InputError
 from sv3dgen.kernels.accelerators import ACCELERATORS
 from sv3dgen.kernels.backend import IMPLEMENTATIONS, ON_HOST, resolve, runs_on
@@ -54,7 +54,7 @@ def checked_arguments(arguments: list[str], root: Path) -> list[str]:
         return arguments  # a further process of a distributed run is given what the first one has checked
     parser = get_args_parser()
     parser.error = _refuse_flag  # type: ignore[method-assign]  (argparse would print its usage on several lines)
-    flags = parser.parse_args(arguments)
+    flags = parser.parse_intermixed_args(arguments)  # Hydra alone wants its flags before the settings
     asked = [flag for flag in ("run", "multirun", "cfg", "info") if getattr(flags, flag)]
     if len(asked) > 1 and not (flags.help or flags.hydra_help):
         given = " and ".join(f"--{flag}" for flag in asked)
@@ -165,6 +165,7 @@ def _compose_checked(settings: list[str], root: Path) -> DictConfig:
             check_key(override.key_or_group, tree, groups)
     config = _compose(settings) if len(chosen) < len(settings) else defaults
     check_plain_values(_without_hydra(config), _without_hydra(defaults))
+    check_added_is_read(_without_hydra(config), _without_hydra(defaults))
     check_schemas(_without_hydra(config), root)
     check_components(_without_hydra(config), root)
     check_targets(config, root, config.hydra.searchpath)

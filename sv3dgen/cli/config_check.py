@@ -18,6 +18,7 @@ from sv3dgen.errors import InputError
 from sv3dgen.runs.run_folder import OURS
 
 NEEDED = {"system", "coarse", "fine", "kernels", "trainer", "export", "distillation", "train", "batches", "model"}
+_ELSEWHERE = {"lightning.Trainer": "lightning.pytorch.trainer.trainer.Trainer"}  # where the class stands
 ROOT = Path(__file__).resolve().parents[2]
 MAY_BE_AUTO = {"elevation_deg"}  # numbers that a run can find out for itself
 
@@ -30,6 +31,8 @@ def check_components(config: DictConfig, root: Path) -> None:
     """
     for path, node in _components(config):
         target = str(node["_target_"])
+        if target in _ELSEWHERE:
+            _check_names(path, node, _ELSEWHERE[target], root)
         if target.split(".")[0] not in OURS and module_file(target.rpartition(".")[0], root) is None:
             continue
         signature = read_signature(target, root)
@@ -38,6 +41,15 @@ def check_components(config: DictConfig, root: Path) -> None:
         for key in node:
             if not str(key).startswith("_"):
                 _check_argument(f"{path}.{key}".lstrip("."), str(key), node, signature, root)
+
+
+def _check_names(path: str, node: DictConfig, target: str, root: Path) -> None:
+    """Raise InputError for an argument that another package's class has not; what fits those it has is its affair."""
+    signature = read_signature(target, root) if module_file(target.rpartition(".")[0], root) is not None else None
+    for key in map(str, node):
+        if signature is not None and not (key.startswith("_") or key in signature.arguments or signature.open_ended):
+            expected = ", ".join(signature.arguments)
+            raise InputError(f"{path}.{key}: {signature.name} has no such argument, expected one of: {expected}")
 
 
 def check_schemas(config: DictConfig, root: Path) -> None:

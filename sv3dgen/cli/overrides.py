@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from itertools import islice
+from math import ceil
 from pathlib import Path
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import ChoiceSweep, FloatRange, Override, RangeSweep
 from hydra.errors import HydraException
 
 from sv3dgen.errors import InputError
@@ -15,6 +16,7 @@ from sv3dgen.runs.run_folder import escaped
 PATH_KEYS = ("views", "image", "weights", "data", "resume", "share", "name", "hydra.run.dir", "hydra.sweep.dir")
 STAGES = ("coarse", "fine")
 MAX_CHOICES = 64  # of one swept key: looked at before the first run starts
+MOST_RUNS = 10_000  # of a sweep: Hydra lists them all before the first one starts
 _MOST_LETTERS = 4000  # of a value, or of each of a sweep's
 _MOST_TOGETHER = 1000 * MAX_CHOICES  # of a setting: the parser takes .2 s for 8000 in words, 1 s where all are brackets
 
@@ -97,6 +99,11 @@ def with_guidance_placed(settings: list[str]) -> list[str]:
 def commands(settings: list[str], *, sweeping: bool) -> Iterator[list[str]]:
     """The command itself; of a sweep, one command for each value of each swept key, the others at their first."""
     parsed = [parse(text) for text in settings]
+    runs = 1
+    for override in parsed:
+        runs *= max(1, _number_of(override))
+        if runs > MOST_RUNS:
+            raise InputError(f"{override.input_line}: a sweep of {runs} runs; expected at most {MOST_RUNS}")
     swept = {i: choices_of(override) for i, override in enumerate(parsed) if override.is_sweep_override()}
     if swept and not sweeping:
         text = settings[next(iter(swept))]
@@ -117,6 +124,20 @@ def choices_of(override: Override) -> list[str]:
     if not values:
         raise InputError(f"{override.input_line}: no value to sweep over")
     return [f"{override.get_key_element()}={value}" for value in values]
+
+
+def _number_of(override: Override) -> int:
+    """How many values a swept setting stands for, without making them."""
+    value = override.value()
+    if override.is_range_sweep() and isinstance(value, RangeSweep):
+        try:
+            values = value.range()
+            if isinstance(values, FloatRange):
+                return ceil(min(max(0.0, float((values.stop - values.start) / values.step)), 1e18))
+            return len(values)
+        except (ArithmeticError, ValueError, OverflowError) as error:  # no step, no end
+            raise InputError(f"{override.input_line}: no value to sweep over; expected a step that is not 0") from error
+    return len(value.list) if isinstance(value, ChoiceSweep) else 1
 
 
 def first_line(error: BaseException) -> str:

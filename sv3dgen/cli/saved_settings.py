@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import ChoiceSweep, Override
 
 from sv3dgen.cli.launchers import PLUGINS
 from sv3dgen.cli.overrides import parse
@@ -46,7 +46,7 @@ def distrust(text: str) -> str | None:
     """Why a saved setting is not to be taken, in a few words; None where it is."""
     override = parse(text)
     key, package = override.key_or_group, override.package or ""
-    if any(part.startswith("_") for part in re.split(r"[./]", key)):
+    if any(part.startswith("_") for name in (key, package) for part in re.split(r"[./]", name)):
         return "names what is to be called"
     if re.match(r"hydra\b", key) or re.match(r"hydra\b", package):
         return None if _is_launchers(override) else "a setting of Hydra's"
@@ -90,7 +90,7 @@ def _values(override: Override) -> Iterator[Any]:
         return
     if not override.is_sweep_override():
         yield from _plain(override.value())
-    elif override.is_choice_sweep():  # the other kinds are of numbers, or of options' names
+    elif isinstance(override.value(), ChoiceSweep):  # the other kinds are of numbers, or of options' names
         for text in override.sweep_string_iterator():
             yield from _plain(parse(f"{override.key_or_group}={text}").value())
 

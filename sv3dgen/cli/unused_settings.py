@@ -1,5 +1,6 @@
 """Settings that a run would take and do nothing with: better refused than left to be believed in."""
 
+import re
 from collections.abc import Sequence
 
 from omegaconf import DictConfig, OmegaConf
@@ -32,3 +33,16 @@ def check_distillation_is_used(command: Sequence[str], config: DictConfig) -> No
         return
     system = OmegaConf.select(config, "hydra.runtime.choices.system")
     raise InputError(f"{asked[-1]}: of the fine stage, which system={system} has not; expected system=sv3d_dmtet")
+
+
+def check_added_is_read(config: DictConfig, defaults: DictConfig) -> None:
+    """Raise InputError for a key at the root that a setting has added, and that nothing in the config refers to.
+
+    `defaults` is the config before settings change values; neither holds Hydra's own part.
+    """
+    added = [str(key) for key in config if key not in defaults]
+    if added:
+        text = OmegaConf.to_yaml(config, resolve=False)
+        for key in added:
+            if not re.search(rf"\$\{{[^}}]*\b{re.escape(key)}\b", text):
+                raise InputError(f"+{key}: nothing reads it; python launch.py --help lists all keys")

@@ -26,7 +26,6 @@ from sv3dgen.errors import InputError
         "views=/data/a photo's/views",
         r"views=a\${b}",
         "seed=0,1,2",
-        "seed=range(0,3)",
         "nvs=sv3d_u,sv3d_p",
         "geometry@coarse.geometry=hash_grid",
         "~fine.weight",
@@ -36,6 +35,8 @@ from sv3dgen.errors import InputError
         "hydra/launcher=joblib",
         "+hydra/cells=joblib",
         "hydra.launcher.n_jobs=2",
+        "material=glob(*)",
+        "seed=range(0,3)",
     ],
 )
 def test_choices_and_plain_values_are_taken(text: str) -> None:
@@ -55,6 +56,8 @@ def test_choices_and_plain_values_are_taken(text: str) -> None:
         "hydra/launcher=evil",
         "geometry@hydra.callbacks.x=dmtet",
         "+hydra/callbacks@x=y",
+        "+guidance@coarse._target_=regularity",
+        "+guidance@_global_=regularity",
         "seed=${oc.env:HOME}",
         "views=${oc.env:HOME}",
         "+x={a: '${oc.create:b}'}",
@@ -99,7 +102,7 @@ def test_code_of_a_run_folder_is_not_run(exploit: str, views_folder: Path, tmp_p
     (evil / "evil.npy").write_bytes(pickle.dumps(Mark(mark)))
     hub = f"{{_target_: torch.hub.load, repo_or_dir: '{evil}', model: model, source: local}}"
     array = f"{{_target_: numpy.load, file: '{evil / 'evil.npy'}', allow_pickle: true}}"
-    setting = {"callback": f"+hydra.callbacks.x={hub}", "trainer": f"+trainer.x={array}"}[exploit]
+    setting = {"callback": f"+hydra.callbacks.x={hub}", "trainer": f"+trainer.profiler={array}"}[exploit]
     run = untrusted(tmp_path / "run", f"views={views_folder}", setting)
     command = [sys.executable, str(ROOT / "launch.py"), f"resume={run}"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
@@ -193,3 +196,11 @@ def test_a_reference_in_a_folders_name_is_a_name(views_folder: Path, tmp_path: P
         assert result.returncode == 0, result.stderr
         assert OmegaConf.to_container(OmegaConf.create(result.stdout), resolve=False)["views"].endswith(name)  # type: ignore[index]
         checked_arguments([f"views={tmp_path / name}"], ROOT)
+
+
+def test_flags_may_stand_among_the_settings(
+    views_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hydra alone takes them in front of all settings, and calls what follows unrecognized."""
+    monkeypatch.chdir(tmp_path)
+    assert checked_arguments([f"views={views_folder}", "-m", "seed=0,1"], ROOT)[0] == "-m"

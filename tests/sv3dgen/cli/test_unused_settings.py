@@ -54,3 +54,22 @@ def test_a_plan_of_memory_needs_a_model_that_has_one(views: str) -> None:
 def test_guidances_are_not_swept_into_nowhere(views: str) -> None:
     with pytest.raises(InputError, match=r"^\+guidance=regularity,smoothness: a guidance is added to all runs"):
         checked_arguments(["-m", views, "+guidance=regularity,smoothness"], ROOT)
+
+
+@pytest.mark.parametrize("setting", ["+foo.bar=1", "+HYDRA.run.dir=x", "++views_of=3"])
+def test_a_key_that_nothing_reads_is_refused(setting: str, views: str) -> None:
+    with pytest.raises(InputError, match=r"^\+\w+: nothing reads it"):
+        checked_arguments([views, setting], ROOT)
+
+
+def test_a_key_that_another_setting_reads_is_taken(views: str) -> None:
+    assert checked_arguments([views, "+mine=9", "seed=${mine}"], ROOT)[-1] == "seed=${mine}"
+
+
+@pytest.mark.parametrize("setting", ["+trainer.precison=16", "+trainer.$x=1"])
+def test_what_the_trainer_does_not_take_is_refused_before_it_is_imported(setting: str, views: str) -> None:
+    key = setting[1:].partition("=")[0]
+    with pytest.raises(InputError) as refusal:
+        checked_arguments([views, setting], ROOT)
+    assert str(refusal.value).startswith(f"{key}: Trainer has no such argument, expected one of: accelerator,")
+    assert checked_arguments([views, "+trainer.limit_val_batches=1"], ROOT)
