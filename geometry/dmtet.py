@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 
 MOST_LOST = 0.02  # of the seed's vertices, which lie more than a cell off; of a wire rack a tenth does on 80 cells
 MOST_LOST_VOLUME = 0.03  # of the seed; on 40 cells a solid figure loses .02, a bowl .075
+SETTLE_EVERY = 10  # steps, in which no distance changes by `KEPT`
+KEPT = 0.25  # cells, that a point keeps its distance from zero where the surface does not pass
+MIDDLE = 0.5  # cells from the middle of a wall, within which no edge of the lattice passes through it
 
 
 def enclosed_volume(mesh: Mesh) -> float:
@@ -38,6 +41,11 @@ class DMTet(Surface):
     surface stays closed. Signed distances are stored in cells; vertices may move by `deform_cells`. Gradients of both
     are averaged over `smooth_rings` rings of neighbors before the optimizer sees them, since silhouette gradients
     alone are so sparse that Adam would turn them into waves.
+
+    The surface moves, but keeps its topology as far as it can. Next to it, averaged gradients move points that no
+    picture tells of, and Adam makes full steps of them: crumbs would appear in front of a plain wall, and holes in it,
+    which its other side hides. So points change their sign only where the surface passes, and never in the middle of
+    a wall or a wire.
 
     A lattice that can't hold its seed is made twice as fine, up to `thin_factor` times the last of `resolutions`: one
     that loses some of its volume, as walls of a cell do, or parts of it, as wires are that fit between its points.
@@ -86,6 +94,18 @@ class DMTet(Surface):
     def trained(self) -> SurfaceParameters:
         assert self.texture is not None, "give the surface a texture field first"
         return SurfaceParameters([self.sdf, self.offsets], list(self.texture.parameters()))
+
+    def on_step(self, step: int) -> None:
+        if step > 0 and step % SETTLE_EVERY == 0 and self.grid is not None:
+            self._settle()
+
+    @torch.no_grad()
+    def _settle(self) -> None:
+        """Keep points away from zero that are not to change their sign."""
+        inside = torch.where(self.frozen, self.seed_sdf, self.sdf) < 0
+        alike = (inside[self._known_neighbors] == inside[:, None]).all(1)
+        settled = torch.where(inside, self.sdf.clamp(max=-KEPT), self.sdf.clamp(min=KEPT))
+        self.sdf.copy_(torch.where(alike | (self.middle & inside), settled, self.sdf))
 
     def refine(self, step: int) -> bool:
         """A finer lattice around the present surface, at the steps that `resolutions` names."""
@@ -163,6 +183,10 @@ class DMTet(Surface):
         self.grid = self.grid.to(device)
         self.neighbors = vertex_neighbors(self.grid)
         self.frozen = self.seed_sdf.abs() >= self.band_cells
+        itself = torch.arange(len(self.neighbors), dtype=self.neighbors.dtype, device=device)[:, None]
+        self._known_neighbors = torch.where(self.neighbors >= 0, self.neighbors, itself)
+        deepest = self.seed_sdf[self._known_neighbors].amin(1)
+        self.middle = (self.seed_sdf < 0) & (self.seed_sdf <= deepest + MIDDLE)
         self.sdf = nn.Parameter(self.seed_sdf.clone())
         self.offsets = nn.Parameter(torch.zeros_like(self.grid.vertices))
         if self.smooth_rings > 0:

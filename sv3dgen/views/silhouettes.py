@@ -77,7 +77,7 @@ def contradicts(silhouettes: Silhouettes, view: int) -> bool:
     alone = _hull_silhouettes(silhouettes, miss_votes=0, carved_by=rest)
     masks = silhouettes.masks
     shown = _area(masks & ~dilated(alone, 1))[view] / _area(masks)[view].clamp_min(1)
-    # A pixel more of this view alone: seen from its edge, a plate is two or three pixels high, of which one is rounding.
+    # A pixel more of this view: seen from its edge, a plate is two or three pixels high, of which one is rounding.
     wider = torch.where(torch.arange(len(masks), device=masks.device)[:, None, None] == view, dilated(masks, 1), masks)
     carved = _hull_silhouettes(Silhouettes(wider, silhouettes.cameras), miss_votes=0)
     lost = _area(masks & alone & ~carved) / _area(masks).clamp_min(1)

@@ -79,3 +79,45 @@ def test_a_lattice_that_loses_a_wire_is_made_finer(surface):
     assert not surface.refine(10)  # to 32, which it is past
     surface.build(sphere())
     assert int(surface.cells) == 24
+
+
+def optimized(surface: DMTet, mesh: Mesh, pull: torch.Tensor | float, steps: int = 100) -> trimesh.Trimesh:
+    """What Adam makes of a mesh where each distance is pulled by `pull`, a number or one for each."""
+    surface.build(mesh)
+    optimizer = torch.optim.Adam([surface.sdf], lr=0.02, betas=(0.9, 0.99))
+    for step in range(1, steps):
+        surface.on_step(step)
+        optimizer.zero_grad()
+        (surface.sdf * pull).sum().backward()
+        optimizer.step()
+    surface.on_step(10 * steps)
+    found = surface.isosurface().detach()
+    return trimesh.Trimesh(found.vertices.numpy(), found.faces.numpy(), process=False)
+
+
+def test_a_wall_is_not_pierced_by_whatever_pulls_at_it(surface):
+    plate = trimesh.creation.box((0.9, 0.07, 0.9)).subdivide_to_size(0.03)  # not two cells thick
+    mesh = Mesh(torch.tensor(plate.vertices.tolist()), torch.tensor(plate.faces.tolist()))
+    surface.build(mesh)
+    spot = surface.grid.vertices[:, [0, 2]].norm(dim=1) < 0.2
+    made = optimized(surface, mesh, -(spot.float() + 1e-3))  # outwards: thinner
+    assert made.euler_number == 2 and len(made.split(only_watertight=False)) == 1
+    assert made.volume < 0.95 * plate.volume
+    surface.middle = torch.zeros_like(surface.middle)
+    surface._settle = lambda: None
+    assert optimized(surface, mesh, -(spot.float() + 1e-3)).euler_number < 2
+
+
+def test_no_crumbs_appear_next_to_the_surface(surface):
+    surface.build(sphere())
+    pull = ((surface.seed_sdf - 2.5).abs() < 0.2).float()  # which the surface is two edges from
+    made = optimized(surface, sphere(), pull, steps=150)
+    assert len(made.split(only_watertight=False)) == 1
+    surface._settle = lambda: None
+    assert len(optimized(surface, sphere(), pull, steps=150).split(only_watertight=False)) > 1
+
+
+def test_a_surface_that_is_pulled_goes_on_point_by_point(surface):
+    made = optimized(surface, sphere(), 1.0)
+    reach = torch.as_tensor(made.vertices).norm(dim=1).mean() - 0.4
+    assert reach > 1.5 * surface.cell_size
