@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from sv3dgen.views.fades import fading_ends
+
 # All relative to how much a picture changes from one frame to the next.
 _SAME = 0.12  # less is a repeated frame, where ..
 _APART = 3.0  # .. all others change this many times more
@@ -27,6 +29,11 @@ def one_turn(thumbnails: Float[np.ndarray, "frames height width 3"]) -> Turn:
     frames, notes = np.arange(before, len(thumbnails) - after), []
     if before or after:
         notes.append(f"{before} plain frames at the beginning and {after} at the end are left out")
+    rising, falling = fading_ends(thumbnails[frames])
+    if rising or falling:
+        frames = frames[rising : len(frames) - falling]
+        told = " and ".join(f"{count} that fade {way}" for count, way in ((rising, "in"), (falling, "out")) if count)
+        notes.append(f"{told} are left out of its frames, as their colors are not the object's")
     repeated = _repeats(_steps(thumbnails[frames]))
     if repeated.any():
         # The last copy: encoders go on refining a picture that stands still.
