@@ -39,6 +39,7 @@ from sv3dgen.runs.run_lock import alone_in
 from sv3dgen.runs.stopping import Stopped, handled, raise_stopped, told_of_stop, was_requeued
 from sv3dgen.runs.sweep_cell import run_in_subprocess
 from sv3dgen.runs.threads import settle_threads
+from sv3dgen.views.unposed import is_unposed
 
 ROOT = Path(__file__).resolve().parent
 MISFITS = re.compile("Can't instantiate abstract class|unexpected keyword argument|missing .* required")  # of a part
@@ -87,6 +88,8 @@ def work(config: DictConfig) -> None:
     compile_ahead(config)
     leave_out_unused()
     gc.disable()  # nothing of what the import makes is garbage: looking for it takes a fifth of the import
+    if is_new(Path(HydraConfig.get().runtime.output_dir)):  # else an earlier run's result is not to outlast a refusal
+        look_at_views(config)
     from systems.run import run  # imports torch and lightning, which take seconds
 
     gc.freeze()
@@ -95,6 +98,17 @@ def work(config: DictConfig) -> None:
     warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec.` is deprecated")  # Lightning's own affair
     with told_to_programs(Path(HydraConfig.get().runtime.output_dir)):
         run(config)
+
+
+def look_at_views(config: DictConfig) -> None:
+    """Have given views refused before lightning is imported, which takes seconds; good ones are kept for the run."""
+    stages = OmegaConf.select(config, "system.stages") or ()
+    if "coarse" not in stages or config.get("views") is None or is_unposed(Path(config.views)):
+        return
+    from sv3dgen.cli.views_ahead import read_ahead  # imports torch
+    from systems.view_sizes import read_px
+
+    read_ahead(config, read_px(config))
 
 
 def compile_ahead(config: DictConfig) -> None:

@@ -45,6 +45,28 @@ def touching_border(labels: Int[np.ndarray, "height width"]) -> Int[np.ndarray, 
     return edge[edge > 0]
 
 
+def median_reaches(
+    values: Float[np.ndarray, "height width"], size: int, least: float
+) -> Bool[np.ndarray, "height width"]:
+    """`ndimage.median_filter(values, size) >= least` for an odd size, in a tenth of its time, by counting."""
+    counts = np.pad((values >= least).astype(np.uint8), size // 2, mode="symmetric")
+    for axis in (0, 1):
+        length = counts.shape[axis] - size + 1
+        counts = sum(np.moveaxis(counts, axis, 0)[k : k + length] for k in range(size))
+        counts = np.moveaxis(counts, 0, axis)
+    return counts > size * size // 2
+
+
+def median_of_nine(
+    values: Float[np.ndarray, "height width"], where: Bool[np.ndarray, "height width"]
+) -> Float[np.ndarray, " places"]:
+    """`ndimage.median_filter(values, 3)[where]`, without the medians of all others."""
+    padded = np.pad(values, 1, mode="symmetric")
+    rows, columns = np.nonzero(where)
+    around = [padded[rows + i, columns + j] for i in range(3) for j in range(3)]
+    return np.partition(np.stack(around, axis=-1), 4, axis=-1)[:, 4]
+
+
 def distance_inside(mask: Bool[np.ndarray, "height width"]) -> Float[np.ndarray, "height width"]:
     """Distance in pixels to the nearest pixel outside, 0 there; beyond the picture all is like its border."""
     if mask.all():

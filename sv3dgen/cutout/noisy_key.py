@@ -12,7 +12,15 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from scipy import ndimage
 
-from sv3dgen.cutout.masks import grown, part_sizes, parts, shrunk, with_holes_filled
+from sv3dgen.cutout.masks import (
+    grown,
+    median_of_nine,
+    median_reaches,
+    part_sizes,
+    parts,
+    shrunk,
+    with_holes_filled,
+)
 from sv3dgen.cutout.segmentation import open_ground, sharp_edges
 from sv3dgen.cutout.soft_edges import soft_cutout
 
@@ -75,7 +83,8 @@ def noisy_key(rgb: UInt8[np.ndarray, "height width 3"], background: tuple[int, i
 def _difference(
     colors: Float[np.ndarray, "height width 3"], behind: Float[np.ndarray, "3"]
 ) -> Float[np.ndarray, "height width"]:
-    return np.abs(colors - behind).max(-1)
+    off = np.abs(colors - behind)
+    return np.maximum(np.maximum(off[..., 0], off[..., 1]), off[..., 2])  # max(-1) takes three times as long
 
 
 def _is_clean(off: Float[np.ndarray, "height width"]) -> bool:
@@ -96,7 +105,7 @@ def _is_dithered(off: Float[np.ndarray, "height width"]) -> bool:
 
 def _window(off: Float[np.ndarray, "height width"]) -> tuple[slice, slice]:
     """Rows and columns that hold all that differs from the background, and some of that."""
-    present = ndimage.median_filter(off, 3) >= _LEAST / 2 if off.size <= _MOST_PIXELS else off >= _KEY_LEVELS
+    present = median_reaches(off, 3, _LEAST / 2) if off.size <= _MOST_PIXELS else off >= _KEY_LEVELS
     if not present.any():
         return slice(None), slice(None)
     sides = []
@@ -113,11 +122,11 @@ def _border_color(colors: UInt8[np.ndarray, "height width 3"]) -> Float[np.ndarr
 
 def _noise_around(off: Float[np.ndarray, "height width"]) -> float:
     """Levels that four of five pixels near the object, but surely outside, don't exceed."""
-    core = ndimage.median_filter(off, 3) >= _EDGE_LEVELS
+    core = median_reaches(off, 3, _EDGE_LEVELS)
     around = grown(core, 9) & ~with_holes_filled(grown(core, 2))
     if around.sum() < 50:
         return 0.0
-    return float(np.quantile(ndimage.median_filter(off, 3)[around], 0.8))
+    return float(np.quantile(median_of_nine(off, around), 0.8))
 
 
 def _steepness(noise: float) -> float:
@@ -128,8 +137,8 @@ def _solid(off: Float[np.ndarray, "height width"], least: float) -> Bool[np.ndar
     """More than noise; and near the background, at least half of the step that is next to it."""
     mean = ndimage.gaussian_filter(off, 1.0)
     strongest = ndimage.maximum_filter(ndimage.gaussian_filter(off, 0.6), 5)
-    beside_background = grown(ndimage.median_filter(off, 5) < 0.75 * least, 3)
-    more = (ndimage.median_filter(off, 3) >= least) & (mean >= least)
+    beside_background = grown(~median_reaches(off, 5, 0.75 * least), 3)
+    more = median_reaches(off, 3, least) & (mean >= least)
     thin = (off >= 0.5 * strongest) & (off >= 0.8 * _CORE_LEVELS)
     return more & (~beside_background | (mean >= 0.5 * strongest)) | thin
 
@@ -152,7 +161,7 @@ def _with_gaps(
 
 def _fades_out(colors: Float[np.ndarray, "height width 3"], off: Float[np.ndarray, "height width"]) -> bool:
     """Whether much of the outline of what differs from the background is no edge."""
-    labels = parts(with_holes_filled(ndimage.median_filter(off, 5) >= _KEY_LEVELS + 2))
+    labels = parts(with_holes_filled(median_reaches(off, 5, _KEY_LEVELS + 2)))
     sizes = part_sizes(labels)
     if len(sizes) < 2:
         return False

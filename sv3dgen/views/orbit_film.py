@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 import torch
 from jaxtyping import UInt8
+from PIL import Image
 from torch import Tensor
 
 from sv3dgen.cutout.still_marks import still_marks
@@ -17,6 +18,7 @@ from sv3dgen.views.film_frames import one_turn, thinned, whole_rounds
 from sv3dgen.views.image import masked_image
 from sv3dgen.views.orbits import SV3D_DISTANCE, Orbit, OrbitRecipe, SineOrbit, StaticOrbit, recipe_by_name
 from sv3dgen.views.posed_folder import pixels_of, resized, scaled_size, warn_of_shadows
+from sv3dgen.views.side_by_side import side_by_side
 from sv3dgen.views.turn_fit import (
     DeclaredTurn,
     estimated_elevation,
@@ -155,14 +157,14 @@ def _last_round(
 
 
 def _read_images(path: Path, frames: tuple[int, ...], max_size_px: int | None) -> UInt8[Tensor, "views 4 _ _"]:
-    images, shadows = [], 0
-    for index, frame in zip(frames, read_video(path, set(frames)), strict=True):
-        keyed = masked_image(frame, path.with_name(f"{path.name}, frame {index}"))
-        pixels, shadow = pixels_of(keyed)
-        shadows += shadow
-        images.append(resized(pixels, *scaled_size(frame.size, max_size_px)))
-    warn_of_shadows(path, shadows, len(images))
-    return _without_marks(path, torch.stack(images))
+    def cut_out(numbered: tuple[int, Image.Image]) -> tuple[Tensor, bool]:
+        index, frame = numbered
+        pixels, shadow = pixels_of(masked_image(frame, path.with_name(f"{path.name}, frame {index}")))
+        return resized(pixels, *scaled_size(frame.size, max_size_px)), shadow
+
+    found = list(side_by_side(cut_out, zip(frames, read_video(path, set(frames)), strict=True)))
+    warn_of_shadows(path, sum(shadow for _, shadow in found), len(found))
+    return _without_marks(path, torch.stack([pixels for pixels, _ in found]))
 
 
 def _without_marks(path: Path, images: UInt8[Tensor, "views 4 _ _"]) -> UInt8[Tensor, "views 4 _ _"]:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from sv3dgen.errors import InputError
 from sv3dgen.views.cameras import project
+from sv3dgen.views.kept_views import is_checked
 from sv3dgen.views.misread_poses import LIKE_OPENCV, how_they_are_meant
 from sv3dgen.views.normalize import mask_boxes, nearest_point, ray_directions
 from sv3dgen.views.orbits import Orbit, elevations_and_azimuths, wrapped_deg
@@ -45,6 +46,8 @@ def check_poses(views: PosedViews, declared_orbit: Orbit | None = None) -> None:
     """
     if len(views) < 2:
         raise InputError(f"{views.names[0]}: a single view, expected at least 2 (21 in an SV3D orbit)")
+    if is_checked(views):
+        return
     check_matrices(views)
     check_masks(views)
     check_aim(views)

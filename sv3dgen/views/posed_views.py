@@ -22,6 +22,7 @@ from torch import Tensor
 from sv3dgen.atomic import atomic_write
 from sv3dgen.errors import InputError
 from sv3dgen.views.cameras import SV3D_FOV_DEG, Cameras
+from sv3dgen.views.kept_views import asked_for, taken
 from sv3dgen.views.normalize import apply_similarity, normalize_to_box
 from sv3dgen.views.orbit_film import FilmDeclaration, read_film
 from sv3dgen.views.orbits import SV3D_DISTANCE, Orbit, OrbitRecipe, elevations_and_azimuths
@@ -156,6 +157,22 @@ def read_views(
     Larger images are scaled down to `max_size_px` as they are read. A missing alpha is keyed from a plain background.
     """
     path = Path(path)
+    ready = taken(
+        asked_for(
+            path,
+            split=split,
+            orbit=orbit,
+            elevation_deg=elevation_deg,
+            fov_deg=fov_deg,
+            distance=distance,
+            clockwise=clockwise,
+            seed=seed,
+            check_orbit=check_orbit,
+            max_size_px=max_size_px,
+        )
+    )
+    if ready is not None:  # read ahead of the run
+        return ready
     if path.exists() and holds_cameras(path):
         files = taken_views(path, split)
         views = _read_folder(files, max_size_px)

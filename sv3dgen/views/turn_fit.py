@@ -7,10 +7,13 @@ is refused with the one that fits: it is the user who declared it.
 
 import logging
 import math
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import combinations
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -34,6 +37,8 @@ _FEW_VIEWS = 40  # of which every one is looked at, and every place may hide a g
 _STEEP = 1.35  # a step in the pictures, compared with those next to it, that may hide a gap
 _LOWEST_DEG, _HIGHEST_DEG = -60.0, 80.0
 _FALL, _FAR_DEG = 0.006, 12.0  # as in `elevation`: an elevation that any other would do for is not told
+
+Candidate = TypeVar("Candidate")  # an elevation, or gaps
 
 log = logging.getLogger(__name__)
 
@@ -120,12 +125,15 @@ def fitted_turn(
     given = _score(masks, turn, none)
     if given >= _SURELY_RIGHT or not masks.flatten(1).any(1).all():
         return declared
-    gaps, by_gaps = _best_gaps(masks, steps, turn, none, given)
     elevation_deg, by_elevation = _best_elevation(masks, turn)
     silhouettes = Silhouettes(masks, turn.cameras(declared, masks.shape[2], masks.shape[1]))
     other = best_explanation(silhouettes, tuple(f"{index:03d}" for index in range(len(masks))))
     by_direction = _score(masks, replace(turn, clockwise=not turn.clockwise), none)
-    best = max(by_gaps, by_elevation, by_direction, other.agreement)
+    best = max(by_elevation, by_direction, other.agreement)
+    gaps, by_gaps = none, given
+    if best < max(_CLEAN, given + _FAR):  # else it is explained, and gaps are what takes longest to look for
+        gaps, by_gaps = _best_gaps(masks, steps, turn, none, given)
+    best = max(best, by_gaps)
     # Inconsistent views, too, agree a little better with some gaps here and there.
     needed = _CLEARLY if by_gaps >= _VERY_CLEAN else _MENDED_GAIN * max(1.0, gaps.places / 2)
     has_gaps = best == by_gaps and by_gaps >= given + needed
@@ -181,13 +189,22 @@ def _best_elevation(masks: Bool[Tensor, "views height width"], turn: DeclaredTur
     """A scan in steps of 10 degrees, then halved steps around the best."""
     none = Gaps((0,) * len(masks))
     score = lru_cache(maxsize=None)(lambda degrees: _score(masks, replace(turn, elevation_deg=degrees), none))
-    best = max((float(e) for e in range(-30, 71, 10) if _is_possible(turn, float(e))), key=score)
+    best = _best_of([float(e) for e in range(-30, 71, 10) if _is_possible(turn, float(e))], score)
     step = 10.0
     while step > 1:
         step = max(1.0, step / 2)
         near = (best, best - step, best + step)
-        best = max((e for e in near if _LOWEST_DEG <= e <= _HIGHEST_DEG and _is_possible(turn, e)), key=score)
+        best = _best_of([e for e in near if _LOWEST_DEG <= e <= _HIGHEST_DEG and _is_possible(turn, e)], score)
     return best, score(best)
+
+
+def _best_of(candidates: Iterable[Candidate], score: Callable[[Candidate], float]) -> Candidate:
+    """The first of the best; `score`, which remembers, is asked by several threads, as hulls are carved outside the
+    interpreter lock."""
+    listed = list(dict.fromkeys(candidates))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        scores = list(pool.map(score, listed))
+    return listed[scores.index(max(scores))]
 
 
 def _is_possible(turn: DeclaredTurn, elevation_deg: float) -> bool:
@@ -206,9 +223,9 @@ def _best_gaps(
     best = given
     places = _places_for_gaps(steps)
     for _ in range(_MOST_GAPS):
-        found = max(_candidates(gaps, places, score), key=score)
+        found = _best_of(_candidates(gaps, places, score), score)
         if score(found) < best + _GAP_GAIN and len(masks) <= _FEW_VIEWS:
-            found = max(_in_pairs(gaps, places), key=score)
+            found = _best_of(_in_pairs(gaps, places), score)
         if score(found) < best + _GAP_GAIN:
             break
         gaps, best = found, score(found)
@@ -224,11 +241,11 @@ def _candidates(gaps: Gaps, places: _Places, score: Callable[[Gaps], float]) -> 
         if gaps.missing[place]:
             continue
         tried = [gaps.with_gap(place, size) for size in (1, 2, 3, 4, 6, 9, 13, 18, 25, 36) if size <= 4 * views]
-        best = max(tried, key=score)
+        best = _best_of(tried, score)
         size = best.missing[place]
         for reach in (size // 4, size // 8, 1):
             nearby = [gaps.with_gap(place, max(1, best.missing[place] + side)) for side in (-reach, 0, reach)]
-            best = max(nearby, key=score)
+            best = _best_of(nearby, score)
         yield best
 
 

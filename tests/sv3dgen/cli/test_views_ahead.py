@@ -1,0 +1,58 @@
+"""Views that are read before a run imports what it computes with are those that it would read, or refused as by it."""
+
+import pytest
+import torch
+from ellipsoids import posed_views
+from omegaconf import OmegaConf
+
+from sv3dgen.cli.views_ahead import read_ahead
+from sv3dgen.errors import InputError
+from sv3dgen.views import kept_views, pose_check
+from sv3dgen.views.orbits import StaticOrbit, orbit_by_name
+from sv3dgen.views.pose_check import check_poses
+from sv3dgen.views.posed_views import read_views, write_views
+from sv3dgen.views.video import write_video
+
+RECIPE = {"_target_": "sv3dgen.views.orbits.StaticOrbit"}
+ANGLES = {"fov_deg": 33.8, "distance": 2.0, "clockwise": False, "seed": 0}
+
+
+def config(path, elevation_deg, orbit=RECIPE):
+    return OmegaConf.create(
+        {"views": str(path), "orbit": orbit, "elevation_deg": elevation_deg, "check_poses": True, **ANGLES}
+    )
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory):
+    """A film, and a folder of its views."""
+    folder = tmp_path_factory.mktemp("given")
+    views = posed_views(orbit_by_name("static", elevation_deg=20.0).cameras(size_px=96))
+    write_views(views, folder / "views")
+    over_white = torch.where(views.images[:, 3:] > 0, views.images[:, :3], torch.full_like(views.images[:, 3:], 255))
+    write_video(folder / "a.mp4", over_white)
+    return folder
+
+
+def test_a_run_takes_what_was_read(given, caplog, monkeypatch):
+    film = given / "a.mp4"
+    with caplog.at_level("INFO"):
+        read_ahead(config(film, 20), 512)
+    assert caplog.text == ""
+    kept = kept_views._kept.views
+    with caplog.at_level("INFO"):
+        views = read_views(film, orbit=StaticOrbit(), elevation_deg=20, max_size_px=512, **ANGLES)
+    assert views is kept and "21 frames, taken as one turn" in caplog.text
+    monkeypatch.setattr(pose_check, "check_silhouettes", None)  # would fail if it were called
+    check_poses(views)
+    again = read_views(film, orbit=StaticOrbit(), elevation_deg=20, max_size_px=512, **ANGLES)
+    assert again is not views and torch.equal(again.images, views.images)
+
+
+def test_what_does_not_fit_is_refused(given):
+    with pytest.raises(InputError, match="elevation_deg=50 does not fit"):
+        read_ahead(config(given / "a.mp4", 50), 512)
+    with pytest.raises(InputError, match=r"views: .*not on the declared orbit"):
+        read_ahead(config(given / "views", 50.0), 512)
+    read_ahead(config(given / "views", 10, orbit=None), 512)
+    assert len(read_views(given / "views", elevation_deg=10, max_size_px=512, **ANGLES)) == 21
