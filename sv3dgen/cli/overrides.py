@@ -12,6 +12,7 @@ from hydra.errors import HydraException
 
 from sv3dgen.errors import InputError
 from sv3dgen.runs.run_folder import escaped
+from sv3dgen.views.picture_formats import SUFFIXES
 
 PATH_KEYS = ("views", "image", "weights", "data", "resume", "share", "name", "hydra.run.dir", "hydra.sweep.dir")
 STAGES = ("coarse", "fine")
@@ -32,7 +33,7 @@ def check_is_setting(text: str) -> None:
         key = "views"
     elif suffix in (".safetensors", ".ckpt"):
         key = "weights"
-    elif suffix in (".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".heic", ".heif", ".gif", ".bmp"):
+    elif suffix in (*SUFFIXES, ".heic", ".heif", ".gif"):
         key = "image"
     else:
         raise InputError(f"{text}: expected key=value, see python launch.py --help")

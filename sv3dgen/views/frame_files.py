@@ -5,8 +5,9 @@ import unicodedata
 from functools import lru_cache
 from pathlib import Path
 
-# Tried where `file_path` has none, as in NeRF-synthetic files.
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp")
+from sv3dgen.views.picture_formats import SUFFIXES
+
+_SUFFIXES = SUFFIXES  # tried where `file_path` has none, as in NeRF-synthetic files
 _PICTURE_FOLDERS = ("images", "image", "rgb")
 _MASK_FOLDERS = ("masks", "mask")
 

@@ -16,10 +16,10 @@ from pathlib import Path
 from PIL import ExifTags, Image, ImageChops
 
 from sv3dgen.errors import InputError
+from sv3dgen.views.picture_formats import FORMATS, has_no_alpha, is_tga, what_it_is
 
 log = logging.getLogger(__name__)
 
-FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "TIFF", "GIF", "BMP")
 MAX_PIXELS = 64_000_000  # a quarter of a gigabyte as RGBA; refused from the header, before anything is decoded
 MIN_SIZE_PX = 16
 WHITE_LEVEL = 247  # 0.97 of 255: a pixel is object if any channel is at or below it (docs/method.md)
@@ -114,7 +114,7 @@ def open_image(path: Path) -> Iterator[Image.Image]:
     except Image.DecompressionBombError:
         raise InputError(f"{path}: more than {MAX_PIXELS // 10**6} megapixels; scale it down first") from None
     except Image.UnidentifiedImageError:
-        raise InputError(f"{path}: not an image, expected one of {', '.join(FORMATS)}, HEIC") from None
+        raise InputError(f"{path}: {what_it_is(path)}") from None
     except InputError:
         raise
     except MemoryError:
@@ -127,7 +127,7 @@ def open_image(path: Path) -> Iterator[Image.Image]:
 def _opened(path: Path) -> Image.Image:
     """By PIL, or by ffmpeg what telephones write."""
     try:
-        return Image.open(path, formats=FORMATS)
+        return Image.open(path, formats=("TGA", *FORMATS) if is_tga(path) else FORMATS)
     except Image.UnidentifiedImageError:
         if not _is_heif(path):
             raise
@@ -253,7 +253,8 @@ def to_rgba(image: Image.Image, path: str | Path) -> Image.Image:
         return scaled.convert("L").convert("RGBA")
     if image.mode == "F":
         raise InputError(f"{path}: floating-point pixels, expected 8 or 16 bits a channel")
-    return (image.convert("RGB") if image.mode in ("CMYK", "YCbCr", "LAB", "HSV") else image).convert("RGBA")
+    opaque = image.mode in ("CMYK", "YCbCr", "LAB", "HSV") or has_no_alpha(Path(path), image)
+    return (image.convert("RGB") if opaque else image).convert("RGBA")
 
 
 def _orientation(image: Image.Image) -> int:

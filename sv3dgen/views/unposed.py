@@ -5,8 +5,9 @@ from pathlib import Path
 
 from sv3dgen.errors import InputError
 from sv3dgen.views.image import open_image
+from sv3dgen.views.picture_formats import SUFFIXES as READ
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".avif", ".tif", ".tiff", ".bmp"}
+SUFFIXES = {*READ, ".heic", ".heif"}
 FEWEST, MOST = 8, 400
 EXTRA = 'pip install -c constraints.txt -e ".[sfm]"'
 
