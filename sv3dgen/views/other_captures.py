@@ -15,9 +15,8 @@ def what_to_do_with(folder: Path, names: list[str]) -> str:
     model = next((place for place in places if _is_colmap(place)), None)
     if model is not None:
         return (
-            f"; {model} is a model of COLMAP: nerfstudio's ns-process-data, or instant-ngp's colmap2nerf.py, writes "
-            "transforms.json of it, and python -m sv3dgen.pose "
-            f"{_folder_of_photos(folder) or 'PHOTOS'} --out FOLDER finds the cameras anew"
+            f"; {model} is a model of COLMAP without its images.bin or images.txt, and "
+            f"python -m sv3dgen.pose {_folder_of_photos(folder) or 'PHOTOS'} --out FOLDER finds the cameras anew"
         )
     if (folder / "keyframes" / "images").is_dir():
         photos = folder / "keyframes" / "images"

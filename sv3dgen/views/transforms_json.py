@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from sv3dgen.documents.json_text import parse_json
 from sv3dgen.errors import InputError
+from sv3dgen.views.colmap_model import capture_of, is_model, model_document, model_in
 from sv3dgen.views.frame_files import FrameFiles
 from sv3dgen.views.json_values import has_shape, optional_number
 from sv3dgen.views.lens import Lens, check_model, read_lens
@@ -97,10 +98,7 @@ def _each_once(path: Path, frames: Sequence[Frame]) -> tuple[list[Frame], list[s
     doubtful: dict[str, None] = {}
     for frame in frames:
         places = by_picture.setdefault(frame.image, [])
-        same = next(
-            (each for each in places if _same_pose(kept[each].camera_to_world, frame.camera_to_world)),
-            None,
-        )
+        same = next((at for at in places if _same_pose(kept[at].camera_to_world, frame.camera_to_world)), None)
         if same is not None:
             kept[same] = _with_better_mask(kept[same], frame)
             continue
@@ -148,6 +146,9 @@ def _json_files(path: Path, split: Split) -> list[tuple[Path, str | None]]:
     found: list[tuple[Path, str | None]] = [
         (path / name, key) for key, name in wanted.items() if (path / name).exists()
     ]
+    model = model_in(path) if not found and split in ("train", "all") else None
+    if model is not None:
+        return [(model, None)]
     if not found:
         names = sorted(entry.name for entry in path.iterdir())
         listing = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
@@ -178,7 +179,8 @@ class _Reader:
     """The frames of one file, and what had to be fixed or guessed to read them."""
 
     def __init__(self, path: Path, split: str | None) -> None:
-        self.path, self.document, self.files = path, _load(path), FrameFiles(path.parent)
+        self.path, self.files = path, FrameFiles(capture_of(path))
+        self.document = model_document(path) if is_model(path) else _load(path)
         self.fixed: list[float] = []  # how far off each fixed rotation was
         self.opencv = bool(self.document.get("from_na"))  # NeuS2's files have OpenCV's camera axes
         check_model(path, self.document)
@@ -186,6 +188,8 @@ class _Reader:
 
     def notes(self) -> list[str]:
         notes = []
+        if is_model(self.path):
+            notes.append(f"{self.path.parent}: a model of COLMAP; cameras of {len(self.frames)} photos, turned upright")
         if self.fixed:
             notes.append(
                 f"{self.path}: {len(self.fixed)} of {len(self.frames)} rotations are rounded or scaled, by up to "

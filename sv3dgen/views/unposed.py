@@ -4,6 +4,7 @@ import importlib.util
 from pathlib import Path
 
 from sv3dgen.errors import InputError
+from sv3dgen.views.colmap_model import model_in
 from sv3dgen.views.image import open_image
 from sv3dgen.views.picture_formats import SUFFIXES as READ
 
@@ -13,8 +14,10 @@ EXTRA = 'pip install -c constraints.txt -e ".[sfm]"'
 
 
 def is_unposed(path: Path) -> bool:
-    """Whether this is a folder with photos and no cameras: neither a transforms.json nor NeRF-synthetic's files."""
-    return path.is_dir() and not any(path.glob("transforms*.json")) and len(photos_in(path)) > 1
+    """Whether this is a folder with photos and no cameras: no transforms.json, NeRF-synthetic's files, or COLMAP's."""
+    if not path.is_dir() or any(path.glob("transforms*.json")) or len(photos_in(path)) < 2:
+        return False
+    return model_in(path) is None
 
 
 def photos_in(folder: Path) -> list[Path]:

@@ -13,6 +13,7 @@ from PIL import ImageChops
 
 from sv3dgen.errors import InputError
 from sv3dgen.views.camera_check import check_cameras
+from sv3dgen.views.colmap_model import capture_of, is_model
 from sv3dgen.views.image import (
     OBJECT_ALPHA,
     MaskedImage,
@@ -74,7 +75,7 @@ def open_views(path: Path, split: Split = "train") -> ViewFiles:
     width, height = files.sizes[0]
     first = range(min(len(files), max(1, _DECODED_PIXELS // (width * height))))
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # PIL decodes outside the interpreter lock
-        for index, picture in zip(first, pool.map(lambda k: _decoded(files.transforms.frames[k]), first), strict=True):
+        for index, picture in zip(first, pool.map(lambda k: _cut_out(files.transforms, k), first), strict=True):
             files.decoded[index] = _stamp(files.transforms.frames[index].image), picture
     return files
 
@@ -87,6 +88,20 @@ def _opened(transforms: Transforms) -> ViewFiles:
         _check_lens_size(frame, image.size)
     _check_sizes(transforms.frames, sizes)
     return ViewFiles(transforms, tuple(sizes), {}, _stamp(transforms.path))
+
+
+def _cut_out(transforms: Transforms, index: int) -> MaskedImage:
+    """A frame's picture with its alpha; of a capture that comes without masks, a refusal says where they belong."""
+    frame = transforms.frames[index]
+    try:
+        return _decoded(frame)
+    except InputError as error:
+        if not is_model(transforms.path) or frame.mask is not None:
+            raise
+        place, photos = capture_of(transforms.path) / "masks", frame.image.parent
+        raise InputError(
+            f"{error}; masks belong in {place}, and python -m sv3dgen.pose {photos} --out FOLDER makes them"
+        ) from None
 
 
 def _decoded(frame: Frame) -> MaskedImage:

@@ -11,8 +11,8 @@ from sv3dgen.views.transforms_json import read_transforms
 @pytest.mark.parametrize(
     ("files", "told"),
     [
-        (["sparse/0/cameras.bin", "images/a.jpg"], "sparse/0 is a model of COLMAP: nerfstudio's ns-process-data"),
-        (["cameras.txt", "images.txt", "points3D.txt"], "is a model of COLMAP"),
+        (["sparse/0/cameras.bin", "images/a.jpg"], "sparse/0 is a model of COLMAP without its images.bin"),
+        (["cameras.txt", "images.txt", "points3D.txt"], "images.txt: cameras of 0 photos"),
         (["keyframes/images/1.jpg", "keyframes/cameras/1.json"], r"Polycam: .*sv3dgen.pose .*keyframes/images"),
         (["rgbd/0.jpg", "metadata.json"], "Record3D: nerfstudio's ns-process-data record3d"),
         (["capture/transforms.json"], "did you mean views=.*capture"),
