@@ -23,7 +23,7 @@ from sv3dgen.meshes.gltf.reader import read_gltf
 from sv3dgen.meshes.mesh_3mf import read_3mf
 from sv3dgen.meshes.mesh_parts import merge, placed_part, read_texture
 from sv3dgen.meshes.mesh_pictures import check_pictures, opened_only
-from sv3dgen.meshes.precheck import COLORLESS, precheck_mesh
+from sv3dgen.meshes.precheck import COLORLESS, is_gltf, precheck_mesh
 from sv3dgen.meshes.texture_wrap import as_repeating
 from sv3dgen.meshes.textured_mesh import TexturedMesh
 
@@ -40,9 +40,9 @@ def read_mesh(path: str | Path) -> TexturedMesh:
     path = Path(path)
     precheck_mesh(path)
     suffix = path.suffix.lower()
-    read = read_gltf if suffix in (".glb", ".gltf") else read_3mf if suffix == ".3mf" else read_by_trimesh
+    read = read_gltf if is_gltf(path) else read_3mf if suffix == ".3mf" else read_by_trimesh
     parts = read(path)
-    if suffix in COLORLESS:
+    if suffix in COLORLESS and read is not read_gltf:
         log.info("%s: %s files are read without colors", path, suffix[1:].upper())
     if not parts:
         raise InputError(f"{path}: holds no triangles{what_else(path)}, expected a mesh")

@@ -6,7 +6,8 @@ from sv3dgen.errors import InputError
 from sv3dgen.meshes.gltf.file import open_gltf
 
 COLORLESS = (".stl", ".off", ".3mf")  # read without colors
-SUFFIXES = (".glb", ".gltf", ".obj", ".ply", *COLORLESS)
+SUFFIXES = (".glb", ".gltf", ".vrm", ".obj", ".ply", *COLORLESS)
+_GLTF = (".glb", ".gltf", ".vrm", ".json")  # the last as some programs name it
 
 
 def precheck_mesh(path: str | Path) -> None:
@@ -19,14 +20,19 @@ def precheck_mesh(path: str | Path) -> None:
         raise InputError(f"{path}: no such file, expected a mesh ({', '.join(SUFFIXES)})")
     if not path.is_file():
         raise InputError(f"{path}: not a file, expected a mesh ({', '.join(SUFFIXES)})")
-    if path.suffix.lower() not in SUFFIXES:
-        raise InputError(f"{path}: unknown mesh format, expected one of {', '.join(SUFFIXES)}")
-    if path.stat().st_size == 0:
+    if path.stat().st_size == 0 and path.suffix.lower() in SUFFIXES:
         raise InputError(f"{path}: empty file, expected a mesh")
-    if path.suffix.lower() == ".glb" and _first_bytes(path) != b"glTF":
-        raise InputError(f"{path}: not a GLB file (it doesn't begin with glTF)")
-    if path.suffix.lower() in (".glb", ".gltf"):
+    if is_gltf(path):
+        if path.suffix.lower() in (".glb", ".vrm") and _first_bytes(path)[:1] not in (b"g", b"{", b" ", b"\n"):
+            raise InputError(f"{path}: not a GLB file (it doesn't begin with glTF)")
         open_gltf(path)
+    elif path.suffix.lower() not in SUFFIXES:
+        raise InputError(f"{path}: unknown mesh format, expected one of {', '.join(SUFFIXES)}")
+
+
+def is_gltf(path: Path) -> bool:
+    """Whether the file is read as glTF: by its name, or as its first bytes say so whatever its name."""
+    return path.suffix.lower() in _GLTF or _first_bytes(path) == b"glTF"
 
 
 def _first_bytes(path: Path) -> bytes:

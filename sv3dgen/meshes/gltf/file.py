@@ -49,6 +49,11 @@ INDIFFERENT = frozenset(
         "KHR_materials_specular",
         "KHR_materials_variants",
         "KHR_xmp_json_ld",
+        "VRM",
+        "VRMC_materials_mtoon",
+        "VRMC_node_constraint",
+        "VRMC_springBone",
+        "VRMC_vrm",
     }
 )
 _UNPACK = "npx @gltf-transform/cli copy IN.glb OUT.glb"

@@ -39,6 +39,8 @@ def read_gltf(path: Path) -> list[TexturedMesh]:
     Raises InputError for damaged files, and by name for what would be read otherwise than viewers show it.
     """
     file = open_gltf(path)
+    if "VRM" in (file.json.get("extensionsUsed") or ()):
+        log.info("%s: a VRM 0 model; its front is at -Z, not at +Z", path)
     try:
         return list(_Reader(file).parts())
     except InputError:

@@ -1,5 +1,7 @@
 """What a GLB's chunks may be filled up with, and how its faults are named."""
 
+import base64
+import json
 import struct
 
 import pytest
@@ -40,3 +42,30 @@ def test_a_material_whose_alpha_hides_all(case, tmp_path, shown):
         return
     with pytest.raises(InputError, match="a.glb: the alpha of material 0 hides all triangles; export it"):
         read_mesh(case.save(tmp_path / "a.glb"))
+
+
+@pytest.mark.parametrize("name", ["a.vrm", "a.gltf", "a.json", "A.GLB", "a.obj", "avatar"])
+def test_a_glb_is_read_by_its_first_bytes(tmp_path, name, caplog):
+    case = GltfCase()
+    case.square()
+    case.json["extensionsUsed"] = case.json["extensionsRequired"] = ["VRM", "VRMC_materials_mtoon"]
+    case.save(tmp_path / "a.glb").rename(tmp_path / name)
+    with caplog.at_level("INFO"):
+        assert len(read_mesh(tmp_path / name).faces) == 2
+    assert "its front is at -Z" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["a.gltf", "a.json", "a.glb"])
+def test_a_gltf_json_is_read_by_other_names(tmp_path, name):
+    case = GltfCase()
+    case.square()
+    uri = "data:application/octet-stream;base64," + base64.b64encode(case.bytes).decode()
+    document = {**case.json, "buffers": [{"byteLength": len(case.bytes), "uri": uri}]}
+    (tmp_path / name).write_text(json.dumps(document))
+    assert len(read_mesh(tmp_path / name).faces) == 2
+
+
+def test_another_json_is_no_mesh(tmp_path):
+    (tmp_path / "transforms.json").write_text('{"frames": []}')
+    with pytest.raises(InputError, match="not a glTF file"):
+        read_mesh(tmp_path / "transforms.json")
