@@ -131,7 +131,8 @@ def fitted_turn(
     by_direction = _score(masks, replace(turn, clockwise=not turn.clockwise), none)
     best = max(by_elevation, by_direction, other.agreement)
     gaps, by_gaps = none, given
-    if best < max(_CLEAN, given + _FAR):  # else it is explained, and gaps are what takes longest to look for
+    # Gaps take longest to look for, and are none where another reading explains all.
+    if best < min(max(_CLEAN, given + _FAR), max(_SURELY_RIGHT, given + _CLEARLY)):
         gaps, by_gaps = _best_gaps(masks, steps, turn, none, given)
     best = max(best, by_gaps)
     # Inconsistent views, too, agree a little better with some gaps here and there.
