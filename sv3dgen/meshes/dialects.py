@@ -16,6 +16,8 @@ _RGB = ("red", "green", "blue")
 _PLY_COLORS = (("diffuse_red", "diffuse_green", "diffuse_blue"), ("r", "g", "b"), ("Red", "Green", "Blue"))
 _STL_HEAD_BYTES, _STL_FACE_BYTES = 84, 50
 _OVER_ONE = 2.0  # up to which a color in floats is a share of 1
+_FROM_ZERO = re.compile(rb"\nf[^\n#]* 0(?:[ /\r\n]|\Z)")  # the number of a vertex, in a face
+_BACKWARDS = re.compile(rb"\nf [\d/ ]*-")
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _PLY_NUMBERS = {
     **{"char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1", "short": "i2", "int16": "i2", "ushort": "u2"},
@@ -27,11 +29,15 @@ _PLY_NUMBERS = {
 def in_trimesh_words(path: Path) -> bytes | None:
     """The file's content where something in it has to be said otherwise; None where it is fine as it is.
 
-    Raises InputError for what trimesh would read wrongly without a word: a PLY file of several textures.
+    Raises InputError for what trimesh would read wrongly without a word: a PLY file of several textures, an OBJ file
+    whose faces count from 0.
     """
     suffix = path.suffix.lower()
     if suffix == ".obj":
-        return _plain_lines(path.read_bytes())
+        content = path.read_bytes()
+        plain = _plain_lines(content)
+        counted = _counted_from_first(path, content if plain is None else plain)
+        return plain if counted is None else counted
     if suffix == ".stl":
         return _without_tail(path.read_bytes())
     return _with_known_colors(path, path.read_bytes()) if suffix == ".ply" else None
@@ -78,6 +84,36 @@ def _plain_lines(content: bytes) -> bytes | None:
     if b"\t" in said or said.startswith(b" ") or b"\n " in said:
         said = re.sub(rb"(?m)^ +", b"", said.replace(b"\t", b" "))
     return None if said == content else said
+
+
+def _counted_from_first(path: Path, content: bytes) -> bytes | None:
+    """An OBJ file whose faces number their corners from the first vertex on; None where they do.
+
+    -1 is the last vertex before the face. Trimesh counts from the last one of the file.
+    """
+    if _FROM_ZERO.search(content):
+        raise InputError(f"{path}: a face has vertex 0, expected numbers from 1 on")
+    if not _BACKWARDS.search(content):
+        return None
+    counts, lines = {b"v": 0, b"vt": 0, b"vn": 0}, content.split(b"\n")
+    for place, line in enumerate(lines):
+        kind, _, rest = line.partition(b" ")
+        if kind in counts:
+            counts[kind] += 1
+        elif kind == b"f" and b"-" in rest:
+            lines[place] = b"f " + b" ".join(_corner(path, corner, counts) for corner in rest.split())
+    return b"\n".join(lines)
+
+
+def _corner(path: Path, corner: bytes, counts: dict[bytes, int]) -> bytes:
+    numbers = []
+    for number, count in zip(corner.split(b"/"), counts.values(), strict=False):
+        if number.startswith(b"-"):
+            if not number[1:].isdigit() or not 1 <= int(number[1:]) <= count:
+                raise InputError(f"{path}: a face names {corner.decode('latin-1')[:40]} where {count} are there")
+            number = b"%d" % (count + 1 - int(number[1:]))
+        numbers.append(number)
+    return b"/".join(numbers)
 
 
 def _without_tail(content: bytes) -> bytes | None:

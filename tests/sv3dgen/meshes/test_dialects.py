@@ -32,6 +32,23 @@ def test_a_material_that_no_library_has_is_told(tmp_path, caplog):
     assert "a.obj: usemtl m is in none of its material files" in caplog.text
 
 
+def test_negative_numbers_count_back_from_the_face_not_from_the_end(tmp_path):
+    corners = "v 0 0 0\nv 1 0 0\nv 1 1 0\nvt 0 0\nvt 1 0\nvt 1 1\n"
+    far = corners.replace(" 0\n", " 7\n").replace("vt 0 7", "vt 0 0").replace("vt 1 7", "vt 1 0")
+    face = "f -3/-3 -2/-2 -1/-1\n"
+    (tmp_path / "a.obj").write_text(corners + face + far + face + "f 1/1 -5/2 3/-4\n")
+    mesh = read_mesh(tmp_path / "a.obj")
+    heights = mesh.vertices[mesh.faces][..., 2]
+    assert heights.tolist() == [[0, 0, 0], [7, 7, 7], [0, 0, 0]]
+
+
+@pytest.mark.parametrize("face", ["f 0 1 2", "f 1 2 0", "f 1/1 0/1 2/1 ", "f -4 -3 -2", "f -1 -x 2"])
+def test_numbers_that_name_no_vertex_are_refused(tmp_path, face):
+    (tmp_path / "a.obj").write_text(f"v 0 0 0\nv 1 0 0\nv 1 1 0\n{face}")
+    with pytest.raises(InputError, match="a.obj: a face"):
+        read_mesh(tmp_path / "a.obj")
+
+
 def ply(path, kinds, row, binary=None, before=""):
     """A square whose vertices have one color each, of numbers of these kinds."""
     form = {None: "ascii", "<": "binary_little_endian", ">": "binary_big_endian"}[binary]
