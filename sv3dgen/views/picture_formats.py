@@ -24,6 +24,8 @@ _OTHERS: tuple[tuple[int, bytes, str, str], ...] = (  # where, what stands there
     (0, b"\xff\x0a", "a JPEG XL picture", "save it as JPEG or PNG first"),
     (4, b"JXL \r\n\x87\n", "a JPEG XL picture", "save it as JPEG or PNG first"),
     (0, b"qoif", "a QOI picture", _AS_PNG),
+    (0, b"P7\n", "a PAM picture", _AS_PNG),
+    (0, b"PF\n", "a picture of floating-point numbers (PFM)", _AS_PNG),
     (0, b"\x00\x00\x01\x00", "an icon", _AS_PNG),
     (0, b"icns", "an icon", _AS_PNG),
     (0, b"FUJIFILMCCD-RAW", "a camera's raw photo", _DEVELOP),

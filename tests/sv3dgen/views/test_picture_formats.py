@@ -75,6 +75,7 @@ def icon():
         (b"\n<!DOCTYPE html><html></html>", "a web page; download the picture itself"),
         (b"\0\0\0\x18ftypcrx " + bytes(40), "a camera's raw photo; develop it"),
         (b"\0\0\0\x18ftypisom" + bytes(40), "a film"),
+        (b"P7\nWIDTH 20\n" + bytes(40), "a PAM picture"),
         (b"%PDF-1.7" + bytes(40), "a PDF document"),
         (bytes(128) + b"DICM" + bytes(20), "a DICOM picture"),
         (b"nothing known", "expected one of PNG, "),
