@@ -33,7 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(prog="python -m sv3dgen.render", description="A mesh file to posed views.")
-    parser.add_argument("mesh", type=Path, help="GLB, glTF, OBJ, PLY, STL, OFF or 3MF; +Y up, front +Z: docs/inputs.md")
+    parser.add_argument(
+        "mesh", type=Path, help="GLB, glTF, VRM, OBJ, PLY, STL, OFF or 3MF; +Y up, front +Z: docs/inputs.md"
+    )
     parser.add_argument("--orbit", required=True, help="static, dynamic, dynamic_released, sine30 or sine50")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     parser.add_argument("--size-px", type=int, default=576, help="side of the square pictures")

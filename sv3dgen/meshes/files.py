@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 def read_mesh(path: str | Path) -> TexturedMesh:
-    """The one mesh that a GLB, glTF, OBJ (with its MTL and images), PLY, STL, OFF or 3MF file holds.
+    """The one mesh that a GLB, glTF, VRM, OBJ (with its MTL and images), PLY, STL, OFF or 3MF file holds.
 
     Raises InputError, in one line that names the file, if it is missing, unreadable, empty, or broken: no faces,
     indices out of range, coordinates that are not finite or beyond 1e6, no extent. Faces without area are kept: they
