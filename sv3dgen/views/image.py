@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 MAX_PIXELS = 64_000_000  # a quarter of a gigabyte as RGBA; refused from the header, before anything is decoded
 MIN_SIZE_PX = 16
 WHITE_LEVEL = 247  # 0.97 of 255: a pixel is object if any channel is at or below it (docs/method.md)
+BLACK_LEVEL = 24  # as video leaves it
 OBJECT_ALPHA = 13  # 5 % of 255: an image whose alpha stays below shows nothing
 MAX_ASPECT = 16  # a photo that is longer than this for its width shows no object that a square view could hold
 
@@ -190,6 +191,8 @@ def masked_image(image: Image.Image, path: Path) -> MaskedImage:
     if lowest <= 255 - OBJECT_ALPHA:
         return MaskedImage(image, None)
     background = border_color(image)
+    if background is None and _has_bars(image):
+        raise InputError(f"{path}: black bars around the picture; crop them away first")
     if background is None:
         raise InputError(
             f"{path}: no alpha channel and no plain background; cut the object out (RGBA) or put it on white"
@@ -218,6 +221,18 @@ def border_color(image: Image.Image) -> tuple[int, int, int] | None:
     median = tuple(sorted(pixel[channel] for pixel in border)[middle] for channel in range(3))
     near = sum(max(abs(a - b) for a, b in zip(pixel, median, strict=True)) < 255 - WHITE_LEVEL for pixel in border)
     return (median[0], median[1], median[2]) if near > 0.95 * len(border) else None
+
+
+def _has_bars(image: Image.Image) -> bool:
+    """Whether there is a plain background within black borders, as players and editors add them."""
+    lit = ImageChops.lighter(*image.convert("RGB").split()[:2]).point(
+        [0 if level <= 24 else 255 for level in range(256)]
+    )
+    box = lit.getbbox()
+    if box is None or box == (0, 0, *image.size):
+        return False
+    inside = image.crop((box[0] + 2, box[1] + 2, box[2] - 2, box[3] - 2))  # compression blurs where they meet
+    return min(inside.size) >= MIN_SIZE_PX and border_color(inside) is not None
 
 
 def object_mask(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:

@@ -5,6 +5,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from checkout import ROOT
 from PIL import ExifTags, Image, TiffImagePlugin
 
 from sv3dgen.errors import InputError
-from sv3dgen.views.image import has_cutout, precheck_photo, read_photo, read_rgba
+from sv3dgen.views.image import has_cutout, masked_image, precheck_photo, read_photo, read_rgba
 
 
 def picture(size=(48, 32)):
@@ -240,3 +241,15 @@ def test_previews_of_raw_photos_are_refused(tags, tmp_path):
     Image.new("RGB", (32, 32), "red").save(tmp_path / "a.dng", "TIFF", tiffinfo=info)
     with pytest.raises(InputError, match="a.dng: a camera's raw photo"):
         read_photo(tmp_path / "a.dng")
+
+
+def test_black_bars_around_a_plain_background_are_named():
+    picture = Image.new("RGBA", (64, 48), "white")
+    picture.paste((200, 30, 30), (20, 15, 40, 35))
+    barred = Image.new("RGBA", (64, 80), "black")
+    barred.paste(picture, (0, 16))
+    with pytest.raises(InputError, match="a.png: black bars around the picture"):
+        masked_image(barred, Path("a.png"))
+    busy = Image.effect_noise((64, 80), 90).convert("RGBA")
+    with pytest.raises(InputError, match="no plain background"):
+        masked_image(busy, Path("a.png"))
