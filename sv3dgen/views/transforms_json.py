@@ -163,7 +163,7 @@ def _load(path: Path) -> dict:
     if path.stat().st_size > _MAX_JSON_BYTES:
         raise InputError(f"{path}: larger than {_MAX_JSON_BYTES >> 20} MB, expected camera poses only")
     try:
-        document = parse_json(path.read_text(encoding="utf-8-sig"))
+        document = parse_json(path.read_bytes())  # UTF-8 or UTF-16, as the first bytes tell
     except json.JSONDecodeError as error:
         raise InputError(f"{path}: not valid json, line {error.lineno}: {error.msg}") from None
     except (ValueError, OSError):

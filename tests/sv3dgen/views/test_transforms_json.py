@@ -58,3 +58,11 @@ def test_a_repeat_of_the_second_pose_is_left_out_as_well(document, views_folder:
     moved = frames[1] | {"file_path": frames[0]["file_path"]}
     found = read(tmp_path / "a", views_folder, document | {"frames": [*frames, moved, moved]})
     assert len(found.frames) == len(frames) + 1 and len(found.warnings) == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_the_encoding_is_told_by_the_first_bytes(document, views_folder: Path, tmp_path: Path, encoding: str) -> None:
+    shutil.copytree(views_folder, tmp_path / "a")
+    text = json.dumps(document | {"note": "größe"}, ensure_ascii=False)
+    (tmp_path / "a" / "transforms.json").write_text(text, encoding=encoding)
+    assert len(read_transforms(tmp_path / "a").frames) == len(document["frames"])
