@@ -14,6 +14,7 @@ from sv3dgen.errors import InputError
 from sv3dgen.interfaces import Geometry, Surface, SurfaceParameters
 from sv3dgen.kernels.marching_tetrahedra.march import marching_tets
 from sv3dgen.meshes.mesh import Mesh
+from sv3dgen.meshes.saved_mesh import saved_mesh
 from sv3dgen.meshes.signed_distance import lattice_signed_distance
 from sv3dgen.meshes.tet_grid import TetGrid, bcc_band, neighbor_mean, vertex_neighbors
 from sv3dgen.schedules import from_when_on
@@ -200,7 +201,10 @@ class DMTet(Surface):
 
     def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs) -> None:
         """The lattice is rebuilt from its seed mesh, so that a checkpoint holds no tetrahedra."""
-        vertices = state_dict[prefix + "seed_vertices"]
-        if len(vertices):
-            self._build(Mesh(vertices, state_dict[prefix + "seed_faces"]), int(state_dict[prefix + "cells"]))
+        seed = saved_mesh(state_dict[prefix + "seed_vertices"], state_dict[prefix + "seed_faces"])
+        if len(seed.faces):
+            cells, finest = int(state_dict[prefix + "cells"]), self.thin_factor * max(self.resolutions.values())
+            if not 0 < cells <= finest:
+                raise ValueError(f"a lattice of {cells} cells, expected at most {finest}")
+            self._build(seed, cells)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)

@@ -14,7 +14,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from torch.utils.data import DataLoader, IterableDataset
 
 from sv3dgen.atomic import atomic_write
-from sv3dgen.errors import InputError
+from sv3dgen.errors import InputError, one_line
 from sv3dgen.runs.stopping import Stopped, handled
 
 
@@ -49,6 +49,41 @@ class LastCheckpoint(lightning.Callback):
     def save(self, trainer: lightning.Trainer) -> None:
         with atomic_write(self.path) as path:
             trainer.save_checkpoint(path)
+
+
+class Restored(lightning.Callback):
+    """Tells what goes wrong while a stage is restored from a checkpoint, which anybody may have written, from what goes
+    wrong after it. To stand before all other callbacks."""
+
+    def __init__(self, checkpoint: Path | None):
+        self.checkpoint = checkpoint  # None: the stage begins
+        self._is_done = False
+
+    def on_train_start(self, trainer: lightning.Trainer, *_: Any) -> None:
+        """Steps of optimizers write into what they keep for a parameter without looking how large it is."""
+        for optimizer in trainer.optimizers:
+            for parameter, state in optimizer.state.items():
+                for name, kept in state.items():
+                    if isinstance(kept, torch.Tensor) and kept.numel() != 1 and kept.shape != parameter.shape:
+                        found, expected = tuple(kept.shape), tuple(parameter.shape)
+                        raise ValueError(f"{name} of an optimizer has the shape {found}, expected {expected}")
+        self._is_done = True
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """InputError for whatever a checkpoint leads to before the first step."""
+        try:
+            yield
+        except (InputError, OSError, MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # what readers of tensors raise for damaged files is of all kinds
+            if self.checkpoint is None or self._is_done:
+                raise
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
+            raise InputError(
+                f"{self.checkpoint}: damaged, or of another run ({one_line(reason)[:120]}); expected it as the run "
+                "wrote it, or removed: then the run starts again"
+            ) from error
 
 
 class WrittenInPlace(TorchCheckpointIO):
@@ -185,9 +220,11 @@ def fit(
     """
     device = module.device
     given = {**trainer, **place(device), "plugins": [*(trainer.get("plugins") or ()), WrittenInPlace()]}
-    runner = lightning.Trainer(**given, max_steps=steps, callbacks=callbacks)
+    restored = Restored(checkpoint)
+    runner = lightning.Trainer(**given, max_steps=steps, callbacks=[restored, *callbacks])
     module.train()  # Lightning leaves parts that an earlier stage put into eval mode as they are
-    runner.fit(module, DataLoader(Steps(), batch_size=None), ckpt_path=checkpoint, weights_only=True)
+    with restored.told():
+        runner.fit(module, DataLoader(Steps(), batch_size=None), ckpt_path=checkpoint, weights_only=True)
     module.to(device)  # from the CPU, where Lightning leaves it
 
 

@@ -14,6 +14,7 @@ from sv3dgen.documents.json_text import parse_json
 from sv3dgen.interfaces import Reference
 from sv3dgen.meshes.hollowing import Opening
 from sv3dgen.meshes.mesh import Mesh
+from sv3dgen.meshes.saved_mesh import saved_mesh
 from sv3dgen.runs.run_folder import RunCard
 from systems.sv3d_nerf import Sv3dNerf
 
@@ -57,7 +58,7 @@ def write_coarse(target: Path, coarse: Sv3dNerf, mesh: Mesh) -> None:
 def read_coarse(source: Path, coarse: Sv3dNerf, reference: Reference) -> Mesh:
     """Have the parts of a stage as they were after its last step; its surface. A part is taken whole or not at all."""
     state = torch.load(source / STATE, weights_only=True, map_location="cpu")
-    mesh = Mesh(state["vertices"], state["faces"])
+    mesh = saved_mesh(state["vertices"], state["faces"])
     coarse.views = reference.views.to(coarse.device)  # of which the run tells what was corrected
     coarse.corrections.start_from(reference.views)
     for name, part in _learned(coarse).items():

@@ -24,7 +24,7 @@ from sv3dgen.runs.progress import ProgressLine
 from sv3dgen.runs.provenance import provenance
 from sv3dgen.runs.run_folder import RunCard
 from sv3dgen.runs.stopping import Stopped
-from systems.fitting import Interrupt, WrittenInPlace, read_checkpoint
+from systems.fitting import Interrupt, Restored, WrittenInPlace, read_checkpoint
 from systems.reporting import Losses, notified_loggers
 from systems.training.batches import TimedLoader, TrainingBatch, TrainingBatches
 from systems.training.callbacks import Throughput, TrainingCheckpoint, Weights
@@ -65,6 +65,7 @@ class TrainingRun:
             raise InputError(f"trainer.strategy={settings['strategy']}: expected trainer=sharded, FSDP's second form")
         # A run that was stopped before its first checkpoint starts again.
         self.resumed = config.resume is not None and self.checkpoint.is_file()
+        self.restored = Restored(self.checkpoint if self.resumed else None)
         if config.resume is not None and rank_zero_only.rank == 0:
             remove_leftovers(folder)
             step = saved_step(self.checkpoint) if self.resumed else 0
@@ -73,7 +74,7 @@ class TrainingRun:
             self.trainer = lightning.Trainer(
                 **settings,
                 max_steps=config.train.steps,
-                callbacks=self._callbacks(settings),
+                callbacks=[self.restored, *self._callbacks(settings)],
                 use_distributed_sampler=False,
             )
         except (MisconfigurationException, ValueError) as error:
@@ -93,7 +94,8 @@ class TrainingRun:
         heard = nullcontext() if card is None else card.hearing_warnings()
         checkpoint = self.checkpoint if resumed else None
         try:
-            with heard, nullcontext() if card is None else card.stage(STAGE), self.interrupt.listening():
+            stage = nullcontext() if card is None else card.stage(STAGE)
+            with heard, stage, self.interrupt.listening(), self.restored.told():
                 self.trainer.fit(self.module, datamodule=orbits, ckpt_path=checkpoint, weights_only=True)
         except Stopped:
             if card is not None:
