@@ -21,7 +21,7 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
 from sv3dgen.cli.allowed_targets import check_targets
-from sv3dgen.cli.command import refused
+from sv3dgen.cli.command import print_through, refused
 from sv3dgen.cli.command_line import checked_arguments, register_resolvers
 from sv3dgen.cli.help_text import help_text
 from sv3dgen.cli.resume import needed_again
@@ -156,7 +156,7 @@ if __name__ == "__main__":
     try:
         sys.argv[1:] = checked_arguments(sys.argv[1:], ROOT)
         if {"--help", "-h"} & set(sys.argv[1:]):
-            print(help_text([text for text in sys.argv[1:] if not text.startswith("-")], ROOT))
+            print_through(help_text([text for text in sys.argv[1:] if not text.startswith("-")], ROOT))
             sys.exit()
     except InputError as error:
         sys.exit(refused(str(error), "sv3dgen"))

@@ -117,4 +117,15 @@ def test_every_page_is_in_the_site(tmp_path: Path) -> None:
 
 def test_the_container_is_built_by_the_readmes_command() -> None:
     (install,) = re.findall(r"^(python3\.11 -m venv .* pip install .*?) && python", README, re.MULTILINE)
-    assert install in (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    assert install in dockerfile
+    copied = [name for line in re.findall(r"^COPY (.*) \./?$", dockerfile, re.MULTILINE) for name in line.split()]
+    assert "pyproject.toml" in copied and [name for name in copied if not (ROOT / name).exists()] == []
+
+
+def test_the_container_gets_nothing_that_git_does_not_keep() -> None:
+    kept_out, ignored = (
+        {line.strip("/").removeprefix("**/") for line in (ROOT / name).read_text(encoding="utf-8").split()}
+        for name in (".dockerignore", ".gitignore")
+    )
+    assert ignored | {".git"} == kept_out

@@ -1,6 +1,7 @@
 """What all commands share: a mistake is one line, and the exit status says which kind it was."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -63,12 +64,28 @@ def exit_status(command: Callable[[], int], name: str = "error", *, stopped: str
         return command()
     except InputError as error:
         line = str(error)
+    except BrokenPipeError:
+        return _unread()
     except OSError as error:
         line = f"{error.filename or 'writing'}: {error.strerror or error}"
     except KeyboardInterrupt:
         print(stopped, file=sys.stderr)
         return 130
     return refused(line, name)
+
+
+def print_through(text: str) -> None:
+    """Print a text that is long enough to be cut off by `| head`, which is no mistake of anybody's."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        _unread()
+
+
+def _unread() -> int:
+    """Whoever read the output is gone: nothing is left to be told, and the interpreter is not to try it either."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 128 + 13  # as a shell would say it
 
 
 def refused(message: str, name: str) -> int:

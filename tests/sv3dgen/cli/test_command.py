@@ -1,8 +1,11 @@
 """How commands end: their own status, a user's mistake in one line, the file system's refusal, an interruption."""
 
+import subprocess
+import sys
 from importlib import import_module
 
 import pytest
+from checkout import ROOT
 
 from sv3dgen.cli.command import OneLineParser, exit_status, within
 from sv3dgen.errors import InputError
@@ -96,3 +99,15 @@ def test_commands_refuse_numbers_that_mean_nothing(
 ) -> None:
     assert import_module(f"sv3dgen.{module}").main(options) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes end otherwise there")
+@pytest.mark.parametrize(("command", "status"), [(["launch.py", "--help"], 0), (["-m", "sv3dgen.settings"], 141)])
+def test_output_that_nobody_reads_on_is_no_error(command: list[str], status: int) -> None:
+    """`| head` leaves before the end."""
+    process = subprocess.Popen(
+        [sys.executable, *command], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    assert (process.communicate()[1], process.returncode) == ("", status)
