@@ -1,5 +1,6 @@
 """Runs that lie in a folder: which there are, the files of theirs that the page may show, and all of one as a zip."""
 
+import os
 import re
 import zipfile
 from collections.abc import Iterator
@@ -27,7 +28,8 @@ def run_folder(folder: Path, key: str) -> Path | None:
     if not _KEY.fullmatch(key):
         return None
     found = folder / key
-    return found if found.is_dir() and found.resolve().is_relative_to(folder.resolve()) else None
+    # os.path rather than Path: it answers False, not an exception, for names that no folder can have.
+    return found if os.path.isdir(found) and found.resolve().is_relative_to(folder.resolve()) else None
 
 
 def run_file(folder: Path, key: str, name: str) -> Path | None:
@@ -63,7 +65,7 @@ def zipped(run: Path) -> Path:
 
 def lies_in(folder: Path, path: Path) -> bool:
     """Whether a file is there, and no link leads it out of a folder: such a folder may come from anybody."""
-    return path.is_file() and path.resolve().is_relative_to(folder.resolve())
+    return os.path.isfile(path) and path.resolve().is_relative_to(folder.resolve())
 
 
 def _key(run: Path) -> str:

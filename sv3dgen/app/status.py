@@ -118,5 +118,5 @@ def _stamp(path: Path) -> int | None:
 def _live(folder: Path) -> str | None:
     """The address that the run's live view told, if it is one of this machine's."""
     path = folder / _LIVE
-    told = path.read_text(encoding="utf-8").strip() if path.is_file() else ""
+    told = path.read_text(encoding="utf-8", errors="replace").strip() if path.is_file() else ""
     return told if told.startswith("http://127.0.0.1:") and told[17:].isdigit() else None

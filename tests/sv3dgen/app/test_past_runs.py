@@ -26,7 +26,9 @@ def test_runs_are_found_by_their_cards(runs):
     assert find_runs(runs / "none") == []
 
 
-@pytest.mark.parametrize("key", ["..", "../secret", "toy/..", "toy/../toy", "/etc/passwd", "toy", "", "a/b/c", ".a/b"])
+@pytest.mark.parametrize(
+    "key", ["..", "../secret", "toy/..", "toy/../toy", "/etc/passwd", "toy", "", "a/b/c", ".a/b", f"a/{'x' * 5000}"]
+)
 def test_no_key_leads_out(runs, key):
     assert run_folder(runs, key) is None
 
@@ -34,7 +36,15 @@ def test_no_key_leads_out(runs, key):
 def test_only_a_runs_own_files_are_given(runs):
     assert run_file(runs, "toy/2026-01-01", "mesh/mesh.glb") is not None
     assert run_file(runs, "toy/2026-01-01", "report.html") is not None
-    for name in ("mesh/link.glb", "own.txt", "../../../secret", "mesh/../../../../secret", "mesh/none.glb", ""):
+    for name in (
+        "mesh/link.glb",
+        "own.txt",
+        "../../../secret",
+        "mesh/../../../../secret",
+        "mesh/none.glb",
+        "",
+        f"mesh/{'x' * 5000}",
+    ):
         assert run_file(runs, "toy/2026-01-01", name) is None
 
 
