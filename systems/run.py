@@ -16,6 +16,7 @@ from sv3dgen.export.exporter import Exporter
 from sv3dgen.interfaces import Reference
 from sv3dgen.kernels.accelerators import used_licences
 from sv3dgen.kernels.backend import set_backend
+from sv3dgen.meshes.dents import told_of_dents
 from sv3dgen.meshes.hollowing import told
 from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.nvs_interfaces import ViewMaker
@@ -151,6 +152,8 @@ class Run:
                 mesh = self._run_coarse(self.coarse, reference)
             if openings := self.coarse.openings:
                 self.card.add_openings([one.card() for one in openings], "; ".join(told(one) for one in openings))
+            if self.coarse.filled_dents > 0:
+                self.card.add_note("dents", told_of_dents(self.coarse.filled_dents))
             shape: Sv3dNerf | Sv3dDmtet = self.coarse
             if self.fine is not None and not self.interrupt.requested:
                 with self.card.stage("fine"):

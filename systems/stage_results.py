@@ -52,7 +52,8 @@ def write_coarse(target: Path, coarse: Sv3dNerf, mesh: Mesh) -> None:
     """What a coarse stage has learned, and its surface."""
     state: dict[str, Any] = {name: part.state_dict() for name, part in _learned(coarse).items()}
     openings = [opening.card() for opening in coarse.openings]
-    torch.save({"vertices": mesh.vertices, "faces": mesh.faces, "openings": openings, **state}, target / STATE)
+    found = {"vertices": mesh.vertices, "faces": mesh.faces, "openings": openings, "dents": coarse.filled_dents}
+    torch.save(found | state, target / STATE)
 
 
 def read_coarse(source: Path, coarse: Sv3dNerf, reference: Reference) -> Mesh:
@@ -69,6 +70,7 @@ def read_coarse(source: Path, coarse: Sv3dNerf, reference: Reference) -> Mesh:
             part.load_state_dict(before)  # some of it may have been taken
             raise
     coarse.openings = [Opening(**opening) for opening in state.get("openings", ())]
+    coarse.filled_dents = float(state.get("dents", 0.0))
     coarse.eval()
     return mesh
 

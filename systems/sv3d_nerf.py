@@ -15,6 +15,7 @@ from sv3dgen.data.view_batches import ViewBatches
 from sv3dgen.data.view_corrections import ViewCorrections
 from sv3dgen.domains import Between, Cells, LearningRates, Magnitude, Pixels, Seed, Share, Steps
 from sv3dgen.interfaces import Field, FieldRenderer, Guidance, Material, Reference
+from sv3dgen.meshes.dents import told_of_dents, without_dents
 from sv3dgen.meshes.depth_fusion import fuse_depth, largest_component, sizable_components, unseen_hollows
 from sv3dgen.meshes.grid import Grid
 from sv3dgen.meshes.hollowing import (
@@ -108,6 +109,7 @@ class Sv3dNerf(Stage):
         self.whole: Tensor | None = None  # the visual hull, and what is left of it when seen free space is taken away
         self.carved: Tensor | None = None
         self.openings: list[Opening] = []  # what surface() has decided of each
+        self.filled_dents = 0.0  # share of the hull that it has filled
         self.hull_resolution, self.hull_miss_votes = hull_resolution, hull_miss_votes
         self.mesh_resolution, self.mesh_truncation, self.mesh_depth_px = mesh_resolution, mesh_truncation, mesh_depth_px
         self.unseen, self.opening_radius = unseen, opening_radius
@@ -234,6 +236,11 @@ class Sv3dNerf(Stage):
         small = self.views[asked].resized(self.mesh_depth_px).to("cpu")
         assert self.whole is not None
         hull = resampled(self.whole, grid.cells).cpu()
+        if self.detail == 1:  # what is thin all over has no plain sides
+            filled, self.filled_dents = without_dents(volume.cpu(), hull, small, grid, self.mesh_truncation)
+            volume = filled.to(volume.device)
+            if self.filled_dents > 0:
+                log.info("%s", told_of_dents(self.filled_dents))
         trial = Hollowing(volume.cpu(), hull, small, grid, self.mesh_truncation)
         shallow = torch.from_numpy(trial.depth * grid.spacing <= FIRST_WALLS[0]).to(volume.device)
         proven = volume.clone()
