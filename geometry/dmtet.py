@@ -23,8 +23,9 @@ log = logging.getLogger(__name__)
 
 MOST_LOST = 0.02  # of the seed's vertices, which lie more than a cell off; of a wire rack a tenth does on 80 cells
 MOST_LOST_VOLUME = 0.03  # of the seed; on 40 cells a solid figure loses .02, a bowl .075
-SETTLE_EVERY = 10  # steps, in which no distance changes by `KEPT`
+SETTLE_EVERY = 10  # steps, in which no distance changes by `KEPT` at rates of up to .025 cells a step
 KEPT = 0.25  # cells, that a point keeps its distance from zero where the surface does not pass
+LEAST_WALL = 0.01  # cells, by which the middle of a wall stays inside at any rate
 MIDDLE = 0.5  # cells from the middle of a wall, within which no edge of the lattice passes through it
 
 
@@ -143,8 +144,9 @@ class DMTet(Surface):
 
     def isosurface(self) -> Mesh:
         assert self.grid is not None, "call build(mesh) first"
-        # Frozen vertices keep the seed's sign, whatever momentum does to them.
-        sdf = torch.where(self.frozen, self.seed_sdf, self.sdf)
+        # Frozen vertices keep the seed's sign, whatever momentum does to them, and so does the middle of a wall.
+        walls = torch.where(self.middle, self.sdf.clamp(max=-LEAST_WALL), self.sdf)
+        sdf = torch.where(self.frozen, self.seed_sdf, walls)
         positions = self.grid.vertices + (self.deform_cells * self.cell_size) * torch.tanh(self.offsets)
         return Mesh(*marching_tets(sdf, positions, self.grid.tets, self.grid.edges, self.grid.tet_edges))
 
