@@ -225,14 +225,15 @@ def border_color(image: Image.Image) -> tuple[int, int, int] | None:
 
 def _has_bars(image: Image.Image) -> bool:
     """Whether there is a plain background within black borders, as players and editors add them."""
-    lit = ImageChops.lighter(*image.convert("RGB").split()[:2]).point(
-        [0 if level <= 24 else 255 for level in range(256)]
-    )
-    box = lit.getbbox()
+    red, green, blue = image.convert("RGB").split()
+    brightest = ImageChops.lighter(ImageChops.lighter(red, green), blue)
+    box = brightest.point([0 if level <= BLACK_LEVEL else 255 for level in range(256)]).getbbox()
     if box is None or box == (0, 0, *image.size):
         return False
-    inside = image.crop((box[0] + 2, box[1] + 2, box[2] - 2, box[3] - 2))  # compression blurs where they meet
-    return min(inside.size) >= MIN_SIZE_PX and border_color(inside) is not None
+    left, top, right, bottom = box[0] + 2, box[1] + 2, box[2] - 2, box[3] - 2  # compression blurs where they meet
+    if min(right - left, bottom - top) < MIN_SIZE_PX:
+        return False
+    return border_color(image.crop((left, top, right, bottom))) is not None
 
 
 def object_mask(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:

@@ -243,12 +243,24 @@ def test_previews_of_raw_photos_are_refused(tags, tmp_path):
         read_photo(tmp_path / "a.dng")
 
 
+def test_a_spot_in_a_noisy_dark_picture_is_no_picture_within_bars():
+    levels = np.random.default_rng(0).integers(0, 24, (64, 64, 3), dtype=np.uint8)
+    levels[30:32, 30:33] = 200
+    with pytest.raises(InputError, match="no plain background"):
+        masked_image(Image.fromarray(levels).convert("RGBA"), Path("a.png"))
+
+
 def test_black_bars_around_a_plain_background_are_named():
     picture = Image.new("RGBA", (64, 48), "white")
     picture.paste((200, 30, 30), (20, 15, 40, 35))
     barred = Image.new("RGBA", (64, 80), "black")
     barred.paste(picture, (0, 16))
     with pytest.raises(InputError, match="a.png: black bars around the picture"):
+        masked_image(barred, Path("a.png"))
+    picture.paste((0, 0, 60), (0, 0, 64, 48))  # a background that is dark but for blue
+    picture.paste((200, 30, 30), (26, 18, 38, 30))
+    barred.paste(picture, (0, 16))
+    with pytest.raises(InputError, match="black bars"):
         masked_image(barred, Path("a.png"))
     busy = Image.effect_noise((64, 80), 90).convert("RGBA")
     with pytest.raises(InputError, match="no plain background"):
