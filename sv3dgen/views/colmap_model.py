@@ -44,7 +44,7 @@ class _Image:
 def model_in(folder: Path) -> Path | None:
     """The `images` file of the largest model in a capture's folder or the folder itself; None where there is none."""
     places = [folder, *(model for pattern in _PLACES for model in sorted(folder.glob(pattern)))]
-    found = [file for place in places if (file := _images_file(place))]
+    found = [file for place in places if (file := _images_file(place)) and not _is_list(file, folder)]
     return max(found, key=lambda file: (file.stat().st_size, file.suffix), default=None)
 
 
@@ -75,7 +75,7 @@ def model_document(images: Path) -> dict[str, Any]:
         posed = sorted(_images(images), key=lambda image: image.name)
     except InputError:
         raise
-    except (struct.error, ValueError, IndexError, UnicodeDecodeError):
+    except (struct.error, ValueError, IndexError, UnicodeDecodeError, OSError, OverflowError):
         raise InputError(f"{images.parent}: a damaged model of COLMAP") from None
     if len(posed) < 2:
         raise InputError(f"{images}: cameras of {len(posed)} photos, expected at least 2")
@@ -97,6 +97,12 @@ def model_document(images: Path) -> dict[str, Any]:
             for image, pose in zip(posed, poses, strict=True)
         ],
     }
+
+
+def _is_list(file: Path, folder: Path) -> bool:
+    """Whether an images.txt among photos is anyone's list of names: no cameras lie next to it."""
+    known = (file.with_name(f"cameras.{suffix}").is_file() for suffix in ("bin", "txt"))
+    return file == folder / "images.txt" and not any(known)
 
 
 def _images_file(model: Path) -> Path | None:

@@ -146,8 +146,10 @@ def _json_files(path: Path, split: Split) -> list[tuple[Path, str | None]]:
     found: list[tuple[Path, str | None]] = [
         (path / name, key) for key, name in wanted.items() if (path / name).exists()
     ]
-    model = model_in(path) if not found and split in ("train", "all") else None
+    model = None if found else model_in(path)
     if model is not None:
+        if split not in ("train", "all"):
+            raise InputError(f"{path}: a model of COLMAP, which has no split {split}; expected split=train or all")
         return [(model, None)]
     if not found:
         names = sorted(entry.name for entry in path.iterdir())

@@ -113,6 +113,8 @@ def test_the_largest_of_several_models_is_taken_and_lenses_are_kept(views, tmp_p
 def test_photos_next_to_the_model_are_no_unposed_ones(views, tmp_path):
     write_photos(views, tmp_path / "flat")
     assert is_unposed(tmp_path / "flat")
+    (tmp_path / "flat" / "images.txt").write_text("photo 00.png\n", encoding="utf-8")  # a list of names
+    assert is_unposed(tmp_path / "flat")
     write_text(views, tmp_path / "model")
     for file in (tmp_path / "model").iterdir():
         file.rename(tmp_path / "flat" / file.name)
@@ -141,6 +143,12 @@ def test_what_is_wrong_is_named(views, tmp_path):
     images.write_bytes(images.read_bytes()[:700])
     with pytest.raises(InputError, match="a damaged model of COLMAP"):
         read_transforms(tmp_path / "cut")
+    rest = struct.pack("<I7dI", 1, 1, *[0] * 6, 7) + b"a\0" + struct.pack("<Q", 2**58)  # more points than any file
+    images.write_bytes(struct.pack("<Q", 1) + rest)
+    with pytest.raises(InputError, match="a damaged model of COLMAP"):
+        read_transforms(tmp_path / "cut")
+    with pytest.raises(InputError, match="a model of COLMAP, which has no split test; expected split=train"):
+        read_transforms(tmp_path / "cut", "test")
     images.write_bytes(struct.pack("<Q", 0))
     with pytest.raises(InputError, match="cameras of 0 photos"):
         read_transforms(tmp_path / "cut")
