@@ -44,6 +44,7 @@ _OTHERS: tuple[tuple[int, bytes, str, str], ...] = (  # where, what stands there
     (4, b"ftyp", "a film", "expected a photo; a film of a turn is views=FILM orbit=static"),
     (0, b"\x1aE\xdf\xa3", "a film", "expected a photo; a film of a turn is views=FILM orbit=static"),
 )
+_PICTURES_LIKE_FILMS = (b"ftypavif", b"ftypavis", b"ftypmif1", b"ftypheic")  # in the container of MP4
 
 
 def is_tga(path: Path) -> bool:
@@ -63,6 +64,8 @@ def what_it_is(path: Path) -> str:
     """What an unread file seems to be and what to do with it, else what is read."""
     with path.open("rb") as file:
         start = file.read(512)
+    if start[4:12] in _PICTURES_LIKE_FILMS:
+        return "damaged or cut short (a picture in AVIF or HEIC)"
     for offset, mark, name, advice in _OTHERS:
         if start[offset:].startswith(mark):
             return f"not an image that is read but {name}; {advice}"

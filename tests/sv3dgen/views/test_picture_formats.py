@@ -88,6 +88,12 @@ def test_others_are_named(tmp_path, data, told):
     assert told in str(refusal.value)
 
 
+def test_a_cut_off_avif_is_no_film(tmp_path):
+    (tmp_path / "a.avif").write_bytes(b"\0\0\0\x1cftypavif" + bytes(20))
+    with pytest.raises(InputError, match="damaged or cut short"):
+        read_rgba(tmp_path / "a.avif")
+
+
 @pytest.mark.parametrize(
     ("name", "data"),
     [
