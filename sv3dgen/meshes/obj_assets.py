@@ -35,6 +35,7 @@ _OPTIONS = {
     "-cc": 1, "-colorspace": 1,
 }  # fmt: skip
 _VECTORS = ("-o", "-s", "-t")
+_FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "DDS", "GIF", "BMP", "TIFF", "TGA", "PPM", "JPEG2000", "PSD")
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$")
 
 
@@ -94,7 +95,7 @@ class NearbyAssets(Resolver):
                 log.warning("%s: map_Kd %s is missing; the material's plain color is drawn", library, name)
                 continue
             try:
-                Image.open(found).load()
+                Image.open(found, formats=_FORMATS).load()
             except Exception as error:  # PIL's decoders raise whatever the broken bytes lead to
                 raise InputError(f"{found}: not a readable image ({one_line(error)[:80]})") from None
             self.named[f"image{len(self.named)}"] = found

@@ -34,6 +34,8 @@ THUMBNAIL_PX = 48
 _MAX_STORED_FRAMES = 4000  # that are looked at, as thumbnails; a re-encoded film repeats each frame many times
 _CLEAR_SHARE = 0.02  # of a frame's pixels, the least that an outline leaves transparent
 _NEXT_TO_NOTHING_BYTES = 2**16
+# Those that docs/inputs.md lists: what a file is, its content tells, and ffmpeg has hundreds of seldom used readers.
+_CONTAINERS = ["-format_whitelist", "mov,matroska,avi,ogg,mpeg,mpegts,mpegvideo,flv,asf,yuv4mpegpipe"]
 _QUIET = ["-hide_banner", "-loglevel", "error", "-nostdin"]
 # Said in the file and done in the conversion, so that players and our own reader agree on the colors.
 _BT709 = ["-vf", "scale=out_color_matrix=bt709:out_range=tv", "-colorspace", "bt709"]
@@ -161,7 +163,8 @@ def _video_frames(
     # Pictures as PAM, whose header tells the size; passthrough, so that no frame is doubled to keep a constant rate.
     output = ["-an", "-fps_mode", "passthrough", *(["-vf", ",".join(filters)] if filters else [])]
     output += ["-f", "image2pipe", "-c:v", "pam", "-pix_fmt", pixels, "-"]  # 10 bits would make other files
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), *_QUIET, "-xerror", *decoder, "-i", f"file:{path}", *output]
+    given = [*_CONTAINERS, *decoder, "-i", f"file:{path}"]
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), *_QUIET, "-xerror", *given, *output]
     with tempfile.TemporaryFile() as errors:
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors) as process:
             assert process.stdout is not None
@@ -179,7 +182,7 @@ def _video_frames(
 
 def _decoding_of(path: Path) -> tuple[list[str], list[str], str]:
     """ffmpeg's options before the file, what makes 8-bit sRGB in square pixels of it, and with alpha or without."""
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostdin", "-i", f"file:{path}"]
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostdin", *_CONTAINERS, "-i", f"file:{path}"]
     told = subprocess.run(command, capture_output=True).stderr.decode(errors="replace")
     vpx = _VPX_ALPHA.search(told)
     depth = [_TO_SRGB] if _HDR.search(told) else [_TO_8_BITS] if _DEEP.search(told) else []

@@ -87,6 +87,13 @@ def test_what_an_obj_lacks_is_told(folder, caplog):
         read_mesh(folder / "a.obj")
 
 
+def test_a_texture_in_postscript_goes_to_no_interpreter(folder):
+    Image.new("RGB", (4, 4)).save(folder / "a.png", "EPS")
+    (folder / "a.mtl").write_text("newmtl m\nmap_Kd a.png\n")
+    with pytest.raises(InputError, match=r"a.png: not a readable image \(cannot identify"):
+        read_mesh(folder / "a.obj")
+
+
 def test_several_material_files(folder):
     (folder / "a.obj").write_text("mtllib first.mtl second.mtl\nmtllib my third.mtl\n" + TRIANGLE)
     (folder / "my third.mtl").write_text("newmtl m\nmap_Kd My Tex.png\n")

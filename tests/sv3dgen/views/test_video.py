@@ -2,6 +2,7 @@
 
 import errno
 import stat
+import wave
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -62,3 +63,11 @@ def test_a_stream_that_ends_within_a_frame_is_refused(tmp_path, monkeypatch, lef
     monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", lambda: str(program))
     with pytest.raises(InputError, match="v.mp4: damaged, .*breaks off"):
         list(read_video(tmp_path / "v.mp4"))
+
+
+def test_containers_that_are_not_listed_are_not_opened(tmp_path: Path) -> None:
+    with wave.open(str(tmp_path / "a.avi"), "wb") as sound:  # a RIFF, too
+        sound.setparams((1, 2, 8000, 0, "NONE", ""))
+        sound.writeframes(bytes(1000))
+    with pytest.raises(InputError, match="whitelist"):
+        list(read_video(tmp_path / "a.avi"))
