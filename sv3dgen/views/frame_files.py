@@ -7,7 +7,6 @@ from pathlib import Path
 
 from sv3dgen.views.picture_formats import SUFFIXES
 
-_SUFFIXES = SUFFIXES  # tried where `file_path` has none, as in NeRF-synthetic files
 _PICTURE_FOLDERS = ("images", "image", "rgb")
 _MASK_FOLDERS = ("masks", "mask")
 
@@ -58,7 +57,8 @@ class FrameFiles:
         return list(dict.fromkeys([self.folder, picture.parent, *above]))
 
     def _stated(self, file_path: str) -> Path | None:
-        candidates = [file_path, *(file_path + suffix for suffix in _SUFFIXES), file_path.replace("\\", "/")]
+        # Suffixes are left out in NeRF-synthetic files.
+        candidates = [file_path, *(file_path + suffix for suffix in SUFFIXES), file_path.replace("\\", "/")]
         # os.path rather than Path: it answers False, not an exception, for names that no file can have.
         return next((self.folder / name for name in candidates if os.path.exists(self.folder / name)), None)
 
@@ -79,9 +79,9 @@ class FrameFiles:
 def _in_folder(folder: Path, name: str) -> Path | None:
     """A picture of this name, whatever its capitals; else one of this stem with another suffix."""
     listing = _listing(folder)
-    stem = name.rpartition(".")[0] if name.lower().endswith(_SUFFIXES) else name
-    for candidate in (name, *(stem + suffix for suffix in _SUFFIXES)):
-        if candidate.lower().endswith(_SUFFIXES) and _key(candidate) in listing:
+    stem = name.rpartition(".")[0] if name.lower().endswith(SUFFIXES) else name
+    for candidate in (name, *(stem + suffix for suffix in SUFFIXES)):
+        if candidate.lower().endswith(SUFFIXES) and _key(candidate) in listing:
             return folder / listing[_key(candidate)]
     return None
 
