@@ -28,10 +28,10 @@ from sv3dgen.cli.resume import needed_again
 from sv3dgen.compiling import ahead
 from sv3dgen.compiling.in_a_run import modules_of
 from sv3dgen.errors import InputError
+from sv3dgen.parallel.cores import usable_cores
 from sv3dgen.runs import sweeps
 from sv3dgen.runs.compile_cache import settle as settle_compile_cache
 from sv3dgen.runs.lean_imports import leave_out_unused
-from sv3dgen.runs.machine import usable_cores
 from sv3dgen.runs.plain_log import log_plainly
 from sv3dgen.runs.result import told_to_programs
 from sv3dgen.runs.run_folder import can_go_on, discard_unused, is_new, read_card

@@ -17,8 +17,8 @@ from yamls_once import read_yamls_once
 from sv3dgen.compiling.ahead import is_compiled
 from sv3dgen.compiling.in_a_run import KERNELS
 from sv3dgen.devices import find_device
+from sv3dgen.parallel.cores import usable_cores
 from sv3dgen.runs.lean_imports import leave_out_unused
-from sv3dgen.runs.machine import usable_cores
 from sv3dgen.runs.threads import settle_threads
 from sv3dgen.views.posed_views import PosedViews, write_views
 

@@ -12,7 +12,7 @@ from checkout import ROOT
 ROOMS = (
     "errors",
     "atomic devices documents schedules color losses seeding",
-    "compiling domains",
+    "compiling domains parallel",
     "cutout",
     "views",
     "kernels",

@@ -11,7 +11,7 @@ from typing import Any
 
 from sv3dgen.bench.machine import describe
 from sv3dgen.bench.objects import CHECKOUT, run_process
-from sv3dgen.runs.machine import usable_cores
+from sv3dgen.parallel.cores import usable_cores
 from sv3dgen.runs.threads import waiting
 
 AT_MOST = 2.2  # times as long: what is aimed at

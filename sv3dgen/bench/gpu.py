@@ -17,7 +17,7 @@ from typing import Any
 
 from sv3dgen.atomic import atomic_write
 from sv3dgen.bench.machine import describe
-from sv3dgen.runs.machine import usable_cores
+from sv3dgen.parallel.cores import usable_cores
 
 CHECKOUT = Path(__file__).parents[2]
 LAUNCH = str(CHECKOUT / "launch.py")

@@ -2,7 +2,8 @@
 
 import platform
 
-from sv3dgen.runs.machine import cpu_name, total_memory_bytes, usable_cores, versions
+from sv3dgen.parallel.cores import usable_cores
+from sv3dgen.runs.machine import cpu_name, total_memory_bytes, versions
 
 
 def describe() -> str:

@@ -16,7 +16,8 @@ from sv3dgen.cli.command import OneLineParser, exit_status
 from sv3dgen.compiling.folder import cache_folder
 from sv3dgen.kernels.accelerators import ACCELERATORS, torch_is_for_amd
 from sv3dgen.kernels.backend import available
-from sv3dgen.runs.machine import cpu_name, total_memory_bytes, usable_cores, versions
+from sv3dgen.parallel.cores import usable_cores
+from sv3dgen.runs.machine import cpu_name, total_memory_bytes, versions
 from sv3dgen.runs.threads import quota_cores, waiting
 
 

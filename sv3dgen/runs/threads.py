@@ -8,7 +8,7 @@ from collections.abc import MutableMapping
 from math import ceil
 from pathlib import Path
 
-from sv3dgen.runs.machine import usable_cores
+from sv3dgen.parallel.cores import usable_cores
 
 # What OpenMP (torch, numba) and OpenBLAS (numpy) read when they are loaded.
 WAITING = {"OMP_WAIT_POLICY": "passive", "KMP_BLOCKTIME": "0"}

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from sv3dgen.errors import InputError
-from sv3dgen.runs.machine import usable_cores
+from sv3dgen.parallel.cores import usable_cores
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,6 @@ is refused with the one that fits: it is the user who declared it.
 
 import logging
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sv3dgen.errors import InputError
+from sv3dgen.parallel.cores import usable_cores
 from sv3dgen.views.cameras import Cameras
 from sv3dgen.views.orbits import Orbit, SineOrbit, StaticOrbit
 from sv3dgen.views.resampling import downscale_planes
@@ -203,7 +203,7 @@ def _best_of(candidates: Iterable[Candidate], score: Callable[[Candidate], float
     """The first of the best; `score`, which remembers, is asked by several threads, as hulls are carved outside the
     interpreter lock."""
     listed = list(dict.fromkeys(candidates))
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         scores = list(pool.map(score, listed))
     return listed[scores.index(max(scores))]
 

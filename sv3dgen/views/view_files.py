@@ -12,6 +12,7 @@ from pathlib import Path
 from PIL import ImageChops
 
 from sv3dgen.errors import InputError
+from sv3dgen.parallel.cores import usable_cores
 from sv3dgen.views.camera_check import check_cameras
 from sv3dgen.views.colmap_model import capture_of, is_model
 from sv3dgen.views.image import (
@@ -74,7 +75,7 @@ def open_views(path: Path, split: Split = "train") -> ViewFiles:
     files = _opened(transforms)
     width, height = files.sizes[0]
     first = range(min(len(files), max(1, _DECODED_PIXELS // (width * height))))
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # PIL decodes outside the interpreter lock
+    with ThreadPoolExecutor(usable_cores()) as pool:  # PIL decodes outside the interpreter lock
         for index, picture in zip(first, pool.map(lambda k: _cut_out(files.transforms, k), first), strict=True):
             files.decoded[index] = _stamp(files.transforms.frames[index].image), picture
     return files

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from sv3dgen.atomic import flush_to_disk
 from sv3dgen.errors import InputError
 from sv3dgen.kernels.matrix_speed import matrix_flops
-from sv3dgen.runs.machine import usable_cores
+from sv3dgen.parallel.cores import usable_cores
 from sv3dgen.sv3d.training.sharding import whole
 from systems.fitting import LastCheckpoint
 from systems.training.batches import TimedLoader

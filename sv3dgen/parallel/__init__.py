@@ -1,0 +1,1 @@
+"""How many threads and processes a machine has work for."""
