@@ -1,12 +1,14 @@
 """What was dropped on the page, checked by its content and copied to a name of ours."""
 
 import json
+import os
 import posixpath
 import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePath, PurePosixPath
 
 from PIL import Image
@@ -16,15 +18,20 @@ from sv3dgen.app.zipped import unzipped
 from sv3dgen.documents.json_text import parse_json
 from sv3dgen.errors import InputError
 from sv3dgen.views.image import open_image
+from sv3dgen.views.picture_formats import SUFFIXES
 from sv3dgen.views.precheck import check_video
 
 MOST_FILE_BYTES = 512 * 2**20
 MOST_FOLDER_BYTES = 2**30
 MOST_FILES = 400
 _MOST_CAMERAS_BYTES = 2**24  # of transforms.json
-_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".heic", ".heif")
+_MOST_FRAMES = 25 * MOST_FILES
+_MOST_FOLDERS = 32  # one in another
+_MOST_NAME_BYTES, _MOST_PATH_BYTES = 240, 1024  # file systems take 255 a name
+_PICTURES = (*SUFFIXES, ".heic", ".heif")
 # By PIL's names; what it does not open itself, and `open_image` does, is HEIC.
-_SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp", "AVIF": ".avif", "TIFF": ".tif", "BMP": ".bmp"}
+_SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "MPO": ".jpg", "WEBP": ".webp", "AVIF": ".avif", "TIFF": ".tif"}
+_SUFFIXES |= {"BMP": ".bmp", "JPEG2000": ".jp2", "PPM": ".ppm"}
 MOST_TOLD = 5  # names in one sentence
 _NO_PHOTOS = ("mask", "depth", "normal")  # how folders of other pictures begin
 
@@ -36,10 +43,22 @@ def own_folder(inputs: Path) -> Path:
     return folder
 
 
+@contextmanager
+def _filled_folder(inputs: Path) -> Iterator[Path]:
+    """One that is gone again where it can't be filled."""
+    folder = own_folder(inputs)
+    try:
+        yield folder
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
 def keep_photo(cutout: Image.Image, name: str, inputs: Path) -> Path:
     """The cut-out photo as a run reads it."""
-    path = own_folder(inputs) / f"{plain_name(name)}.png"
-    cutout.save(path)
+    with _filled_folder(inputs) as folder:
+        path = folder / f"{plain_name(name)}.png"
+        cutout.save(path)
     return path
 
 
@@ -50,8 +69,9 @@ def keep_film(uploaded: Path, inputs: Path) -> Path:
         check_video(uploaded)
     except InputError as error:
         raise InputError(str(error).replace(str(uploaded), uploaded.name)) from None
-    path = own_folder(inputs) / f"{plain_name(uploaded.name)}{_suffix(uploaded)}"
-    shutil.copyfile(uploaded, path)
+    with _filled_folder(inputs) as folder:
+        path = folder / f"{plain_name(uploaded.name)}{_suffix(uploaded)}"
+        shutil.copyfile(uploaded, path)
     return path
 
 
@@ -99,7 +119,9 @@ def _kept(given: dict[PurePosixPath, Path], hidden: list[str], inputs: Path, cal
     cameras = _cameras(given)
     named = {path: name for path, file in given.items() if path != cameras and (name := _picture_name(path, file))}
     if not named:
-        raise InputError("the folder holds no pictures; expected PNG, JPEG, WebP, AVIF, TIFF, BMP or HEIC")
+        raise InputError(
+            "the folder holds no pictures; expected PNG, JPEG, JPEG 2000, WebP, AVIF, TIFF, BMP, PPM, TGA or HEIC"
+        )
     if cameras is None:
         named = _of_one_folder(named)
     places = {path: _place(path.parent) / name for path, name in named.items()}
@@ -111,14 +133,31 @@ def _kept(given: dict[PurePosixPath, Path], hidden: list[str], inputs: Path, cal
         (depth for depth, parts in enumerate(zip(*above, strict=False)) if len(set(parts)) > 1), min(map(len, above))
     )
     text = None if cameras is None else _with_places(cameras, given[cameras], places, shared)
-    folder = own_folder(inputs) / plain_name(called or next(iter(places.values())).name)
-    for path, place in places.items():
-        copy = folder.joinpath(*place.parts[shared:])
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(given[path], copy)
-    if text is not None:
-        (folder / "transforms.json").write_text(text, encoding="utf-8")
+    targets = {path: PurePosixPath(*place.parts[shared:]) for path, place in places.items()}
+    _check_places([*targets.values(), *([] if text is None else [PurePosixPath("transforms.json")])])
+    with _filled_folder(inputs) as own:
+        folder = own / plain_name(called or next(iter(places.values())).name)
+        for path, target in targets.items():
+            copy = folder / target
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(given[path], copy)
+        if text is not None:
+            (folder / "transforms.json").write_text(text, encoding="utf-8")
     return folder, _told_left_out([*(str(path) for path in given if path not in named and path != cameras), *hidden])
+
+
+def _check_places(files: Sequence[PurePosixPath]) -> None:
+    """Raise InputError for what no file system takes."""
+    taken = {str(file).casefold() for file in files}
+    for file in files:
+        longest, whole = max(len(os.fsencode(part)) for part in file.parts), len(os.fsencode(str(file)))
+        if len(file.parts) > _MOST_FOLDERS or longest > _MOST_NAME_BYTES or whole > _MOST_PATH_BYTES:
+            raise InputError(
+                f"{file.name[:40]}: expected a name of at most {_MOST_NAME_BYTES} bytes, in at most {_MOST_FOLDERS} "
+                f"folders, a path of {_MOST_PATH_BYTES} bytes"
+            )
+        if both := [folder for folder in file.parents if str(folder).casefold() in taken]:
+            raise InputError(f"{both[0]}: a file and a folder; expected different names")
 
 
 def _cameras(given: Iterable[PurePosixPath]) -> PurePosixPath | None:
@@ -167,8 +206,10 @@ def _with_places(path: PurePosixPath, file: Path, places: dict[PurePosixPath, Pu
     A name stands for the file of that path, else for the only one of that name; no path leads out of the folder.
     """
     # Files of synthetic scenes name pictures without their suffixes.
-    known = [*places.values(), *(place.with_suffix("") for place in places.values())]
-    names = [place.name for place in known]
+    known = {*places.values(), *(place.with_suffix("") for place in places.values())}
+    by_name: dict[str, list[PurePosixPath]] = {}
+    for place in known:
+        by_name.setdefault(place.name, []).append(place)
 
     def place_of(named: str) -> str:
         parts = [part if part == ".." else _safe(part) for part in re.split(r"[/\\]", named) if part not in ("", ".")]
@@ -176,13 +217,15 @@ def _with_places(path: PurePosixPath, file: Path, places: dict[PurePosixPath, Pu
         stated = PurePosixPath(posixpath.normpath("/".join([*_place(path.parent).parts, *parts])))
         if stated in known:
             return "/".join(stated.parts[shared:])
-        if inner and names.count(inner[-1]) == 1:
-            return "/".join(known[names.index(inner[-1])].parts[shared:])
+        if inner and len(called := by_name.get(inner[-1], [])) == 1:
+            return "/".join(called[0].parts[shared:])
         return "/".join(inner) or "_"
 
     _check_bytes(Path(path.name), file.stat().st_size, _MOST_CAMERAS_BYTES)
     try:
-        found = parse_json(file.read_text(encoding="utf-8"))
+        found = parse_json(file.read_bytes())
+        if len(found["frames"]) > _MOST_FRAMES:
+            raise ValueError(f"{len(found['frames'])} of them, expected at most {_MOST_FRAMES}")
         for frame in found["frames"]:
             for key in ("file_path", "mask_path", "normal_path"):
                 if isinstance(frame.get(key), str):

@@ -4,6 +4,7 @@ Where a browser hands over a folder, Gradio keeps the files' names alone; a zip 
 itself is not believed: paths that lead out, links and encrypted files are refused, and bytes are counted as they come.
 """
 
+import errno
 import re
 import stat
 import struct
@@ -19,6 +20,9 @@ _END = struct.Struct(
     "<4s4H2LH"
 )  # the record at a zip's end: mark, disks, entries here and in all, bytes, place, comment
 _MARK = b"PK\x05\x06"
+_MARK_64, _BYTES_64 = b"PK\x06\x07", 20  # of what stands before it and has another record count instead
+
+_DAMAGES = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError, OverflowError, OSError)
 
 
 def unzipped(archive: Path, into: Path, *, most_files: int, most_bytes: int) -> dict[PurePosixPath, Path]:
@@ -29,6 +33,8 @@ def unzipped(archive: Path, into: Path, *, most_files: int, most_bytes: int) -> 
     _check_end(archive)
     try:
         with zipfile.ZipFile(archive) as opened:
+            if any(not entry.filename for entry in opened.infolist()):
+                raise InputError(f"{archive.name}: a file without a name")
             entries = [entry for entry in opened.infolist() if not entry.is_dir()]
             kept = {_path(archive, entry): entry for entry in entries if not _is_hidden(entry.filename)}
             if len(kept) < sum(not _is_hidden(entry.filename) for entry in entries):
@@ -42,7 +48,9 @@ def unzipped(archive: Path, into: Path, *, most_files: int, most_bytes: int) -> 
                     raise InputError(f"{archive.name}: unpacked, more than {most_bytes >> 20} MB")
     except InputError:
         raise
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+    except _DAMAGES as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # of the disk; a place beyond all files is not
+            raise
         raise InputError(
             f"{archive.name}: damaged, or no zip that can be read ({one_line(str(error))[:80]})"
         ) from error
@@ -52,11 +60,13 @@ def unzipped(archive: Path, into: Path, *, most_files: int, most_bytes: int) -> 
 def _check_end(archive: Path) -> None:
     """The list of entries is read as a whole; how long it is stands at the end of the file."""
     with archive.open("rb") as file:
-        file.seek(max(0, archive.stat().st_size - 2**16 - _END.size))
+        file.seek(max(0, archive.stat().st_size - 2**16 - _END.size - _BYTES_64))
         tail = file.read()
     at = tail.rfind(_MARK)
     if at < 0 or len(tail) < at + _END.size:
         raise InputError(f"{archive.name}: not a zip; expected a folder packed as one")
+    if at >= _BYTES_64 and tail[at - _BYTES_64 :].startswith(_MARK_64):
+        raise InputError(f"{archive.name}: packed for sizes beyond 4 GB (ZIP64); expected a plain zip")
     _, _, _, _, entries, listed, _, _ = _END.unpack_from(tail, at)
     if entries > MOST_ENTRIES or listed > _MOST_LISTED:
         raise InputError(f"{archive.name}: more than {MOST_ENTRIES} entries")

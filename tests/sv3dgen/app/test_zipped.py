@@ -147,3 +147,68 @@ def test_a_zip_in_a_zip_and_endless_cameras_are_no_pictures(tmp_path):
     files = {"0.png": picture(), "transforms.json": b" " * (2**24 + 1)}
     with pytest.raises(InputError, match=r"transforms.json: 16 MB; expected at most 16 MB"):
         keep_zip(packed(tmp_path / "x.zip", files), tmp_path / "in")
+
+
+def test_a_second_count_of_entries_is_not_read(tmp_path):
+    """Python takes ZIP64's, which stands before the end, instead of the one that was checked."""
+    data = packed(tmp_path / "x.zip", {"0.png": picture()}).read_bytes()
+    at = data.rindex(b"PK\x05\x06")
+    count, length, start = struct.unpack_from("<HLL", data, at + 10)
+    record = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, count, count, length, start)
+    (tmp_path / "x.zip").write_bytes(data[:at] + record + struct.pack("<4sLQL", b"PK\x06\x07", 0, at, 1) + data[at:])
+    with pytest.raises(InputError, match=r"x.zip: packed for sizes beyond 4 GB"):
+        keep_zip(tmp_path / "x.zip", tmp_path / "in")
+
+
+def test_a_file_without_a_name_and_one_beyond_the_end_are_damage(tmp_path):
+    data = packed(tmp_path / "x.zip", {"~~~~": b"a"}).read_bytes().replace(b"~~~~", b"\0~~~")
+    (tmp_path / "x.zip").write_bytes(data)
+    with pytest.raises(InputError, match="x.zip: a file without a name"):
+        keep_zip(tmp_path / "x.zip", tmp_path / "in")
+    data = packed(tmp_path / "x.zip", {"0.png": picture()}).read_bytes()
+    at, end = data.rindex(b"PK\x01\x02"), data.rindex(b"PK\x05\x06")
+    listed = bytearray(data[at:end] + struct.pack("<HHQ", 1, 8, 2**62))
+    struct.pack_into("<H", listed, 30, 12)
+    struct.pack_into("<L", listed, 42, 2**32 - 1)
+    last = bytearray(data[end:])
+    struct.pack_into("<L", last, 12, len(listed))
+    (tmp_path / "x.zip").write_bytes(data[:at] + listed + last)
+    with pytest.raises(InputError, match="x.zip: damaged, or no zip"):
+        keep_zip(tmp_path / "x.zip", tmp_path / "in")
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (("a/" * 1500 + "0.png",), "in at most 32 folders"),
+        (("b/a.png", "b/A.PNG/b.png"), "A.PNG: a file and a folder"),
+        (("transforms.json/a.png", "b.png"), "transforms.json: a file and a folder"),
+        (("a" * 300 + ".png",), "a name of at most 240 bytes"),
+        (("é" * 125 + ".png",), "a name of at most 240 bytes"),
+    ],
+)
+def test_places_that_no_file_system_takes_are_refused(tmp_path, names, told):
+    files = {"transforms.json" if told[0] != "t" else "t.json": cameras("x")} | {name: picture() for name in names}
+    with pytest.raises(InputError, match=told):
+        keep_zip(packed(tmp_path / "x.zip", files), tmp_path / "in")
+    assert list((tmp_path / "in").iterdir()) == []
+
+
+def test_all_kinds_of_pictures_and_of_letters_are_taken(tmp_path):
+    files = {"transforms.json": cameras("0.jp2", "1.tga").encode("utf-16"), "0.jp2": b"j", "1.tga": b"t", "2.ppm": b"p"}
+    folder, told = keep_zip(packed(tmp_path / "x.zip", files), tmp_path / "in")
+    assert kept(folder) == ["0.jp2", "1.tga", "2.ppm", "transforms.json"] and told == ""
+    keep_zip(packed(tmp_path / "x.zip", files | {"transforms.json": cameras("0.jp2").encode("utf-8-sig")}), tmp_path)
+    files |= {"transforms.json": cameras(*["0.jp2"] * 10_001)}
+    with pytest.raises(InputError, match="10001 of them, expected at most 10000"):
+        keep_zip(packed(tmp_path / "x.zip", files), tmp_path / "in")
+
+
+def test_a_folder_that_can_not_be_filled_is_gone(tmp_path, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(uploads.shutil, "copyfile", full)
+    with pytest.raises(OSError, match="No space"):
+        keep_zip(packed(tmp_path / "x.zip", {"0.png": picture()}), tmp_path / "in")
+    assert list((tmp_path / "in").iterdir()) == []
