@@ -20,6 +20,7 @@ from sv3dgen.runs.run_folder import OURS
 NEEDED = {"system", "coarse", "fine", "kernels", "trainer", "export", "distillation", "train", "batches", "model"}
 _ELSEWHERE = {"lightning.Trainer": "lightning.pytorch.trainer.trainer.Trainer"}  # where the class stands
 ROOT = Path(__file__).resolve().parents[2]
+_SET_BY_RUN = ("max_steps", "callbacks", "use_distributed_sampler")  # of lightning.Trainer
 MAY_BE_AUTO = {"elevation_deg"}  # numbers that a run can find out for itself
 
 
@@ -44,7 +45,14 @@ def check_components(config: DictConfig, root: Path) -> None:
 
 
 def _check_names(path: str, node: DictConfig, target: str, root: Path) -> None:
-    """Raise InputError for an argument that another package's class has not; what fits those it has is its affair."""
+    """Raise InputError for an argument that Trainer has not, or that the run gives it; others are its affair."""
+    for key in _SET_BY_RUN:
+        if key in node:
+            raise InputError(f"{path}.{key}: the run sets it; expected other arguments (steps are each stage's own)")
+    plugins = node.get("plugins")
+    is_list = isinstance(plugins, ListConfig)
+    if plugins is not None and not (is_list and all(isinstance(one, DictConfig) for one in plugins)):
+        raise InputError(f"{path}.plugins={shown(plugins)}: expected a list of components, each with a _target_")
     signature = read_signature(target, root) if module_file(target.rpartition(".")[0], root) is not None else None
     for key in map(str, node):
         if signature is not None and not (key.startswith("_") or key in signature.arguments or signature.open_ended):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import islice
-from math import ceil
+from math import ceil, isfinite
 from pathlib import Path
 
 from hydra.core.global_hydra import GlobalHydra
@@ -100,15 +100,15 @@ def with_guidance_placed(settings: list[str]) -> list[str]:
 def commands(settings: list[str], *, sweeping: bool) -> Iterator[list[str]]:
     """The command itself; of a sweep, one command for each value of each swept key, the others at their first."""
     parsed = [parse(text) for text in settings]
+    many = [text for text, override in zip(settings, parsed, strict=True) if override.is_sweep_override()]
+    if many and not sweeping:
+        raise InputError(f"{many[0]}: several values need -m (a sweep); a comma that belongs to the value needs quotes")
     runs = 1
     for override in parsed:
         runs *= max(1, _number_of(override))
         if runs > MOST_RUNS:
             raise InputError(f"{override.input_line}: a sweep of {runs} runs; expected at most {MOST_RUNS}")
     swept = {i: choices_of(override) for i, override in enumerate(parsed) if override.is_sweep_override()}
-    if swept and not sweeping:
-        text = settings[next(iter(swept))]
-        raise InputError(f"{text}: several values need -m (a sweep); a comma that belongs to the value needs quotes")
     first = [swept[i][0] if i in swept else text for i, text in enumerate(settings)]
     yield first
     for i, choices in swept.items():
@@ -131,6 +131,9 @@ def _number_of(override: Override) -> int:
     """How many values a swept setting stands for, without making them."""
     value = override.value()
     if override.is_range_sweep() and isinstance(value, RangeSweep):
+        bounds = (value.start, value.stop, value.step)
+        if not all(isfinite(bound) for bound in bounds if isinstance(bound, float)):
+            raise InputError(f"{override.input_line}: expected a range of finite numbers")
         try:
             values = value.range()
             if isinstance(values, FloatRange):

@@ -57,13 +57,12 @@ class Distillation:
 
 @dataclass
 class Trainer:
-    """The numbers that are set of `lightning.Trainer`, and those that may be added (`+trainer.max_steps=100`)."""
+    """The numbers that are set of `lightning.Trainer`, and those that may be added (`+trainer.min_steps=100`)."""
 
     devices: Devices
     num_nodes: Count
     max_epochs: Annotated[int, Between(-1, 1000000)]
     min_epochs: Annotated[int, Between(0, 1000000)] | None
-    max_steps: Annotated[int, Between(-1, 1000000000)]
     min_steps: Annotated[int, Between(0, 1000000000)] | None
     limit_train_batches: Batches
     limit_val_batches: Batches

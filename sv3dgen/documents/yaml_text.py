@@ -5,12 +5,25 @@ from typing import Any
 import yaml
 
 MOST_VALUES = 100_000  # with all that aliases stand for written out; a long word counts by its length
+_ENDLESS = "aliases without end, or too many values"
+
+
+class _Loader(yaml.SafeLoader):
+    """A safe one that counts what mappings hold as they are merged (`<<: [*a, *a]`), which multiplies."""
+
+    merged = 0
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        super().flatten_mapping(node)
+        self.merged += len(node.value)
+        if self.merged > MOST_VALUES:
+            raise ValueError(_ENDLESS)
 
 
 def parse_yaml(text: str) -> Any:
     """What a YAML text holds, as plain values. ValueError for all that is wrong with it."""
     try:
-        found = yaml.safe_load(text)
+        found = yaml.load(text, Loader=_Loader)
         _refuse_endless(found)
         return found
     except RecursionError:
@@ -34,7 +47,7 @@ def _refuse_endless(tree: Any) -> None:
             sizes[id(value)] = 1 + sum(map(size, inner))
         known = sizes[id(value)]
         if known is None or known > MOST_VALUES:
-            raise ValueError("aliases without end, or too many values")
+            raise ValueError(_ENDLESS)
         return known
 
     size(tree)

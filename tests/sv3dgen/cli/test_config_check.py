@@ -107,7 +107,7 @@ def test_right_values_pass(project: Path) -> None:
             "later": {"_target_": "geometry.blob.Blob", "radius": "${hydra:runtime.output_dir}"},
             "point": {"_target_": "geometry.blob.Point", "x": 2},
             "free": {"_target_": "geometry.blob.anything", "x": "y"},
-            "foreign": {"_target_": "lightning.Trainer", "max_steps": "many"},
+            "foreign": {"_target_": "lightning.Trainer", "min_steps": "many"},
         }
     )
     check_components(config, project)

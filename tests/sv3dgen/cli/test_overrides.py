@@ -35,12 +35,21 @@ def test_what_is_too_long_or_too_deep_is_refused(text, told):
         ([f"seed={','.join(map(str, range(10_001)))}"], "a sweep of 10001 runs"),
         (["seed=range(0,10,0)"], "expected a step that is not 0"),
         (["rate=range(0.0,1.0,0)"], "expected a step that is not 0"),
+        (["seed=range(0,nan)"], "expected a range of finite numbers"),
+        (["seed=range(0,inf)"], "expected a range of finite numbers"),
+        (["seed=range(0,1,nan)"], "expected a range of finite numbers"),
         (["seed=range(10,0)"], "no value to sweep over"),
     ],
 )
 def test_a_sweep_without_end_is_refused_before_it_is_listed(settings, told):
     with pytest.raises(InputError, match=told):
         list(commands(settings, sweeping=True))
+
+
+@pytest.mark.parametrize("setting", ["seed=range(0,1000000000)", "seed=1,2", "seed=choice(1,2)"])
+def test_several_values_without_a_sweep_are_told_to_need_one(setting):
+    with pytest.raises(InputError, match="several values need -m"):
+        list(commands([setting], sweeping=False))
 
 
 def test_ranges_are_swept():

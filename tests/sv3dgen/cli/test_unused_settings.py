@@ -73,3 +73,18 @@ def test_what_the_trainer_does_not_take_is_refused_before_it_is_imported(setting
         checked_arguments([views, setting], ROOT)
     assert str(refusal.value).startswith(f"{key}: Trainer has no such argument, expected one of: accelerator,")
     assert checked_arguments([views, "+trainer.limit_val_batches=1"], ROOT)
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("+trainer.max_steps=5", "trainer.max_steps: the run sets it"),
+        ("+trainer.callbacks=[]", "trainer.callbacks: the run sets it"),
+        ("+trainer.plugins=3", "trainer.plugins=3: expected a list of components"),
+        ("+trainer.plugins=[3]", "trainer.plugins=[3]: expected a list of components"),
+    ],
+)
+def test_what_a_run_gives_the_trainer_itself_is_refused(setting: str, told: str, views: str) -> None:
+    with pytest.raises(InputError) as refusal:
+        checked_arguments([views, setting], ROOT)
+    assert str(refusal.value).startswith(told)

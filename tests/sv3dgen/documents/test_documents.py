@@ -29,7 +29,16 @@ def test_yaml_that_is_none(text: str) -> None:
 def test_aliases_of_aliases_are_not_written_out() -> None:
     """Nine lines that stand for 10^9 words, a long word many times over, and a list that is in itself."""
     lines = ["a0: &a0 [x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10))]
-    for text in ("\n".join(lines), f"a: &a {'x' * 10_000}\nb: [{', '.join(['*a'] * 1000)}]", "a: &a [*a]"):
+    merged = [
+        "a0: &a0 {x: 1}",
+        *(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}], y{n}: 1}}" for n in range(1, 8)),
+    ]
+    for text in (
+        "\n".join(lines),
+        "\n".join(merged),
+        f"a: &a {'x' * 10_000}\nb: [{', '.join(['*a'] * 1000)}]",
+        "a: &a [*a]",
+    ):
         with pytest.raises(ValueError, match="aliases without end"):
             parse_yaml(text)
     assert parse_yaml("a: &a {b: 1}\nc: [*a, *a]\nd: {<<: *a}") == {"a": {"b": 1}, "c": [{"b": 1}] * 2, "d": {"b": 1}}
