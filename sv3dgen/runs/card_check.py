@@ -3,6 +3,7 @@
 Checked is what readers rely on, a resumed run and its page; whatever else stands in a card is only shown.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,7 +12,17 @@ MOST = 10**18  # bytes, seconds, or anything else that a run counts
 
 def damaged_entry(card: Mapping[str, Any]) -> str | None:
     """The first entry that no run writes so; None where all are as they should be. An entry may be missing."""
-    return next((entry for entry, holds in _HOLDS.items() if entry in card and not holds(card[entry])), None)
+    damaged = next((entry for entry, holds in _HOLDS.items() if entry in card and not holds(card[entry])), None)
+    return damaged or next((entry for entry, value in card.items() if not _can_be_written({entry: value})), None)
+
+
+def _can_be_written(value: Any) -> bool:
+    """Whether all texts and keys are of letters: escapes may also stand for halves of some, which no file takes."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+        return True
+    except (UnicodeEncodeError, RecursionError):
+        return False
 
 
 def _text(value: Any) -> bool:
@@ -23,7 +34,7 @@ def _mapping(value: Any) -> bool:
 
 
 def _number(value: Any) -> bool:
-    """Not finite ones too, which results may be."""
+    """NaN and infinities count: results may be."""
     return isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MOST)
 
 
@@ -67,7 +78,9 @@ def _view(value: Any) -> bool:
 
 
 def _fit(value: Any) -> bool:
-    return value is None or (isinstance(value, dict) and _list_of(_view)(value.get("per_view", [])))
+    """Older runs have a mapping of the views, which is only shown."""
+    every = value.get("per_view") if isinstance(value, dict) else None
+    return value is None or (isinstance(value, dict) and (not isinstance(every, list) or _list_of(_view)(every)))
 
 
 _COST = {"seconds", "peak_memory_bytes", "peak_gpu_memory_bytes", "finished"}
@@ -75,6 +88,7 @@ _OF_A_VIEW = ("mask_iou", "psnr")
 _HOLDS: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("started", "updated", "finished"), _text),
     **dict.fromkeys(("versions", "licences", "shared"), _mapping),
+    "command": lambda value: value is None or _text(value) or _list_of(_text)(value),
     "notes": _mapping_of(_text),
     "machine": _machine,
     "stages": _mapping_of(_stage),

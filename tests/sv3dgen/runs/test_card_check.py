@@ -13,7 +13,7 @@ from sv3dgen.report.page import rewrite_report
 from sv3dgen.runs.card_check import damaged_entry
 from sv3dgen.runs.run_folder import RunCard, read_card
 
-NASTY = [None, -1, float("inf"), 10**400, True, "<script>", [[[]]], {"a": {"b": []}}]
+NASTY = [None, -1, float("inf"), 10**400, True, "<script>", "\ud800", [[[]]], {"a": {"b": []}}]
 
 
 def whole(folder: Path) -> dict[str, Any]:
@@ -25,6 +25,7 @@ def whole(folder: Path) -> dict[str, Any]:
     views = [{"name": "0.png", "mask_iou": 0.9, "psnr": 30.0, "missing": 0.1}]
     return begun.card | {
         "backends": dict(list(begun.card["backends"].items())[:1]),
+        "command": ["python", "launch.py"],
         "versions": {"torch": "2"},
         "notes": {"openings": "one"},
         "openings": [{"hollow": False}],
@@ -67,6 +68,15 @@ def test_each_value_of_a_card_may_be_damaged(tmp_path: Path) -> None:
                 assert str(error) == f"{tmp_path}/run.json: {place[0]} is damaged; expected the JSON that a run writes"
                 refused += 1
     assert refused > 100 and pages > 100
+
+
+def test_an_older_card_of_views_by_name_is_read(tmp_path: Path) -> None:
+    """And half a letter in what is only shown is refused, in a key too."""
+    card = whole(tmp_path)
+    assert damaged_entry(card | {"fit": {"per_view": {"0.png": {"psnr": 30.0}}}}) is None
+    assert damaged_entry(card | {"command": "python launch.py"}) is None
+    assert damaged_entry(card | {"command": 3}) == "command"
+    assert damaged_entry(card | {"more": [{"\udcff": 1}]}) == "more"
 
 
 def test_a_card_without_end_is_not_read(tmp_path: Path) -> None:
