@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import select
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -64,9 +65,9 @@ def exit_status(command: Callable[[], int], name: str = "error", *, stopped: str
         return command()
     except InputError as error:
         line = str(error)
-    except BrokenPipeError:
-        return _unread()
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and _is_unread():
+            return _unread()
         line = f"{error.filename or 'writing'}: {error.strerror or error}"
     except KeyboardInterrupt:
         print(stopped, file=sys.stderr)
@@ -80,6 +81,21 @@ def print_through(text: str) -> None:
         print(text, flush=True)
     except BrokenPipeError:
         _unread()
+
+
+def _is_unread() -> bool:
+    """Whether it was stdout that broke, and not some other pipe, as to a program that was started."""
+    try:
+        sys.stdout.flush()  # fails again, unless nothing of what failed was kept
+        if not hasattr(select, "poll"):  # Windows
+            return False
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+        return bool(poll.poll(0))  # only errors and ends are told unasked
+    except BrokenPipeError:
+        return True
+    except (OSError, ValueError):  # not of a system's file
+        return False
 
 
 def _unread() -> int:

@@ -23,6 +23,7 @@ def raising(error: BaseException):
     [
         (InputError("a.glb: no such\nfile"), 2, "sv3dgen.x: a.glb: no such file\n"),
         (OSError(28, "No space left on device", "out.npy"), 2, "sv3dgen.x: out.npy: No space left on device\n"),
+        (BrokenPipeError(32, "Broken pipe"), 2, "sv3dgen.x: writing: Broken pipe\n"),  # of another program's stdin
         (OSError("odd"), 2, "sv3dgen.x: writing: odd\n"),
         (KeyboardInterrupt(), 130, "stopped for now\n"),
     ],
@@ -101,8 +102,19 @@ def test_commands_refuse_numbers_that_mean_nothing(
     assert capsys.readouterr().err.count("\n") == 1
 
 
+_PRINTS = "from sv3dgen.cli.command import exit_status; "
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes end otherwise there")
-@pytest.mark.parametrize(("command", "status"), [(["launch.py", "--help"], 0), (["-m", "sv3dgen.settings"], 141)])
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [
+        (["launch.py", "--help"], 0),
+        (["-m", "sv3dgen.settings"], 141),
+        (["-c", f"{_PRINTS}exit(exit_status(lambda: print('a' * 10**6, flush=True)))"], 141),
+        (["-c", f"{_PRINTS}exit(exit_status(lambda: print('a', flush=True)))"], 141),
+    ],
+)
 def test_output_that_nobody_reads_on_is_no_error(command: list[str], status: int) -> None:
     """`| head` leaves before the end."""
     process = subprocess.Popen(
