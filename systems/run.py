@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sv3dgen.atomic import remove_leftovers
 from sv3dgen.devices import find_device
-from sv3dgen.errors import InputError
+from sv3dgen.errors import InputError, one_line
 from sv3dgen.export.exporter import Exporter
 from sv3dgen.interfaces import Reference
 from sv3dgen.kernels.accelerators import used_licences
@@ -107,6 +107,12 @@ class Run:
                 (self.folder / "views" / "transforms.json").unlink(missing_ok=True)
         # A run that was stopped between its photo's views and its first checkpoint has none.
         self.resumed_stage, step = saved_stage(self.checkpoint) if self.checkpoint.is_file() else (None, 0)
+        known = self.coarse is None or self.resumed_stage is None or self.resumed_stage in config.system.stages
+        if not known:
+            raise InputError(
+                f"{self.checkpoint}: of a stage {one_line(str(self.resumed_stage))!r}; expected one of "
+                f"{', '.join(config.system.stages)}, or the file removed: then the run starts again"
+            )
         if config.resume and self.coarse is not None:
             stages = list(config.system.stages)
             keep_numbers(self.trainer["logger"], stages=stages, stage=self.resumed_stage or stages[0], step=step)

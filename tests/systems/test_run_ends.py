@@ -189,6 +189,15 @@ def test_a_damaged_checkpoint_is_told_in_one_line(content, tmp_path):
         read_checkpoint(path)
 
 
+def test_a_checkpoint_of_a_stage_that_the_run_has_not_is_no_new_start(views_folder, tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    torch.save({"stage": "middle", "global_step": 3}, tmp_path / "checkpoints" / "last.ckpt")
+    run = Run(small(views_folder, f"resume={tmp_path}"), tmp_path)
+    with pytest.raises(InputError, match=r"last.ckpt: of a stage 'middle'; expected one of coarse, fine"):
+        run.begin()
+    assert not (tmp_path / "run.json").exists()
+
+
 @pytest.mark.parametrize(
     "damage", ['{"stages": 3}', '{"stages": {"coarse": 1}}', '{"stages": {"a": {"b": 1}}}', "{", "[]"]
 )
