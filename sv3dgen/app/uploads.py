@@ -212,6 +212,8 @@ def _with_places(path: PurePosixPath, file: Path, places: dict[PurePosixPath, Pu
         by_name.setdefault(place.name, []).append(place)
 
     def place_of(named: str) -> str:
+        if len(named) > _MOST_PATH_BYTES:
+            raise ValueError(f"a path of {len(named)} letters, expected at most {_MOST_PATH_BYTES}")
         parts = [part if part == ".." else _safe(part) for part in re.split(r"[/\\]", named) if part not in ("", ".")]
         inner = [part for part in parts if part != ".."]
         stated = PurePosixPath(posixpath.normpath("/".join([*_place(path.parent).parts, *parts])))
