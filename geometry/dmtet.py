@@ -17,6 +17,7 @@ from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.meshes.saved_mesh import saved_mesh
 from sv3dgen.meshes.signed_distance import lattice_signed_distance
 from sv3dgen.meshes.tet_grid import TetGrid, bcc_band, neighbor_mean, vertex_neighbors
+from sv3dgen.meshes.topology import euler_number_of_largest
 from sv3dgen.schedules import from_when_on
 
 log = logging.getLogger(__name__)
@@ -50,7 +51,8 @@ class DMTet(Surface):
     a wall or a wire.
 
     A lattice that can't hold its seed is made twice as fine, up to `thin_factor` times the last of `resolutions`: one
-    that loses some of its volume, as walls of a cell do, or parts of it, as wires are that fit between its points.
+    that loses some of its volume, as walls of a cell do, or parts of it, as wires are that fit between its points. One
+    that pierces a wall is too coarse to begin with, and is made as fine as the last of `resolutions` at most.
     """
 
     sdf: nn.Parameter
@@ -126,7 +128,8 @@ class DMTet(Surface):
         seed, cells = mesh.detach(), self.resolutions[start]
         finest = self.thin_factor * max(self.resolutions.values())
         self._build(seed, cells)
-        while 2 * cells <= finest and not self._holds(seed):
+        usual = max(self.resolutions.values())
+        while 2 * cells <= finest and not (self._holds(seed) and (cells >= usual or not self._pierces(seed))):
             cells *= 2
             self._build(seed, cells)
         if cells != self.resolutions[start]:
@@ -141,6 +144,11 @@ class DMTet(Surface):
         tree = cKDTree(surface.vertices.numpy())
         distance, _ = tree.query(seed.vertices.numpy(), distance_upper_bound=self.cell_size)
         return bool(np.isinf(distance).mean() <= MOST_LOST)
+
+    @torch.no_grad()
+    def _pierces(self, seed: Mesh) -> bool:
+        """Whether the lattice's surface has handles, or holes through a wall, that the seed has not."""
+        return euler_number_of_largest(self.isosurface()) < euler_number_of_largest(seed)
 
     def isosurface(self) -> Mesh:
         assert self.grid is not None, "call build(mesh) first"

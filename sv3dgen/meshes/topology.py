@@ -83,6 +83,17 @@ def face_neighbors(faces: Int[ndarray, "faces 3"]) -> Int[ndarray, "faces 3"]:
     return np.where(twin >= 0, twin // 3, -1).reshape(-1, 3)
 
 
+def euler_number_of_largest(mesh: Mesh) -> int:
+    """Of the closed component that has most faces: 2, less 2 for each handle or hole through it; 0 of no faces."""
+    faces = mesh.faces.cpu().numpy()
+    if len(faces) == 0:
+        return 0
+    _, labels = components(len(mesh.vertices), np.concatenate([faces[:, :2], faces[:, 1:]]))
+    of_faces = labels[faces[:, 0]]
+    largest = np.bincount(of_faces).argmax()
+    return int((labels == largest).sum() - (of_faces == largest).sum() // 2)
+
+
 def is_closed(mesh: Mesh) -> bool:
     """True if, after merging vertices of equal position, every edge lies in exactly two faces, run in opposite
     directions."""

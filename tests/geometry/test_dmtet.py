@@ -7,7 +7,7 @@ from geometry.dmtet import DMTet
 from geometry.hash_grid import HashGrid
 from sv3dgen.errors import InputError
 from sv3dgen.meshes.mesh import Mesh
-from sv3dgen.meshes.topology import is_closed
+from sv3dgen.meshes.topology import euler_number_of_largest, is_closed
 
 
 def sphere(radius: float = 0.4) -> Mesh:
@@ -126,3 +126,16 @@ def test_a_surface_that_is_pulled_goes_on_point_by_point(surface):
     made = optimized(surface, sphere(), 1.0)
     reach = torch.as_tensor(made.vertices).norm(dim=1).mean() - 0.4
     assert reach > 1.5 * surface.cell_size
+
+
+def test_a_lattice_that_pierces_a_wall_is_made_finer(surface, monkeypatch):
+    sheet = trimesh.creation.box((0.9, 0.055, 0.9), trimesh.transformations.rotation_matrix(0.5, (1, 2, 0.5)))
+    sheet = sheet.subdivide_to_size(0.02)
+    seed = Mesh(torch.tensor(sheet.vertices.tolist()), torch.tensor(sheet.faces.tolist()))
+    monkeypatch.setattr(dmtet, "MOST_LOST_VOLUME", 1.0)  # which would tell of so thin a wall as well
+    surface.resolutions = {0: 16, 10: 32}
+    surface.build(seed)
+    assert int(surface.cells) == 32
+    assert euler_number_of_largest(surface.isosurface().detach()) == 2
+    surface._build(seed, 16)
+    assert surface._pierces(seed)

@@ -3,10 +3,19 @@
 import numpy as np
 import pytest
 import torch
+import trimesh
 
 from sv3dgen.export.clean import clean, without_fins
 from sv3dgen.meshes.mesh import Mesh, face_normals
-from sv3dgen.meshes.topology import components, fill_holes, from_numpy, is_closed, split_crowded, twins
+from sv3dgen.meshes.topology import (
+    components,
+    euler_number_of_largest,
+    fill_holes,
+    from_numpy,
+    is_closed,
+    split_crowded,
+    twins,
+)
 
 CORNERS = np.array([[x, y, z] for x in (0.0, 1.0) for y in (0.0, 1.0) for z in (0.0, 1.0)])
 QUADS = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
@@ -117,3 +126,13 @@ def test_clean_merges_soups_and_drops_collapsed_faces():
 def test_clean_of_nothing_is_nothing():
     empty = Mesh(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.int64))
     assert len(clean(empty).faces) == 0
+
+
+def test_the_euler_number_is_that_of_the_largest_part():
+    ring, ball = trimesh.creation.torus(0.4, 0.1), trimesh.creation.icosphere(subdivisions=1)
+    both = trimesh.util.concatenate([ball, ring])
+    mesh = Mesh(torch.tensor(both.vertices.tolist()), torch.tensor(both.faces.tolist()))
+    assert len(ring.faces) > len(ball.faces) and euler_number_of_largest(mesh) == 0
+    alone = Mesh(torch.tensor(ball.vertices.tolist()), torch.tensor(ball.faces.tolist()))
+    assert euler_number_of_largest(alone) == 2
+    assert euler_number_of_largest(Mesh(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.long))) == 0
