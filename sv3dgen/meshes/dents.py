@@ -18,6 +18,8 @@ from sv3dgen.views.posed_views import PosedViews
 
 STANDS_OFF = 1  # cells, that the hull of silhouettes stands off the surface
 LEAST_CELLS = 30  # of a dent
+FOOT = 0.03  # how deep many an underside is hollow, as between a foot ring: no deeper, a dent may well be right
+DEEPEST = 0.95  # quantile of the depths of a dent's cells
 APART = 0.02  # in depth, from which on pixels are asked
 FEWEST_PIXELS = 50  # that can tell, of a dent
 NOT_WORSE = 1 / 255  # of a color, in the mean over its pixels: with a filled dent of a pattern it is .015 and more
@@ -33,12 +35,12 @@ def without_dents(
 ) -> tuple[Float[Tensor, "x y z"], float]:
     """A truncated signed distance without dents that pixels don't speak for; and what share of the hull was filled.
 
-    A dent is empty space inside the hull with solid over it: what is open to the sky is a cavity, which `hollowing`
-    looks after. It is filled where views carry their colors over to one another as well as before
-    (docs/method.md, "Hollow or solid"). All on the CPU.
+    A dent is empty space inside the hull with solid over it, deeper than a foot ring: what is open to the sky is a
+    cavity, which `hollowing` looks after. It is filled where views carry their colors over to one another as well as
+    before (docs/method.md, "Hollow or solid"). All on the CPU.
     """
     inside = ndimage.distance_transform_edt(hull.numpy())
-    labels = _dents(volume.numpy() > 0, hull.numpy(), inside > STANDS_OFF + 0.5)
+    labels = _dents(volume.numpy() > 0, hull.numpy(), inside - (STANDS_OFF + 0.5), FOOT / grid.spacing)
     if not labels.any():
         return volume, 0.0
     behind = torch.from_numpy((STANDS_OFF + 0.5 - inside) * grid.spacing).float().clamp(-truncation, truncation)
@@ -68,14 +70,15 @@ def told_of_dents(share: float) -> str:
 
 
 def _dents(
-    free: Bool[ndarray, "x y z"], hull: Bool[ndarray, "x y z"], room: Bool[ndarray, "x y z"]
+    free: Bool[ndarray, "x y z"], hull: Bool[ndarray, "x y z"], depth: Float[ndarray, "x y z"], foot: float
 ) -> Int[ndarray, "x y z"]:
-    """The number of each cell's dent, from 1 on; 0 where there is none."""
+    """The number of each cell's dent, from 1 on; 0 where there is none. Depths are in cells."""
     solid_over = np.logical_or.accumulate((hull & ~free)[:, ::-1], axis=1)[:, ::-1]
-    labels, _ = ndimage.label(room & free & solid_over, np.ones((3, 3, 3)))
-    large = np.bincount(labels.ravel()) >= LEAST_CELLS
-    large[0] = False
-    return np.where(large[labels], labels, 0)
+    labels, count = ndimage.label((depth > 0) & free & solid_over, np.ones((3, 3, 3)))
+    sizes = np.bincount(labels.ravel())
+    chosen = [n for n in range(1, count + 1) if sizes[n] >= LEAST_CELLS]
+    chosen = [n for n in chosen if np.quantile(depth[labels == n], DEEPEST) > foot]
+    return np.where(np.isin(labels, chosen), labels, 0)
 
 
 def _filled(
