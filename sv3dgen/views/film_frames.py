@@ -1,11 +1,11 @@
 """Which frames of a film are one turn around the object: repeats, a second round and the way back are left out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
 
-from sv3dgen.views.fades import fading_ends
+from sv3dgen.views.fades import Fade, fading_ends
 
 # All relative to how much a picture changes from one frame to the next.
 _SAME = 0.12  # less is a repeated frame, where ..
@@ -21,42 +21,59 @@ class Turn:
 
     frames: tuple[int, ...]
     notes: tuple[str, ...]
+    doubts: tuple[str, ...] = ()  # that a user should know of
+    lost: tuple[int, int] = (0, 0)  # views of the turn that fade, before and after the frames to take
 
 
 def one_turn(thumbnails: Float[np.ndarray, "frames height width 3"]) -> Turn:
     """Frames that show each view once, in their order; all of them where there is no doubt."""
     before, after = blank_ends(thumbnails)
-    frames, notes = np.arange(before, len(thumbnails) - after), []
+    frames, notes, doubts = np.arange(before, len(thumbnails) - after), [], []
     if before or after:
         notes.append(f"{before} plain frames at the beginning and {after} at the end are left out")
-    rising, falling = fading_ends(thumbnails[frames])
-    if rising or falling:
-        frames = frames[rising : len(frames) - falling]
-        told = " and ".join(f"{count} that fade {way}" for count, way in ((rising, "in"), (falling, "out")) if count)
-        notes.append(f"{told} are left out of its frames, as their colors are not the object's")
+    fades = fading_ends(thumbnails[frames])
+    told = [_fades_in_words(fades, sure=sure) for sure in (True, False)]
+    if told[0]:
+        notes.append(f"{told[0]} are left out of its frames, as their colors are not the object's")
+    if told[1]:
+        doubts.append(f"{told[1]}, or are lit otherwise, are taken, with their colors; cut them off if they are a fade")
+    left_out = [fade.frames if fade.sure else 0 for fade in fades]
+    lost = [count if not fade.still else 0 for count, fade in zip(left_out, fades, strict=True)]
+    frames = frames[left_out[0] : len(frames) - left_out[1]]
     repeated = _repeats(_steps(thumbnails[frames]))
     if repeated.any():
         # The last copy: encoders go on refining a picture that stands still.
+        lost = [round(count * (len(repeated) + 1 - repeated.sum()) / (len(repeated) + 1)) for count in lost]
         frames = np.append(frames[:-1][~repeated], frames[-1])
         notes.append(f"{repeated.sum()} of {len(repeated) + 1} frames repeat the one before; {len(frames)} are taken")
     middle = _turning_point(thumbnails[frames])
     if middle is not None:
         notes.append(f"it plays forward and back; the {middle + 1} frames of the way there are taken")
-        frames = frames[: middle + 1]
+        frames, lost = frames[: middle + 1], [lost[0], 0]
     period = _period(thumbnails[frames])
     if period is not None:
         extra = len(frames) - period
         again = "the first view stands at the end again" if extra == 1 else f"the first {extra} views come again"
         notes.append(f"{again}; the last {period} frames are taken")
-        frames = frames[extra:]
-    return Turn(tuple(frames.tolist()), tuple(notes))
+        frames, lost = frames[extra:], [0, 0]
+    if any(lost):
+        notes.append(f"the turn goes on in frames that fade; its other {len(frames)} views keep their places")
+    return Turn(tuple(frames.tolist()), tuple(notes), tuple(doubts), (lost[0], lost[1]))
 
 
-def thinned(frames: tuple[int, ...], most: int) -> tuple[int, ...]:
+def thinned(turn: Turn, most: int) -> Turn:
     """At most so many of the frames, evenly, the last one among them."""
-    if len(frames) <= most:
-        return frames
-    return tuple(frames[round((number + 1) * len(frames) / most) - 1] for number in range(most))
+    count = len(turn.frames)
+    if count <= most:
+        return turn
+    frames = tuple(turn.frames[round((number + 1) * count / most) - 1] for number in range(most))
+    before, after = (round(views * most / count) for views in turn.lost)
+    return replace(turn, frames=frames, lost=(before, after))
+
+
+def _fades_in_words(fades: tuple[Fade, Fade], *, sure: bool) -> str:
+    ways = [f"{fade.frames} that fade {way}" for fade, way in zip(fades, ("in", "out"), strict=True)]
+    return " and ".join(told for told, fade in zip(ways, fades, strict=True) if fade.frames and fade.sure == sure)
 
 
 def _steps(thumbnails: Float[np.ndarray, "frames height width 3"]) -> Float[np.ndarray, " steps"]:

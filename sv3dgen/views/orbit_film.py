@@ -14,13 +14,14 @@ from torch import Tensor
 from sv3dgen.cutout.still_marks import still_marks
 from sv3dgen.errors import InputError
 from sv3dgen.views.cameras import SV3D_FOV_DEG, Cameras
-from sv3dgen.views.film_frames import one_turn, thinned, whole_rounds
+from sv3dgen.views.film_frames import Turn, one_turn, thinned, whole_rounds
 from sv3dgen.views.image import masked_image
 from sv3dgen.views.orbits import SV3D_DISTANCE, Orbit, OrbitRecipe, SineOrbit, StaticOrbit, recipe_by_name
 from sv3dgen.views.posed_folder import pixels_of, resized, scaled_size, warn_of_shadows
 from sv3dgen.views.side_by_side import side_by_side
 from sv3dgen.views.turn_fit import (
     DeclaredTurn,
+    Gaps,
     estimated_elevation,
     fitted_turn,
     turn_agreement,
@@ -77,23 +78,26 @@ def read_film(path: Path, declared: FilmDeclaration, max_size_px: int | None = N
     """
     recipe = declared.recipe(path)
     thumbnails = read_thumbnails(path)
-    frames = tuple(range(len(thumbnails)))
-    if isinstance(recipe, OrbitRecipe) or len(recipe) != len(frames):
+    turn = Turn(tuple(range(len(thumbnails))), ())
+    if isinstance(recipe, OrbitRecipe) or len(recipe) != len(thumbnails):
         turn = one_turn(thumbnails)
-        frames = turn.frames
         for note in turn.notes:
             log.info("%s: %s", path, note)
-        if isinstance(recipe, OrbitRecipe) and len(frames) > MAX_FRAMES:
-            log.info("%s: %d frames, of which %d are taken, evenly", path, len(frames), _THINNED)
-            frames = thinned(frames, _THINNED)
+        for doubt in turn.doubts:
+            log.warning("%s: %s", path, doubt)
+        if isinstance(recipe, OrbitRecipe) and len(turn.frames) > MAX_FRAMES:
+            log.info("%s: %d frames, of which %d are taken, evenly", path, len(turn.frames), _THINNED)
+            turn = thinned(turn, _THINNED)
+    frames, gaps = turn.frames, Gaps.at_ends(len(turn.frames), *turn.lost)
     if isinstance(recipe, Orbit) and len(recipe) != len(frames):
         raise InputError(f"{path}: {len(frames)} frames, expected {len(recipe)} as in the declared orbit")
     images = _read_images(path, frames, max_size_px)
     if isinstance(recipe, StaticOrbit | SineOrbit) and declared.checked:
-        first = _last_round(path, images, thumbnails[list(frames)], recipe, declared)
-        images, frames = images[first:], frames[first:]
+        first = _last_round(path, images, thumbnails[list(frames)], recipe, declared, gaps)
+        if first > 0:
+            images, frames, gaps = images[first:], frames[first:], Gaps.at_ends(len(frames) - first)
     height, width = images.shape[2:]
-    orbit = _orbit(path, images, _steps(thumbnails[list(frames)]), recipe, declared)
+    orbit = _orbit(path, images, _steps(thumbnails[list(frames)]), recipe, declared, gaps)
     if height != width:
         log.info("%s: fov_deg=%g is taken for the longer side of its %dx%d", path, declared.fov_deg, width, height)
     cameras = turn_cameras(orbit, declared.distance, declared.fov_deg, width, height)
@@ -106,20 +110,23 @@ def _orbit(
     steps: np.ndarray,
     recipe: Orbit | OrbitRecipe,
     declared: FilmDeclaration,
+    gaps: Gaps,
 ) -> Orbit:
     if isinstance(recipe, Orbit):
         return recipe.mirrored() if declared.clockwise else recipe
-    log.info("%s: %d frames, taken as one turn that ends in the front view", path, len(images))
+    of = f" of {gaps.count}" if gaps.count > len(images) else ""
+    log.info("%s: %d%s frames, taken as one turn that ends in the front view", path, len(images), of)
     if not isinstance(recipe, StaticOrbit | SineOrbit):
         assert declared.elevation_deg != "auto"
-        orbit = recipe(declared.elevation_deg, len(images), torch.Generator().manual_seed(declared.seed))
+        whole = recipe(declared.elevation_deg, gaps.count, torch.Generator().manual_seed(declared.seed))
+        orbit = whole.at(gaps.slots)
         return orbit.mirrored() if declared.clockwise else orbit
     estimated, turn = declared.elevation_deg == "auto", _declared_turn(recipe, declared)
     alpha = images[:, 3].float() / 255
-    turn = estimated_elevation(str(path), alpha, turn) if estimated else turn
+    turn = estimated_elevation(str(path), alpha, turn, gaps) if estimated else turn
     if not declared.checked:
-        return turn.whole(len(images))
-    return fitted_turn(str(path), alpha, steps, turn)
+        return turn.orbit(gaps)
+    return fitted_turn(str(path), alpha, steps, turn, gaps)
 
 
 def _declared_turn(recipe: StaticOrbit | SineOrbit, declared: FilmDeclaration) -> DeclaredTurn:
@@ -138,13 +145,15 @@ def _last_round(
     thumbnails: np.ndarray,
     recipe: StaticOrbit | SineOrbit,
     declared: FilmDeclaration,
+    gaps: Gaps,
 ) -> int:
     """Where the last of several turns begins; 0 where the silhouettes agree as well on all frames as one turn."""
     turn, alpha = _declared_turn(recipe, declared), images[:, 3].float() / 255
     any_elevation = declared.elevation_deg == "auto"
 
     def agreed(frames: int) -> float:
-        return turn_agreement(alpha[-frames:], turn, any_elevation=any_elevation)
+        placed = gaps if frames == len(images) else Gaps.at_ends(frames)
+        return turn_agreement(alpha[-frames:], turn, placed, any_elevation=any_elevation)
 
     periods = whole_rounds(thumbnails)
     if not periods:

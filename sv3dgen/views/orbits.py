@@ -39,6 +39,10 @@ class Orbit:
         """The same path walked the other way round, for videos whose camera (not the object) turns clockwise."""
         return Orbit(self.elevation_deg, -self.azimuth_deg % 360)
 
+    def at(self, views: tuple[int, ...]) -> "Orbit":
+        """Some of its views, by number."""
+        return Orbit(self.elevation_deg[list(views)], self.azimuth_deg[list(views)])
+
     def cameras(self, distance: float = SV3D_DISTANCE, fov_deg: float = SV3D_FOV_DEG, size_px: int = 576) -> Cameras:
         """One camera per view that looks at the origin; square images."""
         return look_at_origin(self.elevation_deg, self.azimuth_deg, distance=distance, fov_deg=fov_deg, size_px=size_px)

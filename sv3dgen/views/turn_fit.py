@@ -53,15 +53,10 @@ class DeclaredTurn:
     distance: float
     clockwise: bool
 
-    def orbit(self, slots: tuple[int, ...], count: int) -> Orbit:
-        """The views at some of the `count` even steps of a turn; the last step is the front."""
-        whole = self.recipe(self.elevation_deg, count, torch.Generator())
-        orbit = Orbit(whole.elevation_deg[list(slots)], whole.azimuth_deg[list(slots)])
+    def orbit(self, gaps: "Gaps") -> Orbit:
+        """The views that there are of a turn in even steps; the last step is the front."""
+        orbit = self.recipe(self.elevation_deg, gaps.count, torch.Generator()).at(gaps.slots)
         return orbit.mirrored() if self.clockwise else orbit
-
-    def whole(self, count: int) -> Orbit:
-        """All views of a turn."""
-        return self.orbit(tuple(range(count)), count)
 
     def cameras(self, orbit: Orbit, width_px: int, height_px: int) -> Cameras:
         return turn_cameras(orbit, self.distance, self.fov_deg, width_px, height_px)
@@ -72,6 +67,12 @@ class Gaps:
     """How many steps of the turn are missing after some of the frames; after the last: before the first."""
 
     missing: tuple[int, ...]  # by frame
+    behind: int = 0  # of those after the last frame, how many come before the front view, which is then missing
+
+    @classmethod
+    def at_ends(cls, views: int, before: int = 0, after: int = 0) -> "Gaps":
+        """Views of a turn without some that come before the first, and after the last."""
+        return cls((0,) * (views - 1) + (before + after,), after)
 
     @property
     def count(self) -> int:
@@ -79,16 +80,16 @@ class Gaps:
 
     @property
     def slots(self) -> tuple[int, ...]:
-        """Where each frame stands among the steps; the last frame at the last step, the front."""
+        """Where each frame stands among the steps; the last at the last step, the front, if that is not missing."""
         from_first = np.cumsum([0, *(1 + gap for gap in self.missing[:-1])])
-        return tuple((from_first + self.count - 1 - from_first[-1]).tolist())
+        return tuple((from_first + self.count - 1 - self.behind - from_first[-1]).tolist())
 
     @property
     def places(self) -> int:
         return sum(size > 0 for size in self.missing)
 
     def with_gap(self, frame: int, size: int) -> "Gaps":
-        return Gaps(self.missing[:frame] + (size,) + self.missing[frame + 1 :])
+        return replace(self, missing=self.missing[:frame] + (size,) + self.missing[frame + 1 :])
 
 
 @dataclass(frozen=True)
@@ -113,19 +114,23 @@ def fitted_turn(
     alpha: Float[Tensor, "views height width"],
     steps: Float[np.ndarray, " views"],
     turn: DeclaredTurn,
+    known: Gaps,
 ) -> Orbit:
     """The views' orbit as declared, or with the gaps that the film has, which is then told in the log.
 
-    `steps` says how much the pictures change from each view to the next, the last to the first. Raises InputError where
-    another elevation or direction fits clearly better.
+    `known` are gaps that the pictures tell, kept unless the silhouettes contradict; `steps` how much the pictures
+    change from each view to the next, the last to the first. Raises InputError where another elevation or direction
+    fits clearly better.
     """
     masks = _small(alpha)
-    none = Gaps((0,) * len(masks))
-    declared = turn.whole(len(masks))
-    given = _score(masks, turn, none)
+    none, given = known, _score(masks, turn, known)
+    if known.count > len(masks) and _score(masks, turn, Gaps.at_ends(len(masks))) >= given + _CLEARLY:
+        none = Gaps.at_ends(len(masks))
+        given = _score(masks, turn, none)
+    declared = turn.orbit(none)
     if given >= _SURELY_RIGHT or not masks.flatten(1).any(1).all():
         return declared
-    elevation_deg, by_elevation = _best_elevation(masks, turn)
+    elevation_deg, by_elevation = _best_elevation(masks, turn, none)
     silhouettes = Silhouettes(masks, turn.cameras(declared, masks.shape[2], masks.shape[1]))
     other = best_explanation(silhouettes, tuple(f"{index:03d}" for index in range(len(masks))))
     by_direction = _score(masks, replace(turn, clockwise=not turn.clockwise), none)
@@ -140,7 +145,7 @@ def fitted_turn(
     has_gaps = best == by_gaps and by_gaps >= given + needed
     if has_gaps and by_gaps >= _CLEAN:
         log.warning("%s: %s (silhouettes agree to %.0f %%, then to %.0f %%)", *_told(name, gaps, given, by_gaps))
-        return turn.orbit(gaps.slots, gaps.count)
+        return turn.orbit(gaps)
     clearly = best >= given + _FAR or best >= max(_CLEAN, given + _CLEARLY)
     then = f"(silhouettes agree to {given:.0%}, then to {best:.0%})"
     if clearly and best == by_elevation:
@@ -159,15 +164,19 @@ def fitted_turn(
     return declared
 
 
-def turn_agreement(alpha: Float[Tensor, "views height width"], turn: DeclaredTurn, *, any_elevation: bool) -> float:
+def turn_agreement(
+    alpha: Float[Tensor, "views height width"], turn: DeclaredTurn, gaps: Gaps, *, any_elevation: bool
+) -> float:
     """By what share silhouettes agree if they are the whole turn, at its elevation or the one that fits best."""
     masks = _small(alpha)
     if not masks.flatten(1).any(1).all():
         return 0.0
-    return _best_elevation(masks, turn)[1] if any_elevation else _score(masks, turn, Gaps((0,) * len(masks)))
+    return _best_elevation(masks, turn, gaps)[1] if any_elevation else _score(masks, turn, gaps)
 
 
-def estimated_elevation(name: str, alpha: Float[Tensor, "views height width"], turn: DeclaredTurn) -> DeclaredTurn:
+def estimated_elevation(
+    name: str, alpha: Float[Tensor, "views height width"], turn: DeclaredTurn, gaps: Gaps
+) -> DeclaredTurn:
     """The turn at the elevation that a film's silhouettes fit best, which is told in the log.
 
     That of `turn` stays where others fit as well: an object that is alike from all around doesn't tell.
@@ -175,10 +184,9 @@ def estimated_elevation(name: str, alpha: Float[Tensor, "views height width"], t
     masks = _small(alpha)
     if not masks.flatten(1).any(1).all():
         return turn
-    none = Gaps((0,) * len(masks))
-    best, agreed = _best_elevation(masks, turn)
+    best, agreed = _best_elevation(masks, turn, gaps)
     far = [e for e in (best - _FAR_DEG, best + _FAR_DEG) if _LOWEST_DEG <= e <= _HIGHEST_DEG]
-    others = [_score(masks, replace(turn, elevation_deg=e), none) for e in far if _is_possible(turn, e)]
+    others = [_score(masks, replace(turn, elevation_deg=e), gaps) for e in far if _is_possible(turn, e)]
     if not others or agreed - max(others) < _FALL:
         log.warning("%s: elevation_deg=%g, a guess: its silhouettes fit others as well", name, turn.elevation_deg)
         return turn
@@ -186,10 +194,9 @@ def estimated_elevation(name: str, alpha: Float[Tensor, "views height width"], t
     return replace(turn, elevation_deg=best)
 
 
-def _best_elevation(masks: Bool[Tensor, "views height width"], turn: DeclaredTurn) -> tuple[float, float]:
+def _best_elevation(masks: Bool[Tensor, "views height width"], turn: DeclaredTurn, gaps: Gaps) -> tuple[float, float]:
     """A scan in steps of 10 degrees, then halved steps around the best."""
-    none = Gaps((0,) * len(masks))
-    score = lru_cache(maxsize=None)(lambda degrees: _score(masks, replace(turn, elevation_deg=degrees), none))
+    score = lru_cache(maxsize=None)(lambda degrees: _score(masks, replace(turn, elevation_deg=degrees), gaps))
     best = _best_of([float(e) for e in range(-30, 71, 10) if _is_possible(turn, float(e))], score)
     step = 10.0
     while step > 1:
@@ -266,7 +273,7 @@ def _places_for_gaps(steps: Float[np.ndarray, " views"]) -> _Places:
 
 
 def _score(masks: Bool[Tensor, "views height width"], turn: DeclaredTurn, gaps: Gaps) -> float:
-    cameras = turn.cameras(turn.orbit(gaps.slots, gaps.count), masks.shape[2], masks.shape[1])
+    cameras = turn.cameras(turn.orbit(gaps), masks.shape[2], masks.shape[1])
     some = torch.arange(len(masks) - 1, -1, -math.ceil(len(masks) / _FEW_VIEWS)).flip(0)
     return agreement(Silhouettes(masks[some], cameras[some]))
 

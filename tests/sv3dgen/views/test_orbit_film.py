@@ -57,34 +57,6 @@ def test_repeated_frames_are_dropped(frames, tmp_path, caplog, fps, stored):
     check_poses(views)
 
 
-def faded(frames, color, *, still):
-    """Four pale frames: of the first view before the turn begins, or of the first four views."""
-    share = torch.arange(1, 5)[:, None, None, None] / 5
-    pale = frames[:1].expand(4, -1, -1, -1) if still else frames[:4]
-    return (pale * share + color * (1 - share)).round().to(frames.dtype)
-
-
-@pytest.mark.parametrize("color", [255, 0])
-def test_frames_that_fade_in_are_left_out(frames, tmp_path, caplog, color):
-    path = film(tmp_path / "a.mp4", torch.cat([faded(frames, color, still=True), frames]))
-    with caplog.at_level("INFO"):
-        views = read_views(path, orbit="static", elevation_deg=20)
-    assert len(views) == 21 and views.names[0] == "a.mp4[4]"
-    assert "4 that fade in are left out" in caplog.text
-    check_poses(views)
-
-
-def test_the_views_that_do_not_fade_are_placed(frames, tmp_path, caplog):
-    path = film(tmp_path / "a.mp4", torch.cat([faded(frames, 0, still=False), frames[4:]]))
-    with caplog.at_level("INFO"):
-        views = read_views(path, orbit="static", elevation_deg=20)
-    assert len(views) == 17 and "4 that fade in" in caplog.text
-    assert close(azimuths(views), ORBIT.azimuth_deg[4:] - ORBIT.azimuth_deg[-1], atol_deg=0.5)
-    turned = film(tmp_path / "b.mp4", torch.cat([frames, faded(frames, 255, still=True).flip(0)]))
-    with caplog.at_level("INFO"):
-        assert one_turn(read_thumbnails(turned)).frames == tuple(range(21))
-
-
 @pytest.mark.parametrize("frames_more", [0, 5])
 def test_two_turns(frames, tmp_path, caplog, frames_more):
     whole = torch.cat([frames[len(frames) - frames_more :], frames, frames])
