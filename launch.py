@@ -101,7 +101,12 @@ def work(config: DictConfig) -> None:
 
 
 def look_at_views(config: DictConfig) -> None:
-    """Have given views refused before lightning is imported, which takes seconds; good ones are kept for the run."""
+    """Have given views refused before lightning is imported, which takes seconds; good ones are kept for the run.
+
+    Not in a sweep, each run of which leaves a record of how it ended, also of a refusal: it has to have begun.
+    """
+    if sweeps.is_sweep():
+        return
     stages = OmegaConf.select(config, "system.stages") or ()
     if "coarse" not in stages or config.get("views") is None or is_unposed(Path(config.views)):
         return

@@ -13,16 +13,15 @@ from PIL import Image
 
 from sv3dgen.atomic import atomic_write
 from sv3dgen.color import over_white
-from sv3dgen.errors import InputError
 from sv3dgen.normals.source import NormalSource
 from sv3dgen.nvs_interfaces import NVSAbilities, ViewMaker
 from sv3dgen.photo.prepare import prepare_photo
 from sv3dgen.runs.run_folder import RunCard
 from sv3dgen.sfm.pose_photos import DOCUMENT, pose_photos
 from sv3dgen.sv3d.picture import conditioning_picture
+from sv3dgen.views.checked_views import read_checked
 from sv3dgen.views.image import WHITE_LEVEL
 from sv3dgen.views.orbits import Orbit, OrbitRecipe, SineOrbit, StaticOrbit
-from sv3dgen.views.pose_check import check_poses
 from sv3dgen.views.posed_folder import resized
 from sv3dgen.views.posed_views import PosedViews, read_views, write_views
 from sv3dgen.views.transforms_json import read_transforms
@@ -41,30 +40,10 @@ REFERENCE_AMPLITUDE_DEG = 30.0  # of the orbit that suits the 3D stages best (SV
 
 def given_views(config: DictConfig, folder: Path, shared: SharedStages | None = None) -> PosedViews:
     """The views named by `views=`, checked against what is declared of their cameras, and copied into the run."""
-    orbit = instantiate(config.orbit) if config.get("orbit") else None
     source = Path(config.views)
     if is_unposed(source):
         source = posed_photos(config, source, folder.parent / POSED, shared)
-    views = read_views(
-        source,
-        orbit=orbit,
-        elevation_deg=config.elevation_deg,
-        fov_deg=config.fov_deg,
-        distance=config.distance,
-        clockwise=config.clockwise,
-        seed=config.seed,
-        check_orbit=config.check_poses,
-        max_size_px=read_px(config),
-    )
-    if config.check_poses:
-        declared = None
-        if orbit is not None and source.is_dir():
-            declared = orbit(config.elevation_deg, len(views), torch.Generator().manual_seed(config.seed))
-            declared = declared.mirrored() if config.clockwise else declared
-        try:
-            check_poses(views, declared)
-        except InputError as error:
-            raise InputError(f"{source}: {error}") from None
+    views = read_checked(config, source, read_px(config))
     normals = instantiate(config.normals, _convert_="all")
     if isinstance(normals, NormalSource):
         normals.bring_along(views, source, folder)

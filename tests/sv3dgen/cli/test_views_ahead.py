@@ -5,9 +5,13 @@ import torch
 from ellipsoids import posed_views
 from omegaconf import OmegaConf
 
+import launch
+from sv3dgen.cli import views_ahead
 from sv3dgen.cli.views_ahead import read_ahead
 from sv3dgen.errors import InputError
 from sv3dgen.views import kept_views, pose_check
+from sv3dgen.views import posed_views as posed_views_module
+from sv3dgen.views.checked_views import read_checked
 from sv3dgen.views.orbits import StaticOrbit, orbit_by_name
 from sv3dgen.views.pose_check import check_poses
 from sv3dgen.views.posed_views import read_views, write_views
@@ -54,5 +58,27 @@ def test_what_does_not_fit_is_refused(given):
         read_ahead(config(given / "a.mp4", 50), 512)
     with pytest.raises(InputError, match=r"views: .*not on the declared orbit"):
         read_ahead(config(given / "views", 50.0), 512)
-    read_ahead(config(given / "views", 10, orbit=None), 512)
-    assert len(read_views(given / "views", elevation_deg=10, max_size_px=512, **ANGLES)) == 21
+
+
+@pytest.mark.parametrize(("name", "orbit"), [("views", None), ("views", RECIPE), ("a.mp4", RECIPE)])
+def test_a_run_reads_nothing_twice(given, monkeypatch, name, orbit):
+    """Whatever it asks for, it asks in the same words."""
+    settings = config(given / name, 20.0, orbit)
+    read_ahead(settings, 512)
+    kept = kept_views._kept.views
+    for function in ("read_film", "_read_folder"):
+        monkeypatch.setattr(posed_views_module, function, None)  # would fail if they were called
+    assert read_checked(settings, given / name, 512) is kept
+
+
+@pytest.mark.parametrize("sweep", [False, True])
+def test_a_sweep_s_runs_begin_before_they_are_refused(given, monkeypatch, sweep):
+    """So that each leaves its run.json and result.json."""
+    monkeypatch.setattr(launch.sweeps, "is_sweep", lambda: sweep)
+    read = []
+    monkeypatch.setattr(views_ahead, "read_ahead", lambda *_: read.append(1))
+    monkeypatch.setattr("systems.view_sizes.read_px", lambda _: 512)
+    settings = config(given / "views", 20)
+    settings.system = {"stages": ["coarse"]}
+    launch.look_at_views(settings)
+    assert bool(read) != sweep
