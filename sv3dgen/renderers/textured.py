@@ -12,7 +12,7 @@ from sv3dgen.kernels.rasterizer.texture import Appearance, build_pyramid, shade
 from sv3dgen.meshes.textured_mesh import DEFAULT_COLOR, TexturedMesh
 from sv3dgen.views.cameras import Cameras
 
-SAMPLES_AT_ONCE = 1 << 23  # 64 MB of faces and depths
+SAMPLES_AT_ONCE = 1 << 21  # 16 MB of faces and depths, and 40 of colors
 FILLED = 0.92  # share of the half frame that an object may reach
 NO_COLOR_BELOW = 1e-4  # coverage under which a pixel's own color means nothing
 

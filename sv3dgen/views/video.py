@@ -101,8 +101,10 @@ def write_video(path: str | Path, frames: UInt8[Tensor, "frames 3 height width"]
 
     4:2:0 needs even sizes: an odd last row or column is doubled.
     """
-    frames = torch.nn.functional.pad(frames.float(), (0, frames.shape[3] % 2, 0, frames.shape[2] % 2), mode="replicate")
-    pixels = frames.byte().permute(0, 2, 3, 1).contiguous().numpy()
+    for axis in (2, 3):
+        if frames.shape[axis] % 2:
+            frames = torch.cat([frames, frames.narrow(axis, -1, 1)], dim=axis)
+    pixels = frames.permute(0, 2, 3, 1).contiguous().numpy()
     source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{pixels.shape[2]}x{pixels.shape[1]}", "-r", f"{fps:g}"]
     codec = ["-c:v", "libx264", "-crf", "17", "-pix_fmt", "yuv420p", *_BT709, "-movflags", "+faststart"]
     with atomic_write(path) as temporary:
