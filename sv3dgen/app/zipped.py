@@ -1,7 +1,7 @@
 """A folder that comes as a .zip: its files under names of ours, and the paths that they had.
 
-Where a browser hands over a folder, Gradio keeps the files' names alone; a zip keeps their paths. What it says of
-itself is not believed: paths that lead out, links and encrypted files are refused, and bytes are counted as they come.
+A zip keeps the paths of a folder's files; of a folder that is dropped, Gradio keeps the files' names only. Nothing that
+a zip says of itself is believed: paths that lead out, links and encrypted files are refused, and bytes are counted.
 """
 
 import errno

@@ -64,9 +64,7 @@ def without_dents(
 
 def told_of_dents(share: float) -> str:
     """One line for the log, run.json and the report."""
-    return (
-        f"{share:.1%} of what the silhouettes allow is taken for solid, a guess: its colors don't tell how deep it is"
-    )
+    return f"dents are filled, {share:.1%} of the silhouettes' hull, a guess: colors don't tell where the surface is"
 
 
 def _dents(

@@ -58,13 +58,13 @@ def asked_for(path: Path, **settings: Any) -> tuple[Any, ...]:
 
 
 def keep(asked: tuple[Any, ...], views: Any, records: list[logging.LogRecord], *, checked: bool) -> None:
-    """Have views ready for who asks for the same."""
+    """Keep views for the next reader that asks for the same."""
     global _kept
     _kept = _Kept(asked, _stamp(asked[0]), views, checked, tuple(records))
 
 
 def taken(asked: tuple[Any, ...]) -> Any | None:
-    """The views that were kept for this, handed over with their lines in the log; None where they are others."""
+    """The kept views if they are what is asked for, else None. Their lines go into the log now."""
     global _kept, _checked
     kept, _kept, _checked = _kept, None, None
     if kept is None or kept.asked != asked or kept.stamp != _stamp(asked[0]):

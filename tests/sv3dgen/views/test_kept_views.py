@@ -1,4 +1,4 @@
-"""Views that were read ahead are handed over once, for the same question, with what was to be said of them."""
+"""Kept views go to the first reader that asks for the same, once, and their log lines with them."""
 
 import logging
 
