@@ -15,13 +15,16 @@ KERNELS: dict[str, dict[str, str]] = {
     },
     "sv3dgen.kernels.ray_marching._numba": {
         "_mark_blocks": "u1[3] u1[3]",
-        "_march_kernel": "f4[2] f4[2] u1[3] u1[3] f4[2] f4 f4[1] f4[2] i8[1]",
-        "_pack_kernel": "f4[2] i8[1] i8[1] f4[1]",
         "_weights_kernel": "f4[1] f4[1] i8[1] f4[1] f4[1]",
         "_weights_backward_kernel": "f4[1] f4[1] i8[1] f4[1] f4[1] f4[1]",
-        "_prune_kernel": "f4[1] f4[1] i8[1] f4 f4 b1[1]",
         "_accumulate_kernel": "f4[1] f4[2] i8[1] f4[2]",
         "_accumulate_backward_kernel": "f4[1] f4[2] i8[1] f4[2] f4[1] f4[2]",
+    },
+    "sv3dgen.kernels.ray_marching._seen_numba": {
+        "_advance_kernel": "f4[2] f4[2] u1[3] u1[3] f4[2] f4 f4[1] i8 i8[1] f4[2] i8[1]",
+        "_place_kernel": "f4[2] f4[2] f4[2] i8[1] f4[1] f4[2]",
+        "_look_kernel": "f4[1] i8[1] f4 f4 f4 i8 f4[1] i8[1] b1[1] i8[1]",
+        "_collect_kernel": "f4[1] f4[1] b1[1] i8[1] i8[1] i8[1] f4[1] f4[1]",
     },
     "sv3dgen.kernels.hash_grid._numba": {
         "_gather_kernel": "f4[2] f4[2] f4[2] i8[2] f4[2]",
@@ -88,6 +91,7 @@ STAGES: dict[str, tuple[str, ...]] = {  # a stage -> where its kernels are
         "sv3dgen.views.visual_hull",
         "sv3dgen.kernels.plane_sweep._numba",
         "sv3dgen.kernels.ray_marching._numba",
+        "sv3dgen.kernels.ray_marching._seen_numba",
         "sv3dgen.kernels.hash_grid._numba",
         "sv3dgen.kernels.hash_grid._network_numba",
         "sv3dgen.meshes.signed_distance",

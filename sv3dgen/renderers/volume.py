@@ -2,8 +2,7 @@
 
 import math
 from collections.abc import Collection
-from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from einops import rearrange
@@ -13,12 +12,12 @@ from torch import Tensor
 from sv3dgen.devices import has_float64
 from sv3dgen.domains import Between, Cells, Interval, IntervalOrNever, Radius, Share
 from sv3dgen.interfaces import Field, FieldRenderer, Geometry, Material, RenderOutput
-from sv3dgen.kernels.ray_marching.march import RaySamples, accumulate, march, prune, render_weights
+from sv3dgen.kernels.ray_marching.march import RaySamples, accumulate, march, render_weights
+from sv3dgen.kernels.ray_marching.seen import march_seen
 from sv3dgen.views.cameras import Cameras
 
 LEAST_LIGHT = 1e-3  # a sample that less of its ray's light reaches is not fitted
 HALF = 0.5  # of a ray's light has passed the median depth
-LOOKS = (0, 12, 36, 1 << 40)  # samples of a ray are looked at from one to the next
 
 
 class Volume(FieldRenderer):
@@ -118,15 +117,12 @@ class Volume(FieldRenderer):
 
     def _render(self, geometry: Field, material: Material, origins: Tensor, directions: Tensor) -> Tensor:
         """A chunk of rays, outputs side by side: rgb, albedo, irradiance, opacity, depth, normal, nearby, inward."""
-        samples = self.march(origins, directions)
         if self.prune_samples:
-            with torch.no_grad():
-                density = self._density(geometry, samples, origins, directions, LEAST_LIGHT)
-                # A young field is thin everywhere: what is faint may still become something. A picture shows all of it.
-                least = 1e-3 if self.warm and self.training else 0.0
-                samples = samples.select(
-                    prune(density, samples.delta, samples.offsets, min_transmittance=LEAST_LIGHT, min_alpha=least)
-                )
+            # A young field is thin everywhere: what is faint may still become something. A picture shows all of it.
+            least = 1e-3 if self.warm and self.training else 0.0
+            samples, _ = self._march_seen(geometry, origins, directions, LEAST_LIGHT, least)
+        else:
+            samples = march(*_plain(origins, directions), **self._grid(len(origins), origins.device))
         self.num_samples = len(samples.t)
         rays = samples.ray_index
         # By index_select: a warp's gradient comes back this way, and that of brackets is summed in any order on a CPU.
@@ -153,44 +149,24 @@ class Volume(FieldRenderer):
     def _with_normals(self, material: Material) -> bool:
         return material.needs_normals or self.draws_normals or not self.training  # a picture shows them
 
-    @staticmethod
-    def _density(
-        geometry: Field, samples: RaySamples, origins: Tensor, directions: Tensor, least_light: float
-    ) -> Float[Tensor, " samples"]:
-        """The density at each sample; it may be zero at those that less than `least_light` of a ray's light can reach.
-
-        On a CPU samples are looked at a few of a ray at a time, front to back: most rays meet the surface early, and
-        the field is not asked for what lies behind it. On a GPU the host would wait at each look.
-        """
-        if directions.device.type != "cpu":
-            rays = samples.ray_index
-            return geometry(origins[rays] + samples.t[:, None] * directions[rays]).density
-        density, passed = torch.zeros_like(samples.t), torch.zeros_like(origins[:, 0])
-        starts, counts = samples.offsets[:-1], samples.offsets.diff()
-        enough = -1.01 * math.log(least_light)  # a hundredth more: whoever takes products rounds otherwise
-        for first, end in pairwise(LOOKS):
-            looked = (counts.clamp(max=end) - first).clamp(min=0) * (passed < enough)
-            rays = torch.repeat_interleave(looked)
-            before = looked.cumsum(0) - looked  # samples of the rays before, in this look
-            index = (starts + first - before)[rays] + torch.arange(len(rays), device=rays.device)
-            found = geometry(origins[rays] + samples.t[index, None] * directions[rays]).density
-            density[index] = found
-            passed.index_add_(0, rays, found * samples.delta[index])
-        return density
-
     def _albedo_nearby(self, geometry: Field, material: Material, points: Tensor, normals: Tensor) -> Tensor:
         if not (self.draws_nearby and self.training):
             return torch.zeros_like(points)
         moved = points + self.albedo_jitter * torch.randn_like(points)
         return material(geometry.features(moved), normals).albedo
 
-    def march(self, origins: Tensor, directions: Tensor) -> RaySamples:
-        """Samples in occupied cells; shifted by a random part of a step per ray while training."""
-        rays, device = len(origins), origins.device
+    def _march_seen(
+        self, geometry: Field, origins: Tensor, directions: Tensor, least_light: float, least_alpha: float
+    ) -> tuple[RaySamples, Float[Tensor, " samples"]]:
+        """The samples that more than `least_light` reaches and that stop more than `least_alpha`, and their density."""
+        limits = {"min_transmittance": least_light, "min_alpha": least_alpha}
+        grid = self._grid(len(origins), origins.device)
+        return march_seen(lambda at: geometry(at).density, *_plain(origins, directions), **grid, **limits)
+
+    def _grid(self, rays: int, device: torch.device) -> dict[str, Any]:
+        """What rays march through; shifted by a random part of a step per ray while training."""
         jitter = torch.rand(rays, device=device) if self.training else torch.full((rays,), 0.5, device=device)
-        # A ray may have a gradient, that of its picture's warp; where its samples stand has none.
-        rays = origins.detach(), directions.detach()
-        return march(*rays, self.occupied, self.aabb, step_size=self.step_size, jitter=jitter)
+        return {"occupied": self.occupied, "aabb": self.aabb, "step_size": self.step_size, "jitter": jitter}
 
     @torch.no_grad()
     def depth(self, geometry: Field, cameras: Cameras) -> Float[Tensor, "views height width"]:
@@ -202,8 +178,9 @@ class Volume(FieldRenderer):
         for first in range(0, flat.numel(), self.rays_per_chunk):
             chunk = slice(first, first + self.rays_per_chunk)
             o, d = origins.reshape(-1, 3)[chunk], directions.reshape(-1, 3)[chunk]
-            samples = self.march(o.contiguous(), d.contiguous())
-            rays, density = samples.ray_index, self._density(geometry, samples, o, d, HALF)
+            # A hundredth less than half: whoever takes products rounds otherwise.
+            samples, density = self._march_seen(geometry, o.contiguous(), d.contiguous(), 0.99 * HALF, 0.0)
+            rays = samples.ray_index
             where = device if has_float64(device) else torch.device("cpu")
             optical = torch.cumsum((density * samples.delta).to(where).double(), dim=0)
             before = torch.cat([optical.new_zeros(1), optical])[samples.offsets[:-1].to(where)]
@@ -211,3 +188,8 @@ class Volume(FieldRenderer):
             crossing = torch.where(passed, samples.t, torch.inf)
             flat[chunk] = flat[chunk].scatter_reduce(0, rays.long(), crossing, "amin")
         return depth
+
+
+def _plain(origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+    """Rays as they are marched: where samples stand has no gradient, even if the ray has one, of its picture's warp."""
+    return origins.detach(), directions.detach()

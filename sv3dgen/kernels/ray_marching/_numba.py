@@ -18,13 +18,9 @@ def march(
     origins: Tensor, directions: Tensor, occupied: Tensor, aabb: Tensor, step_size: float, jitter: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Ray index, t and offsets of the samples; the arguments are those of `ray_marching.march`."""
-    box = _plain(aabb)
-    cells = occupied.detach().contiguous().numpy().view(np.uint8)
-    phase = ((jitter.detach().float() + 0.5) % 1.0).numpy()
-    blocks = np.zeros([-(-size // BLOCK) for size in cells.shape], np.uint8)
-    _mark_blocks(cells, blocks)
+    box, cells, blocks, phase = grid_of(occupied, aabb, jitter)
     # Rays write into generous room of their own first, as their counts are not known: untouched memory costs nothing.
-    candidates = int(np.linalg.norm(box[1] - box[0]) / np.float32(step_size)) + 2
+    candidates = most_samples(box, step_size)
     room = np.empty((-(-len(origins) // RAYS), RAYS * candidates), np.float32)
     offsets = torch.zeros(len(origins) + 1, dtype=torch.int64)
     counts = offsets[1:].numpy()
@@ -33,6 +29,19 @@ def march(
     ray_index, t = torch.empty(int(offsets[-1]), dtype=torch.int64), torch.empty(int(offsets[-1]))
     _pack_kernel(room, offsets.numpy(), ray_index.numpy(), t.numpy())
     return ray_index, t.to(origins.dtype), offsets
+
+
+def grid_of(occupied: Tensor, aabb: Tensor, jitter: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What rays walk through: the box, its cells, blocks of them with something in it; and each ray's phase."""
+    cells = occupied.detach().contiguous().numpy().view(np.uint8)
+    blocks = np.zeros([-(-size // BLOCK) for size in cells.shape], np.uint8)
+    _mark_blocks(cells, blocks)
+    return _plain(aabb), cells, blocks, ((jitter.detach().float() + 0.5) % 1.0).numpy()
+
+
+def most_samples(box: np.ndarray, step_size: float) -> int:
+    """More than there are on any ray through the box."""
+    return int(np.linalg.norm(box[1] - box[0]) / np.float32(step_size)) + 2
 
 
 def prune(density: Tensor, delta: Tensor, offsets: Tensor, min_transmittance: float, min_alpha: float) -> Tensor:
@@ -106,8 +115,8 @@ def _march_kernel(origins, directions, occupied, blocks, box, step_size, phase, 
         written = 0
         for ray in range(chunk * RAYS, min(len(origins), (chunk + 1) * RAYS)):
             ray_phase, found = phase[ray], room[chunk, written:]
-            kept = _march_ray(
-                origins[ray], directions[ray], occupied, blocks, box, step_size, ray_phase, candidates, found
+            kept, _ = march_ray(
+                origins[ray], directions[ray], occupied, blocks, box, step_size, ray_phase, 0, candidates, found
             )
             counts[ray] = kept
             written += kept
@@ -115,17 +124,22 @@ def _march_kernel(origins, directions, occupied, blocks, box, step_size, phase, 
 
 @kernel(error_model="numpy")
 @no_type_check
-def _march_ray(origin, direction, occupied, blocks, box, step_size, phase, candidates, found):
+def march_ray(origin, direction, occupied, blocks, box, step_size, phase, number, candidates, found):
+    """Fill `found` with the t of a ray's samples from the place `number` on; how many there are, and where to go on.
+
+    No place is left where that is `candidates`, which is more than a unit direction ever needs: wrong directions must
+    not write past the room.
+    """
     near, far = _clip_to_box(origin, direction, box)
     scale_x, first_x, per_cell_x, ahead_x = _faces(origin[0], direction[0], box[:, 0], occupied.shape[0])
     scale_y, first_y, per_cell_y, ahead_y = _faces(origin[1], direction[1], box[:, 1], occupied.shape[1])
     scale_z, first_z, per_cell_z, ahead_z = _faces(origin[2], direction[2], box[:, 2], occupied.shape[2])
     steps_per_length = np.float32(1) / step_size
-    kept = number = 0
-    while number < candidates:  # more than a unit direction ever needs: wrong directions must not write past the room
+    kept, room = 0, len(found)
+    while number < candidates and kept < room:
         t = near + (np.float32(number) + phase) * step_size
         if not t < far:
-            break
+            return kept, candidates
         x = _cell(origin[0] + t * direction[0] - box[0, 0], scale_x, occupied.shape[0])
         y = _cell(origin[1] + t * direction[1] - box[0, 1], scale_y, occupied.shape[1])
         z = _cell(origin[2] + t * direction[2] - box[0, 2], scale_z, occupied.shape[2])
@@ -141,7 +155,7 @@ def _march_ray(origin, direction, occupied, blocks, box, step_size, phase, candi
         leave = min(leave, first_z + np.float32(((z >> bits) + ahead_z) << bits) * per_cell_z)
         # A sample next to the boundary is looked at rather than skipped: rounding may put it on either side.
         number = max(number + 1, int(np.ceil((leave - near) * steps_per_length - phase - np.float32(1e-2))))
-    return kept
+    return kept, number
 
 
 @kernel(error_model="numpy")

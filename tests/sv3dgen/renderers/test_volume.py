@@ -2,7 +2,6 @@ import torch
 from torch import nn
 
 from sv3dgen.interfaces import Field, FieldSample, Material, Shading
-from sv3dgen.kernels.ray_marching.march import prune
 from sv3dgen.renderers.volume import LEAST_LIGHT, Volume
 from sv3dgen.views.cameras import look_at_origin
 
@@ -102,29 +101,6 @@ def test_gradient_reaches_the_density():
         torch.manual_seed(0)
         more = renderer(ball, Plain(False), one_camera()).opacity.sum()
     torch.testing.assert_close(slope, (more - opacity) / 1e-2, rtol=2e-2, atol=0)
-
-
-class Counted(Ball):
-    asked = 0
-
-    def forward(self, points, with_normals=False):
-        self.asked += len(points)
-        return super().forward(points, with_normals)
-
-
-def test_what_lies_behind_a_surface_is_not_asked_for_and_nothing_else_is_missed():
-    renderer, ball = Volume(step_size=0.01), Counted(0.3, 100.0)
-    centers = (torch.arange(64) + 0.5) / 64 * 1.24 - 0.62
-    renderer.start_from(torch.stack(torch.meshgrid(centers, centers, centers, indexing="ij")).norm(dim=0) < 0.3)
-    origins, directions = (rays.reshape(-1, 3).contiguous() for rays in one_camera().rays())
-    samples = renderer.march(origins, directions)
-    density = renderer._density(ball, samples, origins, directions, LEAST_LIGHT)
-    assert ball.asked < 0.7 * len(samples.t)
-    rays = samples.ray_index
-    whole = ball(origins[rays] + samples.t[:, None] * directions[rays]).density
-    kept, of_all = (prune(x, samples.delta, samples.offsets, min_transmittance=LEAST_LIGHT) for x in (density, whole))
-    assert 0 < of_all.sum() < (whole > 0).sum() and torch.equal(kept, of_all)
-    assert torch.equal(density[kept], whole[kept])
 
 
 def test_a_picture_leaves_out_what_no_light_reaches_and_shows_the_rest():
