@@ -17,8 +17,8 @@ from sv3dgen.interfaces import Reference
 from sv3dgen.kernels.accelerators import used_licences
 from sv3dgen.kernels.backend import set_backend
 from sv3dgen.meshes.dents import told_of_dents
-from sv3dgen.meshes.hollowing import told
 from sv3dgen.meshes.mesh import Mesh
+from sv3dgen.meshes.openings import told
 from sv3dgen.nvs_interfaces import ViewMaker
 from sv3dgen.report.page import write_report
 from sv3dgen.runs.csv_log import keep_numbers

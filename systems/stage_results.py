@@ -12,8 +12,8 @@ from sv3dgen.atomic import atomic_write
 from sv3dgen.cli.saved_settings import refuse_links_out
 from sv3dgen.documents.json_text import parse_json
 from sv3dgen.interfaces import Reference
-from sv3dgen.meshes.hollowing import Opening
 from sv3dgen.meshes.mesh import Mesh
+from sv3dgen.meshes.openings import Opening
 from sv3dgen.meshes.saved_mesh import saved_mesh
 from sv3dgen.runs.run_folder import RunCard
 from systems.sv3d_nerf import Sv3dNerf

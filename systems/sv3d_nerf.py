@@ -21,13 +21,12 @@ from sv3dgen.meshes.grid import Grid
 from sv3dgen.meshes.hollowing import (
     FIRST_WALLS,
     Hollowing,
-    Opening,
     hollowed_by_views,
     hollowed_from_below,
-    told,
 )
 from sv3dgen.meshes.isosurface import marching_cubes
 from sv3dgen.meshes.mesh import Mesh
+from sv3dgen.meshes.openings import Opening, told
 from sv3dgen.schedules import Schedule
 from sv3dgen.stereo.carving import carved
 from sv3dgen.stereo.plane_sweep import PlaneSweepStereo, StereoDepths

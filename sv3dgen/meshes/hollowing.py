@@ -1,9 +1,7 @@
 """Solid or hollow, opening by opening: by colors that views carry over to one another, where these can tell."""
 
-import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,9 +16,8 @@ from sv3dgen.meshes.digging import Digging
 from sv3dgen.meshes.grid import Grid
 from sv3dgen.meshes.held_back import held_back_errors, held_back_gains, mesh_depth
 from sv3dgen.meshes.isosurface import marching_cubes
+from sv3dgen.meshes.openings import Opening
 from sv3dgen.views.posed_views import PosedViews
-
-log = logging.getLogger(__name__)
 
 FIRST_WALLS = (0.03, 0.04)  # thicknesses that a hollow shape is tried with, the second if the first leaves it open
 WALLS = (0.015, 0.02, 0.025, 0.03, 0.035, 0.04, 0.05, 0.06)  # which one, once it is hollow
@@ -40,27 +37,6 @@ LEAST_BELOW = 0.25  # of the plan, that basins of an underside take up: a foot r
 SPREAD = 2.0  # standard errors, over the views, by which a dug shape has to be better
 LARGE_PART = 0.5  # of an opening, from which on what pixels don't say of the part they don't say of the whole
 NOT_WORSE = 0.95  # of the gain that a shape may lose for being thin all over
-
-
-@dataclass(frozen=True)
-class Opening:
-    """What was decided of one opening, and why."""
-
-    plan_share: float  # of the object, seen from above
-    hollow: bool
-    decided_by: str  # pixels | free space | prior
-    wall: float | None = None  # thickness, where pixels have chosen it
-    error_as_is: float | None = None  # of held-back pixels, 0 to 1
-    error_hollow: float | None = None
-    below: bool | None = None  # True of an opening that looks down, as a bell's
-
-    def card(self) -> dict[str, Any]:
-        """As plain values for run.json."""
-        return {
-            name: round(value, 4) if isinstance(value, float) else value
-            for name, value in asdict(self).items()
-            if value is not None
-        }
 
 
 @dataclass(frozen=True)
@@ -283,23 +259,3 @@ def hollowed_from_below(
     found, openings = hollowed_by_views(below, turned, opening_radius)
     told_of = [replace(one, below=True) for one in openings if one.hollow or one.decided_by == "prior"]
     return found.flip(1), told_of
-
-
-WORDS = {
-    "pixels": "held-back pixels say so",
-    "free space": "free space is proven over it, and what nobody sees below is taken for empty",
-    "prior": "a guess: no view tells, and what nobody sees is taken for solid",
-}
-
-
-def told(opening: Opening) -> str:
-    """One line for the log, run.json and the report: what an opening is taken for, and whether that is a guess."""
-    line = f"opening{' from below' if opening.below else ''} over {opening.plan_share:.0%} of the object: "
-    line += f"{'hollow' if opening.hollow else 'solid'}, {WORDS[opening.decided_by]}"
-    if opening.error_as_is is not None and opening.error_hollow is not None:
-        line += f" (error as it is {opening.error_as_is:.3f}, hollow {opening.error_hollow:.3f})"
-    if opening.wall is not None:
-        line += (
-            f"; walls of {opening.wall:g} and a floor of {FLOOR * opening.wall:g}, where no view sees them, are guesses"
-        )
-    return line

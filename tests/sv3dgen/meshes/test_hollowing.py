@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from sv3dgen.meshes.held_back import held_back_errors, mesh_depth
-from sv3dgen.meshes.hollowing import Hollowing, Opening, hollowed_by_views, hollowed_from_below, told
+from sv3dgen.meshes.hollowing import Hollowing, hollowed_by_views, hollowed_from_below
 from sv3dgen.meshes.isosurface import marching_cubes
+from sv3dgen.meshes.openings import told
 from tests.helpers.painted_blocks import GRID, TRUNCATION, block, box_distance, cup, in_one_color, views_of
 
 
@@ -113,14 +114,3 @@ def test_the_true_surface_carries_colors_over_and_a_wrong_one_does_not():
     errors = [held_back_errors(depth, views.cameras, rgb, asked).nanmean() for depth in (true, wrong)]
     assert errors[0] < 0.05 and errors[1] > 3 * errors[0]
     assert held_back_errors(true, views.cameras, rgb, torch.zeros_like(asked)).isnan().all()
-
-
-def test_what_is_told_says_what_is_a_guess():
-    hollow = Opening(0.8, True, "pixels", 0.03, 0.05, 0.02)
-    assert told(hollow) == (
-        "opening over 80% of the object: hollow, held-back pixels say so (error as it is 0.050, hollow 0.020); "
-        "walls of 0.03 and a floor of 0.045, where no view sees them, are guesses"
-    )
-    assert "a guess" in told(Opening(0.1, False, "prior"))
-    assert Opening(**hollow.card()) == hollow
-    assert Opening(0.1, False, "prior").card() == {"plan_share": 0.1, "hollow": False, "decided_by": "prior"}
