@@ -6,13 +6,19 @@ import struct
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
+
+from sv3dgen.meshes.files import read_mesh
+from sv3dgen.renderers.textured import render_textured
+from sv3dgen.views.cameras import look_at_origin
 
 _COMPONENTS = {"i1": 5120, "u1": 5121, "i2": 5122, "u2": 5123, "u4": 5125, "f4": 5126}
 _TYPES = {1: "SCALAR", 2: "VEC2", 3: "VEC3", 4: "VEC4", 16: "MAT4"}
 SQUARE = np.array([[-0.5, -0.5, 0], [0.5, -0.5, 0], [0.5, 0.5, 0], [-0.5, 0.5, 0]], dtype=np.float32)
 SQUARE_UV = np.array([[0, 1], [1, 1], [1, 0], [0, 0]], dtype=np.float32)  # the image upright
 SQUARE_FACES = np.array([0, 1, 2, 0, 2, 3], dtype=np.uint16)
+RED, GREEN, BLUE, WHITE = (1.0, 0, 0), (0, 1.0, 0), (0, 0, 1.0), (1.0, 1.0, 1.0)
 
 
 class GltfCase:
@@ -103,3 +109,17 @@ def quarters() -> Image.Image:
     """Red and green above, blue and white below."""
     colors = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 255]]], dtype=np.uint8)
     return Image.fromarray(colors.repeat(16, 0).repeat(16, 1))
+
+
+def seen(path, *, size=64):
+    """Straight color (h, w, 3) and opacity (h, w) of the square that fills the middle of the frame."""
+    cameras = look_at_origin(torch.zeros(1), torch.zeros(1), distance=3.0, size_px=size)
+    image = render_textured(read_mesh(path), cameras, 2)[0]
+    return image[:3].movedim(0, 2), image[3]
+
+
+def corners(path):
+    """The colors seen at the upper left, upper right, lower left and lower right of the unit square."""
+    rgb, _ = seen(path)
+    low, high = 26, 38
+    return [tuple(round(float(x), 2) for x in rgb[y, x]) for y in (low, high) for x in (low, high)]

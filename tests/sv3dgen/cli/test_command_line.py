@@ -2,87 +2,13 @@
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
-import torch
-import yaml
 from checkout import ROOT
 
-from sv3dgen.cli import device_names
 from sv3dgen.cli.command_line import checked_arguments, stem
 from sv3dgen.errors import InputError
-
-PART = """
-from typing import Literal
-from collections.abc import Sequence
-
-class Part:
-    def __init__(
-        self, *, levels: int = 4, radius: float = 0.6, shape: Literal["round", "flat"] = "round",
-        weight: float | Sequence[Sequence[float]] = 1.0,
-    ): ...
-"""
-OPTIONS = {
-    "geometry/hash_grid": {"_target_": "geometry.part.Part", "levels": 4, "radius": 0.6, "shape": "round"},
-    "geometry/dmtet": {"_target_": "geometry.part.Part", "weight": [[0, 0.0], [100, 1.0]]},
-    "system/sv3d_dmtet": {"steps": 100},
-    "system/sv3d_nerf": {"steps": 200},
-    "system/trains": {"stages": ["train"]},
-    "preset/cpu": {},
-    "logger/csv": {},
-    "nvs/auto": {"weights": "${weights}", "variant": "auto"},
-    "nvs/sv3d_p": {"weights": "${weights}", "variant": "sv3d_p"},
-    "nvs/sv3d_tiny": {"weights": "sv3d_tiny", "variant": "auto"},
-}
-CONFIG = {
-    "defaults": [
-        {"geometry@coarse.geometry": "hash_grid"},
-        {"geometry": "dmtet"},
-        {"logger": "csv"},
-        {"nvs": "auto"},
-        "_self_",
-        {"system": "sv3d_dmtet"},
-        {"preset": "cpu"},
-    ],
-    "views": None,
-    "image": None,
-    "weights": None,
-    "foreground_ratio": 0.85,
-    "matting": "auto",
-    "elevation_deg": 10.0,
-    "name": "${stem:${views},${image}}",
-    "seed": 0,
-    "resume": None,
-    "device": "auto",
-    "kernels": {"rasterizer": "auto"},
-    "trainer": {"accelerator": "auto"},
-    "export": {"faces": 1000},
-    "pictures_every_steps": 10,
-    "hydra": {"run": {"dir": "outputs/${name}"}},
-}
-
-
-@pytest.fixture(scope="session")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("project")
-    (root / "geometry").mkdir()
-    (root / "geometry" / "part.py").write_text(PART)
-    for name, content in {**OPTIONS, "config": CONFIG}.items():
-        path = root / "conf" / f"{name}.yaml"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(yaml.safe_dump(content, sort_keys=False))
-    return root
-
-
-@pytest.fixture
-def here(tmp_path: Path, views_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with good views in `toy`, what looks like a video, and nothing else."""
-    shutil.copytree(views_folder, tmp_path / "toy")
-    (tmp_path / "orbit.mp4").write_bytes(b"\0\0\0\x20ftypisom" + bytes(2000))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 @pytest.mark.parametrize(
@@ -194,62 +120,6 @@ def test_paths_need_no_quotes_of_their_own(project: Path, here: Path, name: str)
     checked_arguments([f"views={name}"], project)
 
 
-@pytest.fixture
-def run(here: Path) -> Path:
-    """The folder of a run that was killed after its first checkpoint."""
-    folder = here / "outputs" / "a run"
-    (folder / ".hydra").mkdir(parents=True)
-    saved = ["views=toy", "seed=3", "geometry@coarse.geometry=dmtet", "system=sv3d_nerf", "resume=elsewhere"]
-    (folder / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(saved))
-    (folder / "checkpoints").mkdir()
-    (folder / "checkpoints" / "last.ckpt").touch()
-    return folder
-
-
-def test_resume_takes_up_the_settings_of_the_run(project: Path, run: Path) -> None:
-    """What may change is what is written and how often; naming a setting as it was changes nothing."""
-    given = ["resume=outputs/a run", "export.faces=2000", "logger=csv", "pictures_every_steps=0", "seed=3"]
-    assert checked_arguments(given, project) == [
-        "views=toy",
-        "geometry@coarse.geometry=dmtet",
-        "system=sv3d_nerf",
-        *given,
-        'hydra.run.dir="outputs/a run"',
-    ]
-
-
-def test_a_group_s_package_is_part_of_its_key(project: Path, run: Path) -> None:
-    """`geometry=dmtet`, the default, must not drop the saved `geometry@coarse.geometry=dmtet`."""
-    arguments = checked_arguments(["resume=outputs/a run", "geometry=dmtet"], project)
-    assert "geometry@coarse.geometry=dmtet" in arguments
-
-
-@pytest.mark.parametrize(
-    ("command", "message"),
-    [
-        ("seed=4", "seed=4: differs from the settings of the run; with resume= expected only"),
-        ("seed=3 system=sv3d_dmtet", "system=sv3d_dmtet: differs"),
-        ("geometry@coarse.geometry=hash_grid", "geometry@coarse.geometry=hash_grid: differs"),
-        ("geometry.weight=[[0,0],[9,1]]", "geometry.weight=[[0,0],[9,1]]: differs"),
-        ("export.faces=2000 views=orbit.mp4", "views=orbit.mp4: differs"),
-        ("hydra.run.dir=other", "hydra.run.dir=other: a resumed run stays in its folder"),
-        ("seed=abc", "seed=abc: expected int"),
-        ("-m seed=3", "resume="),
-    ],
-)
-def test_resume_refuses_what_makes_another_run_of_it(project: Path, run: Path, command: str, message: str) -> None:
-    saved = (run / ".hydra" / "overrides.yaml").read_bytes()
-    with pytest.raises(InputError) as refusal:
-        checked_arguments([*command.split(), "resume=outputs/a run"], project)
-    assert str(refusal.value).startswith(message) and "\n" not in str(refusal.value)
-    assert (run / ".hydra" / "overrides.yaml").read_bytes() == saved
-
-
-def test_a_run_without_a_checkpoint_starts_again(project: Path, run: Path) -> None:
-    (run / "checkpoints" / "last.ckpt").unlink()
-    assert checked_arguments(["resume=outputs/a run"], project)[-1] == 'hydra.run.dir="outputs/a run"'
-
-
 @pytest.mark.parametrize("given", ["obj/views", "obj/views/transforms.json", "obj/transforms.json", "link"])
 def test_a_run_must_not_write_over_its_views(project: Path, here: Path, given: str) -> None:
     shutil.copytree("toy", "obj/views")
@@ -308,40 +178,3 @@ def test_processes_that_lightning_starts_take_what_the_first_one_checked(
 ) -> None:
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert checked_arguments(["views=nowhere"], project) == ["views=nowhere"]
-
-
-@pytest.mark.parametrize(
-    ("command", "preset"),
-    [
-        ("views=toy", ["preset=gpu"]),
-        ("views=toy device=cuda", ["preset=gpu"]),
-        ("views=toy device=cuda:1", ["preset=gpu"]),
-        ("views=toy device=cpu", []),
-        ("views=toy preset=cpu", []),
-        ("-m views=toy device=cpu,cuda", []),
-    ],
-)
-def test_a_gpu_gets_its_preset_where_none_is_chosen(project, here, monkeypatch, command, preset):
-    monkeypatch.setattr(device_names, "may_have_gpu", lambda: True)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    (project / "conf" / "preset" / "gpu.yaml").write_text("{}")
-    given = command.split()
-    flags = [text for text in given if text.startswith("-")]
-    assert checked_arguments(given, project) == [*flags, *preset, *(text for text in given if text not in flags)]
-
-
-def test_without_a_gpus_driver_torch_is_not_asked(project, here, monkeypatch):
-    monkeypatch.setattr(device_names, "may_have_gpu", lambda: False)
-    monkeypatch.setitem(sys.modules, "sv3dgen.devices", None)  # its import would fail
-    assert checked_arguments(["views=toy"], project) == ["views=toy"]
-
-
-@pytest.mark.parametrize("setting", ["coarse.steps=9", "fine.steps=9"])
-def test_a_resumed_run_keeps_the_length_of_its_stages(run: Path, setting: str) -> None:
-    """Its schedules follow from that length; the steps that are done were done by them."""
-    saved = ["views=toy", "preset=draft", "coarse.steps=250"]
-    (run / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(saved))
-    with pytest.raises(InputError, match=f"^{setting}: differs from the settings of the run"):
-        checked_arguments([setting, "resume=outputs/a run"], ROOT)
-    checked_arguments(["coarse.steps=250", "resume=outputs/a run"], ROOT)

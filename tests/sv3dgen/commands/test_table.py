@@ -3,49 +3,18 @@
 import csv
 import json
 import math
-import shutil
 from pathlib import Path
 
 import pytest
 import trimesh
 import wandb
 import yaml
+from swept_runs import SDS, write_run
 from wandb_store import Kept
 
 from sv3dgen.commands.table import main
 from sv3dgen.tables import scores as ablation_scores
 from sv3dgen.tables.runs import find_runs, varying
-from sv3dgen.tables.scores import Truth, scores_of_run
-from sv3dgen.tables.wandb import Home, send
-
-SDS = "guidance/sds"
-
-
-def write_run(
-    folder: Path,
-    given: dict[str, str],
-    *,
-    views: Path | None = None,
-    image: str | None = None,
-    size: float = 1.0,
-    finished: bool = True,
-) -> Path:
-    """A run's folder as a sweep leaves it: Hydra's settings, the card, and a mesh, a box whose depth is `size`."""
-    (folder / ".hydra").mkdir(parents=True)
-    seed = int(given.get("seed", 0))
-    config = {"views": None if views is None else str(views), "image": image, "seed": seed, "export": {"faces": 1000}}
-    choices = {"experiment": given.get("experiment"), SDS: given.get(SDS, "none"), "material": "constant"}
-    texts = [*(f"{key}={value}" for key, value in given.items()), "~coarse.learning_rate"]
-    for name, content in {
-        "config": config,
-        "hydra": {"hydra": {"runtime": {"choices": choices, "cwd": str(folder.parent)}}},
-        "overrides": texts,
-    }.items():
-        (folder / ".hydra" / f"{name}.yaml").write_text(yaml.safe_dump(content))
-    (folder / "run.json").write_text(json.dumps({"finished": "now"} if finished else {}))
-    (folder / "mesh").mkdir()
-    trimesh.creation.box((1.0, 0.8, size)).export(folder / "mesh" / "mesh.glb")
-    return folder
 
 
 @pytest.fixture
@@ -79,15 +48,6 @@ def test_runs_are_told_apart_by_what_varies(sweep):
     assert runs[0].value("export.faces") == "1000" and runs[0].value("material") == "constant"
     assert runs[0].value("nowhere.at.all") == "-"
     assert [run.problem for run in runs][5:7] == ["failed: mug: no surface", "not finished, by its run.json"]
-
-
-def test_a_setting_that_only_some_runs_give_is_the_default_of_the_others(tmp_path):
-    write_run(tmp_path / "2", {}, image="mug.png")
-    write_run(tmp_path / "10", {"export.faces": "500", "material": "constant"}, image="mug.png")
-    runs = find_runs([tmp_path])
-    assert [run.folder.name for run in runs] == ["2", "10"]
-    assert varying(runs) == ["export.faces"]
-    assert [run.value("export.faces") for run in runs] == ["1000", "500"]
 
 
 def test_the_whole_table(sweep, truth, capsys):
@@ -144,15 +104,6 @@ def test_the_table_joins_its_runs_on_weights_and_biases(sweep, truth, capsys):
     assert stored["data"][0][: head.index("runs")] == ["none", "ours, sv3d-2024"]
 
 
-def test_a_column_of_numbers_and_words_goes_to_weights_and_biases_as_words(tmp_path):
-    send("weight,faces,PSNR\n0.1,1000,17.5\nschedule,2000,\n", "", Home("tables", "now", True, tmp_path))
-    wandb.teardown()
-    (kept,) = (tmp_path / "wandb").glob("offline-run-*")
-    (entry,) = Kept(next(kept.glob("run-*.wandb"))).series("table")
-    stored = json.loads((kept / "files" / entry["path"]).read_text())
-    assert stored["data"] == [["0.1", 1000, 17.5], ["schedule", 2000, None]]
-
-
 def test_runs_that_went_nowhere_have_no_place_for_their_table(sweep, truth, capsys):
     assert main([str(sweep), "--meshes", str(truth), "--wandb"]) == 2
     told = capsys.readouterr()
@@ -187,24 +138,6 @@ def test_a_metric_whose_weights_are_missing_is_told_and_tried_again(sweep, truth
         told = capsys.readouterr()
         assert told.err.count("scoring ") == 6  # nothing without it is kept
         assert f"- {sweep / '0'}: no clip_s: " in told.out and "nobody/no-such-model is not in" in told.out
-
-
-def test_color_is_compared_with_held_back_views_of_the_run_or_of_a_folder(tmp_path, views_folder):
-    shutil.copytree(views_folder, tmp_path / "truth" / "toy")
-    run = write_run(tmp_path / "run", {}, views=tmp_path / "truth" / "toy", size=0.6)
-    (own,) = find_runs([run])
-    scores, problems = scores_of_run(own, Truth())
-    assert scores == {} and problems[0].startswith("nothing to compare with")  # all views were fitted: no truth
-    scores, problems = scores_of_run(own, Truth(views=tmp_path / "truth"))
-    assert scores.keys() == {"PSNR", "SSIM", "MSE"} and not problems
-    assert scores["MSE"] == pytest.approx(10 ** (-scores["PSNR"] / 10), rel=0.5)
-    document = json.loads((tmp_path / "truth" / "toy" / "transforms.json").read_text())
-    for frame in document["frames"][:2]:
-        frame["split"] = "test"
-    (tmp_path / "truth" / "toy" / "transforms.json").write_text(json.dumps(document))
-    of_two, problems = scores_of_run(own, Truth())
-    assert of_two.keys() == scores.keys() and of_two != scores and not problems
-    assert scores_of_run(own, Truth(views=tmp_path / "truth"))[0] == of_two
 
 
 def test_what_can_not_be_scored_is_told_and_the_rest_counts(sweep, truth, capsys):

@@ -1,4 +1,4 @@
-"""Cutting objects out: against true masks, and against closed forms where there are any."""
+"""Cutting objects out of photos, against true masks."""
 
 import sys
 from importlib.machinery import ModuleSpec
@@ -8,14 +8,9 @@ from typing import get_args
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
-from scipy import sparse
-from scipy.sparse.linalg import spsolve
 
 from sv3dgen.cli import input_check
-from sv3dgen.cutout.background import fit_background, polynomial_terms, positions
-from sv3dgen.cutout.random_walker import random_walker
-from sv3dgen.cutout.segmentation import open_ground, sharp_edges
-from sv3dgen.cutout.soft_edges import soft_cutout
+from sv3dgen.cutout.background import positions
 from sv3dgen.errors import InputError
 from sv3dgen.photo import matting
 from sv3dgen.photo.matting import REMBG_LICENCE, REMBG_MODEL, cut_out
@@ -219,75 +214,6 @@ def test_rembg_that_is_not_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "rembg", None)
     with pytest.raises(InputError, match="pip install"):
         cut_out(photo(ring(), "white"), "a", method="rembg")
-
-
-def test_the_background_is_found_under_outliers():
-    """A known plane and a known table, with a quarter of the border covered by something else."""
-    x, y = np.moveaxis(positions(120, 90), -1, 0)
-    wall = np.stack([150 + 20 * x, 160 + 10 * y, 170 - 15 * x], axis=-1)
-    rgb = np.where(y[..., None] > 0.6, (90.0, 70, 50), wall).astype(np.float32)
-    rgb[:80, :5] = (200, 0, 0)
-    background = fit_background(rgb)
-    assert len(background.sheets) == 2 and 0.75 < background.explained < 0.9
-    points = positions(120, 90)
-    upper = background.sheets[0].color(points[40, 50])
-    assert np.abs(upper - wall[40, 50]).max() < 2
-    assert np.abs(background.sheets[1].color(points[110, 50]) - (90, 70, 50)).max() < 2
-
-
-def test_polynomial_terms():
-    assert polynomial_terms(np.array([2.0, 3.0]), 6).tolist() == [1, 2, 3, 4, 6, 9]
-
-
-def test_random_walker_minimizes_its_energy():
-    """Against a dense solve of the same energy, written edge by edge."""
-    generator = np.random.default_rng(0)
-    rgb = generator.uniform(0, 255, (7, 9, 3))
-    prior, sureness = generator.uniform(0, 1, (7, 9)), generator.uniform(0.1, 1, (7, 9))
-    steps = [np.square(np.diff(rgb, axis=axis)).sum(-1) for axis in (0, 1)]
-    contrast = 2 * max((steps[0].mean() + steps[1].mean()) / 2, 16)
-    matrix = sparse.lil_matrix((63, 63))
-    for row in range(7):
-        for column in range(9):
-            here = row * 9 + column
-            matrix[here, here] += sureness[row, column]
-            for other_row, other_column in ((row + 1, column), (row, column + 1)):
-                if other_row < 7 and other_column < 9:
-                    there = other_row * 9 + other_column
-                    change = np.square(rgb[row, column] - rgb[other_row, other_column]).sum()
-                    weight = 0.5 * np.exp(-change / contrast) + 1e-3
-                    matrix[here, here] += weight
-                    matrix[there, there] += weight
-                    matrix[here, there] -= weight
-                    matrix[there, here] -= weight
-    expected = spsolve(matrix.tocsr(), (sureness * prior).ravel()).reshape(7, 9)
-    assert np.abs(random_walker(rgb, prior, sureness) - expected).max() < 1e-3
-
-
-def test_steps_are_sharp_and_ramps_are_not():
-    picture = np.zeros((60, 100, 3), dtype=np.float32)
-    picture[:, 30:] = 60
-    picture += np.clip((np.arange(100) - 60) * 4, 0, 100)[:, None]
-    sharp = sharp_edges(picture)
-    assert sharp[20:40, 29:31].all() and not sharp[20:40, 45:].any()
-
-
-def test_open_ground_does_not_leak_through_cracks():
-    passable = np.ones((200, 200), dtype=bool)
-    passable[60:140, 60:140] = False
-    passable[64:136, 64:136] = True  # a room
-    passable[98:101, :70] = True  # with a crack in its wall
-    ground = open_ground(passable)
-    assert ground[10, 10] and ground[50, 100] and not ground[100, 100]
-
-
-def test_soft_cutout_undoes_a_known_mix():
-    """Colors that are constant on both sides: alpha is where a pixel lies between them, its color the object's."""
-    alpha = np.clip((np.arange(40) - 18.2) / 2.5, 0, 1)[None, :, None].repeat(30, 0)
-    mixed = (alpha * (200, 40, 90) + (1 - alpha) * (20, 160, 220)).astype(np.float32)
-    colors, found = soft_cutout(mixed, alpha[..., 0].astype(np.float32))
-    assert np.abs(found - alpha[..., 0]).max() < 0.06
-    assert np.abs(colors[found > 0.1] - (200, 40, 90)).max() < 25
 
 
 @pytest.mark.parametrize("name", ORBITS)

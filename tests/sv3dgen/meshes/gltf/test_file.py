@@ -11,11 +11,6 @@ from sv3dgen.errors import InputError
 from sv3dgen.meshes.files import read_mesh
 
 
-@pytest.fixture
-def case():
-    return GltfCase()
-
-
 def test_a_json_chunk_filled_up_with_zeros(case, tmp_path):
     case.square()
     data = case.save(tmp_path / "a.glb").read_bytes()
