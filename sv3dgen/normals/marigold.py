@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,8 +20,6 @@ from sv3dgen.normals.files import read_maps, write_normals
 from sv3dgen.normals.source import NormalSource
 from sv3dgen.runs.progress import StageLine
 from sv3dgen.views.posed_views import PosedViews
-
-log = logging.getLogger(__name__)
 
 PUBLISHED = "prs-eth/marigold-normals-v1-1"
 KEPT = "normals_marigold"  # in the run's folder of views: predicted once for both stages and for a run that resumes

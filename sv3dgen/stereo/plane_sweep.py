@@ -1,6 +1,5 @@
 """Depths of posed views by plane-sweep stereo, each with a confidence that it has to earn."""
 
-import logging
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -14,8 +13,6 @@ from sv3dgen.stereo.sweep_planes import hull_span, neighbors, pixel_directions, 
 from sv3dgen.views.cameras import Cameras, project
 from sv3dgen.views.posed_views import PosedViews
 from sv3dgen.views.visual_hull import voxel_centers
-
-log = logging.getLogger(__name__)
 
 LUMA = (0.299, 0.587, 0.114)
 FEWEST_VIEWS = 3
