@@ -167,6 +167,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     common = OneLineParser(add_help=False)
     common.add_argument("--json", action="store_true", help="JSON instead of a table")
+    run = OneLineParser(add_help=False, parents=[common])
+    run.add_argument("--set", dest="settings", nargs="*", default=[], help="settings for launch.py, key=value")
+    of_meshes = OneLineParser(add_help=False, parents=[run])
+    of_meshes.add_argument("--meshes", type=Path, required=True, help="folder of meshes, front +Z")
+    of_meshes.add_argument("--keep", type=Path, help="folder to keep what is drawn and the runs in")
+    of_meshes.add_argument("--only", nargs="*", default=[], help="words: meshes whose names hold one of them")
 
     kernels = commands.add_parser("kernels", parents=[common], help="each kernel against plain torch")
     kernels.add_argument("--budget-s", type=float, default=4.0, help="seconds for each implementation of each case")
@@ -175,59 +181,47 @@ def _parser() -> argparse.ArgumentParser:
     kernels.add_argument("--drjit", action="store_true", help="also Dr.Jit's hash grid, on this CPU (extra: peers)")
     kernels.set_defaults(measure=_kernels)
 
-    stages = commands.add_parser("stages", parents=[common], help="a whole run by part, against plain torch")
+    stages = commands.add_parser("stages", parents=[run], help="a whole run by part, against plain torch")
     stages.add_argument("--views", type=Path, required=True, help="folder of posed views")
-    stages.add_argument("--set", dest="settings", nargs="*", default=[], help="settings for launch.py, key=value")
     stages.add_argument("--device", default="auto", help="auto (a GPU where there is one), cpu, cuda or mps")
     stages.set_defaults(measure=_stages)
 
-    objects = commands.add_parser("objects", parents=[common], help="objects from views to mesh, against the truth")
+    objects = commands.add_parser("objects", parents=[run], help="objects from views to mesh, against the truth")
     objects.add_argument("--views", type=Path, required=True, help="folder of folders of posed views")
     objects.add_argument("--meshes", type=Path, required=True, help="folder of ground-truth meshes, NAME.glb")
     objects.add_argument("--out", type=Path, help="Markdown file to write; standard output if not given")
     objects.add_argument("--keep", type=Path, help="folder to keep the runs in; those that lie there are not run again")
     objects.add_argument("--only", nargs="*", default=[], help="words: objects whose names hold one of them")
-    objects.add_argument("--set", dest="settings", nargs="*", default=[], help="settings for launch.py, key=value")
     objects.set_defaults(measure=_objects)
 
-    photos = commands.add_parser("photos", parents=[common], help="one photo of each mesh to a mesh, against the truth")
-    photos.add_argument("--meshes", type=Path, required=True, help="folder of meshes, front +Z")
+    photos = commands.add_parser(
+        "photos", parents=[of_meshes], help="one photo of each mesh to a mesh, against the truth"
+    )
     photos.add_argument("--size-px", type=int, default=64, help="of the true views to compare with, px (default: 64)")
     photos.add_argument(
         "--places", nargs="+", choices=("front", "aside"), default=["front"], help="photographed from (default: front)"
     )
     photos.add_argument("--no-true-views", dest="true_views", action="store_false", help="photos alone: half the time")
-    photos.add_argument("--keep", type=Path, help="folder to keep photos, views and runs in")
-    photos.add_argument("--only", nargs="*", default=[], help="words: meshes whose names hold one of them")
-    photos.add_argument("--set", dest="settings", nargs="*", default=[], help="settings for launch.py, key=value")
     photos.set_defaults(measure=_photos)
 
     distillation = commands.add_parser(
-        "distillation", parents=[common], help="score distillation where views see a known mesh, and where none does"
+        "distillation",
+        parents=[of_meshes],
+        help="score distillation where views see a known mesh, and where none does",
     )
-    distillation.add_argument("--meshes", type=Path, required=True, help="folder of meshes, front +Z")
     distillation.add_argument("--nvs", default="mesh", help="mesh (knows the truth), or sv3d_tiny, sv3d_p, ...")
-    distillation.add_argument("--keep", type=Path, help="folder to keep views and runs in")
-    distillation.add_argument("--only", nargs="*", default=[], help="words: meshes whose names hold one of them")
-    distillation.add_argument("--set", dest="settings", nargs="*", default=[], help="settings for launch.py, key=value")
     distillation.set_defaults(measure=_distillation)
 
     imperfect = commands.add_parser(
-        "imperfect", parents=[common], help="meshes from views as wrong as a generator's, by part that forgives"
+        "imperfect",
+        parents=[of_meshes],
+        help="meshes from views as wrong as a generator's, by part that forgives",
     )
-    imperfect.add_argument("--meshes", type=Path, required=True, help="folder of meshes, front +Z")
     imperfect.add_argument("--levels", type=float, nargs="*", help="of errors (default: 0 0.5 1 2)")
     imperfect.add_argument("--parts", nargs="*", help="all, 'no corrections' and others (default: every one)")
-    imperfect.add_argument("--keep", type=Path, help="folder to keep views and runs in")
-    imperfect.add_argument("--only", nargs="*", default=[], help="words: meshes whose names hold one of them")
-    imperfect.add_argument("--set", dest="settings", nargs="*", default=[], help="settings for launch.py, key=value")
     imperfect.set_defaults(measure=_imperfect)
 
-    light = commands.add_parser("light", parents=[common], help="albedo and light of meshes under a known light")
-    light.add_argument("--meshes", type=Path, required=True, help="folder of meshes")
-    light.add_argument("--keep", type=Path, help="folder to keep views and runs in")
-    light.add_argument("--only", nargs="*", default=[], help="words: meshes whose names hold one of them")
-    light.add_argument("--set", dest="settings", nargs="*", default=[], help="settings for launch.py, key=value")
+    light = commands.add_parser("light", parents=[of_meshes], help="albedo and light of meshes under a known light")
     light.set_defaults(measure=_light)
 
     memory = commands.add_parser("memory", parents=[common], help="what SV3D's parts and plans take at full size")
@@ -236,11 +230,10 @@ def _parser() -> argparse.ArgumentParser:
     memory.add_argument("--computed", action="store_true", help="no calls: the computed peaks alone (seconds)")
     memory.set_defaults(measure=_memory)
 
-    busy = commands.add_parser("busy", parents=[common], help="a run alone, and while others compute on every core")
+    busy = commands.add_parser("busy", parents=[run], help="a run alone, and while others compute on every core")
     busy.add_argument("--views", type=Path, required=True, help="folder of posed views")
     busy.add_argument("--rounds", type=int, default=3, help="pairs of runs (default: 3)")
     busy.add_argument("--processes", type=int, help="others that compute (default: as many as cores)")
-    busy.add_argument("--set", dest="settings", nargs="*", default=[], help="settings for launch.py, key=value")
     busy.set_defaults(measure=_busy)
 
     gpu = commands.add_parser("gpu", parents=[common], help="all that only a GPU can tell, in one short visit")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sv3dgen.bench.machine import describe
-from sv3dgen.bench.objects import CHECKOUT, run_process
+from sv3dgen.bench.objects import launch
 from sv3dgen.parallel.cores import usable_cores
 from sv3dgen.runs.threads import waiting
 
@@ -37,9 +37,8 @@ def measure(views: Path, settings: Sequence[str] = (), *, rounds: int = 3, proce
     with tempfile.TemporaryDirectory() as folder:
 
         def run(more: Sequence[str] = ()) -> float:
-            command = [sys.executable, str(CHECKOUT / "launch.py"), "system=sv3d_dmtet", f"views={views.resolve()}"]
-            command += ["device=cpu", f"hydra.run.dir={folder}/run", *settings, *more]
-            return run_process(command, Path(folder) / "run.log").seconds
+            given = ["system=sv3d_dmtet", f"views={views.resolve()}", "device=cpu", f"hydra.run.dir={folder}/run"]
+            return launch([*given, *settings, *more], Path(folder) / "run.log").seconds
 
         run(FEW_STEPS)
         return compare(run, rounds, usable_cores() if processes is None else processes)

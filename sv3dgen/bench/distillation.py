@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from sv3dgen.bench.machine import describe
-from sv3dgen.bench.objects import CHECKOUT, find_meshes, run_process
+from sv3dgen.bench.machine import describe, told
+from sv3dgen.bench.objects import find_meshes, launch
 from sv3dgen.errors import InputError
 from sv3dgen.meshes.files import read_mesh
 from sv3dgen.metrics.regions import region_scores
@@ -52,10 +52,10 @@ def measure(
             given += [f"nvs.mesh={path.resolve()}"] if nvs == TRUTH else []
             for mask in masks:
                 run = folder / mask
-                command = [sys.executable, str(CHECKOUT / "launch.py"), *given, f"guidance/sds={mask}"]
+                chosen = [*given, f"guidance/sds={mask}", f"hydra.run.dir={run}"]
                 row: dict[str, Any] = {"object": path.stem, "mask": mask}
                 try:
-                    row["seconds"] = run_process([*command, f"hydra.run.dir={run}"], folder / f"{mask}.log").seconds
+                    row["seconds"] = launch(chosen, folder / f"{mask}.log").seconds
                     row |= asdict(region_scores(read_mesh(run / "mesh" / "mesh.glb"), model.mesh, views.cameras))
                 except InputError as error:
                     row["error"] = str(error)
@@ -83,6 +83,4 @@ def markdown(report: Mapping[str, Any]) -> str:
             ]
         )
         lines.append(f"| {row['object']} | {row['mask']} | " + " | ".join(cells) + " |")
-    settings = "".join(f" {setting}" for setting in report["settings"])
-    text = EXPLANATION.format(size_px=SIZE_PX, nvs=report["nvs"], settings=settings)
-    return "\n".join([f"Measured on: {report['machine']}.", "", text, "", *lines])
+    return told(report, EXPLANATION, lines, size_px=SIZE_PX, nvs=report["nvs"])

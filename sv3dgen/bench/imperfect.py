@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from sv3dgen.bench.machine import describe
-from sv3dgen.bench.objects import CHECKOUT, find_meshes, run_process
+from sv3dgen.bench.machine import describe, told
+from sv3dgen.bench.objects import find_meshes, launch
 from sv3dgen.color import over_white
 from sv3dgen.errors import InputError
 from sv3dgen.meshes.files import fit_unit_box, read_mesh
@@ -121,9 +121,9 @@ def _run_and_score(
         generated = wrong.generated if part.sources_told else ()
         write_views(replace(wrong, generated=generated), views)
     run = folder / name.replace(" ", "_").replace("'", "")
-    command = [sys.executable, str(CHECKOUT / "launch.py"), f"views={views}", f"hydra.run.dir={run}"]
-    command += [f"share={folder / 'shared'}", *part.settings, *settings]  # three parts differ at export alone
-    seconds = run_process(command, folder / f"{run.name}.log").seconds
+    given = [f"views={views}", f"hydra.run.dir={run}"]
+    given += [f"share={folder / 'shared'}", *part.settings, *settings]  # three parts differ at export alone
+    seconds = launch(given, folder / f"{run.name}.log").seconds
     scores = evaluate(run / "mesh" / "mesh.glb", path, align="unit_box", views=views, split="test")
     return {key: scores[key] for key in ("chamfer", "iou_64", "psnr", "lpips")} | {"seconds": seconds}
 
@@ -164,6 +164,4 @@ def markdown(report: Mapping[str, Any]) -> str:
         cells = [format(row[key], spec) if row.get(key) is not None else "" for key, (_, spec) in _COLUMNS.items()]
         cells = ["failed: " + row["error"], *cells[1:]] if "error" in row else cells
         lines.append(f"| {row['object']} | {row['level']:g} | {row['part']} | " + " | ".join(cells) + " |")
-    settings = "".join(f" {setting}" for setting in report["settings"])
-    text = EXPLANATION.format(frames=SV3D_FRAMES, size_px=SIZE_PX, settings=settings, tests=TEST_VIEWS)
-    return "\n".join([f"Measured on: {report['machine']}.", "", text, "", *lines])
+    return told(report, EXPLANATION, lines, frames=SV3D_FRAMES, size_px=SIZE_PX, tests=TEST_VIEWS)

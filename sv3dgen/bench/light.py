@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sv3dgen.bench.machine import describe
-from sv3dgen.bench.objects import CHECKOUT, find_meshes, run_process
+from sv3dgen.bench.machine import describe, told
+from sv3dgen.bench.objects import find_meshes, launch
 from sv3dgen.color import linear_to_srgb, over_white, srgb_to_linear
 from sv3dgen.errors import InputError
 from sv3dgen.export.lighting import lighting
@@ -57,11 +57,10 @@ def measure(
             for views, material in CASES:
                 write_views(_views(mesh, views == "lit"), folder / views)
                 run = folder / f"{views}_{material}"
-                command = [sys.executable, str(CHECKOUT / "launch.py"), f"views={folder / views}"]
                 row: dict[str, Any] = {"object": path.stem, "views": views, "material": material}
                 try:
-                    given = [f"material={material}", f"hydra.run.dir={run}", *settings]
-                    run_process([*command, *given], folder / f"{run.name}.log")
+                    given = [f"views={folder / views}", f"material={material}", f"hydra.run.dir={run}", *settings]
+                    launch(given, folder / f"{run.name}.log")
                     light = json.loads((run / "light.json").read_text(encoding="utf-8"))
                     row["albedo_psnr"] = albedo_psnr(read_mesh(run / "mesh" / "mesh.glb"), mesh)
                     row["irradiance_error"] = irradiance_error(light, mesh) if views == "lit" else None
@@ -117,6 +116,4 @@ def markdown(report: Mapping[str, Any]) -> str:
             off = row["irradiance_error"]
             cells = ["-" if off is None else f"{off:.1%}", f"{row['albedo_psnr']:.2f}"]
         lines.append(f"| {row['object']} | {row['views']} | {row['material']} | " + " | ".join(cells) + " |")
-    settings = "".join(f" {setting}" for setting in report["settings"])
-    text = EXPLANATION.format(size_px=SIZE_PX, settings=settings)
-    return "\n".join([f"Measured on: {report['machine']}.", "", text, "", *lines])
+    return told(report, EXPLANATION, lines, size_px=SIZE_PX)

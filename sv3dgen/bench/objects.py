@@ -185,8 +185,8 @@ def _is_row(row: Any) -> bool:
 
 def run_and_score(views: Path, truth: Path, run: Path, settings: Sequence[str]) -> dict[str, Any]:
     """One object: launch.py in a process of its own, then the exported GLB on the surface and on the test views."""
-    command = [sys.executable, str(CHECKOUT / "launch.py"), "system=sv3d_dmtet", f"views={views.resolve()}"]
-    cost = run_process([*command, f"hydra.run.dir={run}", *settings], run.parent / f"{run.name}.log")
+    given = ["system=sv3d_dmtet", f"views={views.resolve()}", f"hydra.run.dir={run}", *settings]
+    cost = launch(given, run.parent / f"{run.name}.log")
     mesh = run / "mesh" / "mesh.glb"
     if not mesh.is_file():
         raise InputError(f"{views}: launch.py wrote no mesh; see the end of its output")
@@ -196,6 +196,11 @@ def run_and_score(views: Path, truth: Path, run: Path, settings: Sequence[str]) 
     stages = json.loads(card.read_text(encoding="utf-8")).get("stages", {}) if card.is_file() else {}
     boxed = {f"{name}_boxed": boxed[name] for name in ("chamfer", "iou_64")}
     return {**scores, **boxed, "seconds": cost.seconds, "memory_gb": cost.memory_gb, "stages": stages}
+
+
+def launch(settings: Sequence[str], log: Path) -> Cost:
+    """`launch.py` with these settings, by `run_process`."""
+    return run_process([sys.executable, str(CHECKOUT / "launch.py"), *settings], log)
 
 
 def run_process(command: Sequence[str], log: Path) -> Cost:

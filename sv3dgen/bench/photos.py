@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 
 from sv3dgen.atomic import atomic_write
-from sv3dgen.bench.machine import describe
-from sv3dgen.bench.objects import CHECKOUT, Cost, find_meshes, run_process
+from sv3dgen.bench.machine import describe, told
+from sv3dgen.bench.objects import find_meshes, launch
 from sv3dgen.data.orbit_rendering import lit
 from sv3dgen.errors import InputError
 from sv3dgen.materials.studio_light import creased_normals, random_light
@@ -106,8 +106,7 @@ def draw(mesh: TexturedMesh, name: str, folder: Path, size_px: int, elevation_de
 
 
 def _run_and_score(given: str, truth: TexturedMesh, run: Path, settings: Sequence[str]) -> dict[str, Any]:
-    command = [sys.executable, str(CHECKOUT / "launch.py"), given, f"hydra.run.dir={run}", *settings]
-    cost: Cost = run_process(command, run.parent / f"{run.name}.log")
+    cost = launch([given, f"hydra.run.dir={run}", *settings], run.parent / f"{run.name}.log")
     scores = surface_protocol(read_mesh(run / "mesh" / "mesh.glb").mesh, truth.mesh, align="unit_box", seed=0)
     card = json.loads((run / CARD).read_text(encoding="utf-8"))
     stages, front = card["stages"], card["fit"]["per_view"][-1]
@@ -136,9 +135,7 @@ def markdown(report: Mapping[str, Any]) -> str:
         for row in rows:
             cells = " | ".join(_cell(row[source], key, spec) for source, key, _, spec in columns)
             lines.append(f"| {row['object']} | {place} | {cells} |")
-    settings = "".join(f" {setting}" for setting in report["settings"])
-    text = EXPLANATION.format(settings=settings, size_px=report["size_px"])
-    return "\n".join([f"Measured on: {report['machine']}.", "", text, "", *lines])
+    return told(report, EXPLANATION, lines, size_px=report["size_px"])
 
 
 def _median(rows: Sequence[Mapping[str, Any]], source: str) -> dict[str, float]:

@@ -40,11 +40,11 @@ def test_others_end_where_the_run_fails():
 def test_the_first_run_is_short_and_not_measured(monkeypatch, tmp_path, capsys):
     commands = []
 
-    def run_process(arguments: list[str], log: Path) -> Cost:
+    def launch(arguments: list[str], log: Path) -> Cost:
         commands.append(arguments)
         return Cost(5.0, 1.0)
 
-    monkeypatch.setattr(busy, "run_process", run_process)
+    monkeypatch.setattr(busy, "launch", launch)
     assert command.main(["busy", "--views", str(tmp_path), "--rounds", "1", "--processes", "0", "--set", "seed=1"]) == 0
     assert "| 1 | 5.0 | 5.0 | 1.00 |" in capsys.readouterr().out
     assert [arguments[-1] for arguments in commands] == ["fine.steps=8", "seed=1", "seed=1"]
