@@ -63,7 +63,6 @@ def is_number(value: object) -> bool:
 
 Seed = Annotated[int, Between(0, 4294967295)]
 Steps = Annotated[int, Between(1, 1048575)]  # of a stage
-StepNumber = Annotated[int, Between(0, 1048575)]
 Interval = Annotated[int, Between(1, 1048575)]  # in steps
 IntervalOrNever = Annotated[int, Between(0, 1048575)]  # in steps; 0 for never
 Count = Annotated[int, Between(1, 10000)]

@@ -63,10 +63,10 @@ def identity(folder: Path, card: Mapping[str, Any]) -> Identity:
     command = card.get("command") or shlex.join(["python", "launch.py", *settings, *inner])
     if not isinstance(command, str):
         command = shlex.join(map(str, command))
-    return Identity(_object(config, hydra) or resolved.parent.name, run, settings, command, kind)
+    return Identity(_object(config) or resolved.parent.name, run, settings, command, kind)
 
 
-def _object(config: Mapping[str, Any], hydra: Mapping[str, Any]) -> str | None:
+def _object(config: Mapping[str, Any]) -> str | None:
     """The name of what was given: the stem of a photo, or of a folder of views or data."""
     name = config.get("name")
     if name and "${" not in str(name):

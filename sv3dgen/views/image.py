@@ -204,11 +204,6 @@ def masked_image(image: Image.Image, path: Path) -> MaskedImage:
     return MaskedImage(image, background)
 
 
-def with_alpha(image: Image.Image, path: Path) -> Image.Image:
-    """As `masked_image`, the picture alone."""
-    return masked_image(image, path).image
-
-
 def border_color(image: Image.Image) -> tuple[int, int, int] | None:
     """White if most of the image's outermost pixels are, else the color that nearly all of them have, else None."""
     rgb = image.convert("RGB")

@@ -10,11 +10,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
+from sv3dgen.documents.json_text import read_object
 from sv3dgen.errors import InputError
 from sv3dgen.sv3d.checkpoint.diffusers_folder import PARTS, folder_config, folder_table, folder_tensors
 from sv3dgen.sv3d.checkpoint.keys import CLIP_PREFIX, ENCODER_PREFIX, LABEL_EMBEDDING, Entry, key_table
 from sv3dgen.sv3d.checkpoint.model_config import read_config_beside
-from sv3dgen.sv3d.checkpoint.safetensors_header import StoredTensor, read_header, read_json, shown
+from sv3dgen.sv3d.checkpoint.safetensors_header import StoredTensor, read_header, shown
 from sv3dgen.sv3d.config import SV3DConfig, sv3d_p, sv3d_u
 
 RELEASED_SIZES = "the released sizes"
@@ -89,7 +90,7 @@ def read_contents(path: Path, config: SV3DConfig | None = None) -> Contents:
 def read_key_list(path: Path) -> Contents:
     """The same of a JSON list of an official file's keys and shapes, without any weights."""
     stored = {}
-    for key, shape in read_json(path).items():
+    for key, shape in read_object(path).items():
         if not isinstance(shape, list) or not all(type(side) is int for side in shape):
             raise InputError(f"{path}: {shown(key)}: expected a shape, as in a list of an official checkpoint's keys")
         stored[key] = StoredTensor(path, "F32", tuple(shape), 0)

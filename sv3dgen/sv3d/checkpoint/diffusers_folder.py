@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sv3dgen.documents.json_text import read_object
 from sv3dgen.errors import InputError
 from sv3dgen.sv3d.checkpoint.keys import Entry, key_table
-from sv3dgen.sv3d.checkpoint.safetensors_header import StoredTensor, read_header, read_json
+from sv3dgen.sv3d.checkpoint.safetensors_header import StoredTensor, read_header
 from sv3dgen.sv3d.config import ImageEncoderConfig, SV3DConfig, UNetConfig, VAEConfig
 
 PARTS = ("unet", "vae", "image_encoder")
@@ -70,7 +71,7 @@ def _weight_files(folder: Path) -> list[Path]:
 
 
 def _shards(index: Path) -> list[Path]:
-    names = read_json(index).get("weight_map")
+    names = read_object(index).get("weight_map")
     if not isinstance(names, dict) or not names:
         raise InputError(f"{index}: no weight_map in it, expected the index of a sharded part")
     shards = sorted({str(name) for name in names.values()})
@@ -102,7 +103,7 @@ class PartConfig:
         if not folder.is_dir():
             raise InputError(f"{folder}: no such folder, expected a diffusers folder with {', '.join(PARTS)}")
         self.file = folder / "config.json"
-        self._values = read_json(self.file)
+        self._values = read_object(self.file)
 
     def number(self, key: str, default: int | None = None) -> int:
         """A positive whole number."""

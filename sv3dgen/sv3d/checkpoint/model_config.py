@@ -6,8 +6,8 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
+from sv3dgen.documents.json_text import read_object
 from sv3dgen.errors import InputError
-from sv3dgen.sv3d.checkpoint.safetensors_header import read_json
 from sv3dgen.sv3d.config import SV3DConfig, misfit, read_official
 
 
@@ -20,7 +20,7 @@ def read_config_beside(path: Path) -> tuple[SV3DConfig, str] | None:
     file = path.parent / "config.json"
     if not file.is_file():
         return None
-    document = read_json(file)
+    document = read_object(file)
     if "official_config" in document:
         try:
             config = read_official(document)

@@ -74,19 +74,6 @@ def shown(key: str) -> str:
     return plain if len(plain) <= 120 else f"{plain[:117]}..."
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file that holds an object. Raises InputError where it can't be read or holds anything else."""
-    try:
-        document = parse_json(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}), expected a JSON file") from error
-    except ValueError as error:
-        raise InputError(f"{path}: not JSON ({_first_line(error)})") from error
-    if not isinstance(document, dict):
-        raise InputError(f"{path}: expected a JSON object, found {type(document).__name__}")
-    return document
-
-
 def _read_json(path: Path, file: BinaryIO) -> tuple[dict[str, Any], int]:
     """The header's JSON and the byte at which the values begin. Reads nothing that a wrong length asks for."""
     size = path.stat().st_size

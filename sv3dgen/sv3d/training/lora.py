@@ -53,10 +53,3 @@ def add_adapters(
             parametrize.register_parametrization(layer, "weight", low_rank)
             adapters += low_rank.parameters()
     return adapters
-
-
-def merge_adapters(module: nn.Module) -> None:
-    """Turn every adapted weight into a plain parameter of the same value; nothing of the adapters is left."""
-    for layer in list(module.modules()):
-        if parametrize.is_parametrized(layer, "weight"):
-            parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)

@@ -1,9 +1,12 @@
 """JSON and YAML of strangers: whatever is wrong with them is a ValueError."""
 
+from pathlib import Path
+
 import pytest
 
-from sv3dgen.documents.json_text import parse_json
+from sv3dgen.documents.json_text import parse_json, read_object
 from sv3dgen.documents.yaml_text import parse_yaml
+from sv3dgen.errors import InputError
 
 
 def test_what_they_hold() -> None:
@@ -42,3 +45,19 @@ def test_aliases_of_aliases_are_not_written_out() -> None:
         with pytest.raises(ValueError, match="aliases without end"):
             parse_yaml(text)
     assert parse_yaml("a: &a {b: 1}\nc: [*a, *a]\nd: {<<: *a}") == {"a": {"b": 1}, "c": [{"b": 1}] * 2, "d": {"b": 1}}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("{", "not JSON"), ("[1]", "holds a list"), ("\xff", "not JSON"), (None, "cannot be read")],
+)
+def test_a_file_without_an_object_is_refused_by_name(tmp_path: Path, text: str | None, says: str) -> None:
+    path = tmp_path / "a.json"
+    if text is not None:
+        path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError) as refusal:
+        read_object(path, "the key of a door")
+    told = str(refusal.value)
+    assert told.startswith(f"{path}: {says}") and "expected the key of a door" in told and "\n" not in told
+    path.write_text('{"a": 1}')
+    assert read_object(path) == {"a": 1}

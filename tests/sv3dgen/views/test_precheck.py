@@ -12,7 +12,7 @@ from checkout import ROOT, SHARED
 from PIL import Image
 
 from sv3dgen.errors import InputError
-from sv3dgen.views.image import MAX_PIXELS, read_rgba, with_alpha
+from sv3dgen.views.image import MAX_PIXELS, masked_image, read_rgba
 from sv3dgen.views.precheck import precheck_views
 from sv3dgen.views.rigid import why_not_rigid
 from sv3dgen.views.transforms_json import read_transforms
@@ -231,7 +231,7 @@ def test_unusual_images_as_frames(tmp_path, case):
         refused(tmp_path, source.name.rstrip("/"))
     elif case["expect"] == "ACCEPT":
         precheck_views(tmp_path)
-        assert with_alpha(read_rgba(source), source).getchannel("A").getextrema() == (0, 255)
+        assert masked_image(read_rgba(source), source).image.getchannel("A").getextrema() == (0, 255)
     else:
         try:
             precheck_views(tmp_path)
