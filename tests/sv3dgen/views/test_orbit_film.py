@@ -1,12 +1,10 @@
 """Films as people have them: repeats, a second round, the way back, missing views, ten bits, HDR, phones."""
 
-import subprocess
-
-import imageio_ffmpeg
 import numpy as np
 import pytest
 import torch
 from ellipsoids import posed_views
+from ffmpeg_runs import ffmpeg
 
 from sv3dgen.errors import InputError
 from sv3dgen.views.film_frames import one_turn
@@ -29,12 +27,6 @@ def frames():
 def film(path, frames, fps=7):
     write_video(path, frames, fps=fps)
     return path
-
-
-def ffmpeg(*arguments, **options):
-    subprocess.run(
-        [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error", *map(str, arguments)], check=True, **options
-    )
 
 
 def azimuths(views):
@@ -249,33 +241,6 @@ def test_more_than_eight_bits_and_gray(frames, tmp_path, codec, pixels):
     assert len(read) == 21 and read[0].mode == "RGBA"
     difference = np.asarray(read[3].convert("RGB"), float).transpose(2, 0, 1) - frames[3].numpy()
     assert np.abs(difference).mean() < 2
-
-
-def pq(nits):
-    """SMPTE ST 2084."""
-    m1, m2, c1, c2, c3 = 2610 / 16384, 2523 / 32, 3424 / 4096, 2413 / 128, 2392 / 128
-    y = (nits / 10000) ** m1
-    return ((c1 + c2 * y) / (1 + c3 * y)) ** m2
-
-
-def hlg(nits):
-    """ARIB STD-B67 for a display of 1000 cd/m2 (ITU-R BT.2100: gamma 1.2)."""
-    light = (nits / 1000) ** (1 / 1.2)
-    return (3 * light) ** 0.5 if light <= 1 / 12 else 0.17883277 * np.log(12 * light - 0.28466892) + 0.55991073
-
-
-@pytest.mark.parametrize("code, transfer", [(pq, "smpte2084"), (hlg, "arib-std-b67")])
-def test_hdr_becomes_srgb_with_diffuse_white_as_white(tmp_path, code, transfer):
-    nits = np.array([0.0, 10, 50, 100, 203, 1000])
-    luma = np.repeat([round(64 + 876 * code(n)) for n in nits], 32).astype("<u2")[None].repeat(32, 0)
-    picture = luma.tobytes() + np.full((2, 16, luma.shape[1] // 2), 512, "<u2").tobytes()
-    tags = f"log-level=none:lossless=1:colorprim=bt2020:colormatrix=bt2020nc:transfer={transfer}"
-    raw = ["-f", "rawvideo", "-pix_fmt", "yuv420p10le", "-s", f"{luma.shape[1]}x32", "-i", "-"]
-    ffmpeg(*raw, "-c:v", "libx265", "-x265-params", tags, tmp_path / "a.mp4", input=2 * picture)
-    read = np.asarray(next(read_video(tmp_path / "a.mp4")), float)[16, 16::32, :3]
-    light = (nits / 203).clip(0, 1)
-    expected = 255 * np.where(light < 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-    assert np.abs(read - expected[:, None]).max() <= 2
 
 
 @pytest.mark.parametrize("upright", [True, False])

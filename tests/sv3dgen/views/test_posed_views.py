@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from ellipsoids import FIGURE, posed_views, silhouettes, sine_orbit
+from ellipsoids import FIGURE, posed_views, sine_orbit
 from PIL import Image
 
 from sv3dgen import atomic
@@ -16,8 +16,7 @@ from sv3dgen.views.cameras import Cameras, project
 from sv3dgen.views.normalize import apply_similarity, object_box
 from sv3dgen.views.pose_check import check_poses
 from sv3dgen.views.posed_views import read_views, write_views
-from sv3dgen.views.resampling import downscale_rgba
-from sv3dgen.views.video import read_video, write_video
+from sv3dgen.views.video import write_video
 
 ORBIT = sine_orbit()
 TO_Z_UP = torch.tensor([[1.0, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])  # (x, y, z) -> (x, -z, y)
@@ -198,29 +197,6 @@ def test_white_is_the_paper_s_threshold(views, tmp_path):
     assert (alpha[:, 10, 10] == 255).all() and (alpha[:, 10, 20] == 0).all()
 
 
-def test_downscaling_is_the_mean_over_areas():
-    image = torch.randint(0, 256, (4, 12, 18), generator=torch.Generator().manual_seed(0)).byte()
-    alpha = image[3:].double()
-    blocks = torch.cat([image[:3] * alpha, alpha]).unfold(1, 3, 3).unfold(2, 3, 3).mean((-1, -2))
-    expected = torch.cat([blocks[:3] / blocks[3:], blocks[3:]])
-    assert (downscale_rgba(image, 4, 6).double() - expected).abs().max() <= 0.51
-
-
-def test_downscaling_by_a_broken_ratio_shares_pixels():
-    image = torch.zeros(4, 3, 3, dtype=torch.uint8)
-    image[3] = 255
-    image[0, :, 0], image[0, :, 1] = 240, 60
-    # Two pixels from three: the first holds all of column 0 and half of column 1.
-    assert downscale_rgba(image, 2, 2)[0].tolist() == [[180, 20]] * 2
-
-
-def test_hidden_colors_do_not_bleed():
-    image = torch.zeros(4, 2, 2, dtype=torch.uint8)
-    image[:, 0, 0] = torch.tensor([200, 100, 50, 255])
-    image[0, 1, 1] = 255  # red, but transparent
-    assert downscale_rgba(image, 1, 1)[:, 0, 0].tolist() == [200, 100, 50, 64]
-
-
 def test_resizing_scales_cameras_too_and_never_up(views):
     small = views.resized(32)
     assert small.images.shape == (21, 4, 32, 32) and small.cameras.width_px == 32
@@ -280,71 +256,3 @@ def test_a_video_needs_an_orbit_of_its_length(views, tmp_path):
     with pytest.raises(InputError, match="fov_deg=500"):
         read_views(path, orbit="static", fov_deg=500)
     assert len(read_views(path, orbit="static", check_orbit=False)) == 12
-
-
-@pytest.mark.parametrize("height, width", [(64, 64), (63, 65)])
-def test_videos_keep_colors_and_size(tmp_path, height, width):
-    colors = torch.tensor([[200, 30, 60], [20, 180, 90], [128, 128, 128], [255, 255, 255], [0, 0, 0]])
-    frames = colors.byte()[:, :, None, None].expand(-1, 3, height, width)
-    write_video(tmp_path / "v.mp4", frames, fps=5)
-    read = list(read_video(tmp_path / "v.mp4"))
-    assert len(read) == 5 and read[0].size == (width + width % 2, height + height % 2)
-    means = torch.tensor(np.array([np.array(frame)[..., :3].mean((0, 1)) for frame in read]))
-    assert (means - colors).abs().max() < 4
-    assert [file.name for file in tmp_path.iterdir()] == ["v.mp4"]
-
-
-def test_videos_play_in_browsers(tmp_path):
-    """H.264 in yuv420p, with the index in front so that it starts before it is loaded."""
-    write_video(tmp_path / "v.mp4", torch.zeros(3, 3, 32, 32, dtype=torch.uint8))
-    data = (tmp_path / "v.mp4").read_bytes()
-    assert b"avc1" in data and data.index(b"moov") < data.index(b"mdat")
-    # The AVC configuration: a profile that has no other chroma format than 4:2:0 (100 is High).
-    assert data[data.index(b"avcC") + 5] == 100
-
-
-def test_silhouettes_helper_sees_the_figure():
-    assert 0.05 < silhouettes(ORBIT.cameras(size_px=32)).float().mean() < 0.5
-
-
-def test_trust_and_sources_survive_a_round_trip(views, tmp_path):
-    small = tuple(views.resized(32).images[:20]) + (None,)
-    given = dataclasses.replace(views, generated=(True,) * 20 + (False,), trust=(0.25,) + (1.0,) * 20, small=small)
-    write_views(given, tmp_path)
-    read = read_views(tmp_path)
-    assert read.generated == given.generated and read.trust == given.trust and read.weighed
-    assert read.own_px == (32,) * 20 + (96,)
-    assert all(torch.equal(a, b) for a, b in zip(read.small[:20], small[:20], strict=True)) and read.small[20] is None
-    assert torch.equal(read.images[20], views.images[20])
-    assert read.cameras.width_px == 96
-    torch.testing.assert_close(read.cameras.focal_px, views.cameras.focal_px, rtol=1e-6, atol=0)
-    # Enlarged, the small ones are the large ones without their detail.
-    over = [image[:, :3].float() * image[:, 3:] / 255 for image in (read.images, views.images)]
-    assert (over[0] - over[1]).abs().mean() < 8
-    picked = read[torch.tensor([0, 20])]
-    assert picked.trust == (0.25, 1.0) and picked.generated == (True, False) and picked.small[1] is None
-    assert read.resized(32).own_px == (32,) * 21 and read.resized(64).own_px == (32,) * 20 + (64,)
-
-
-def test_views_of_photos_do_not_say_so(views, tmp_path):
-    write_views(views, tmp_path)
-    frame = json.loads((tmp_path / "transforms.json").read_text())["frames"][0]
-    assert "source" not in frame and "trust" not in frame and not read_views(tmp_path).weighed
-
-
-@pytest.mark.parametrize(
-    ("key", "value", "told"),
-    [
-        ("trust", 1.5, r"frames\[1\] \(001.png\): `trust` is 1.5, expected 0"),
-        ("trust", "high", "`trust` is 'high', expected a finite number"),
-        ("source", "painted", "`source` is 'painted', expected 'photo' or 'generated'"),
-    ],
-)
-def test_trust_that_makes_no_sense_is_refused(views, tmp_path, key, value, told):
-    write_views(views, tmp_path)
-    path = tmp_path / "transforms.json"
-    document = json.loads(path.read_text())
-    document["frames"][1][key] = value
-    path.write_text(json.dumps(document))
-    with pytest.raises(InputError, match=told):
-        read_views(tmp_path)
