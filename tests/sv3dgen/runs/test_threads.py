@@ -8,7 +8,7 @@ import pytest
 from checkout import ROOT
 
 from sv3dgen.runs import threads
-from sv3dgen.runs.threads import quota_cores, settle_threads
+from sv3dgen.runs.threads import is_idle, quota_cores, settle_threads
 
 
 def test_waiting_threads_sleep_unless_the_user_says_otherwise():
@@ -19,6 +19,31 @@ def test_waiting_threads_sleep_unless_the_user_says_otherwise():
     environment = {"OMP_WAIT_POLICY": "active"}
     settle_threads(environment)
     assert environment["OMP_WAIT_POLICY"] == "active"
+
+
+@pytest.mark.parametrize(
+    ("given", "idle", "turns"),
+    [
+        ({}, True, "3000"),
+        ({}, False, None),
+        ({"OMP_WAIT_POLICY": "passive"}, True, None),  # a user's word, or that of a run that has settled it
+        ({"GOMP_SPINCOUNT": "7"}, True, "7"),
+    ],
+)
+def test_they_spin_for_a_moment_where_nothing_else_computes(monkeypatch, given, idle, turns):
+    monkeypatch.setattr(threads, "is_idle", lambda: idle)
+    environment = dict(given)
+    settle_threads(environment)
+    assert environment.get("GOMP_SPINCOUNT") == turns and environment["OMP_WAIT_POLICY"] == "passive"
+
+
+@pytest.mark.parametrize(
+    ("text", "idle"), [("0.20 0.18 0.12 1/80 11206", True), ("0.0 0.0 0.0 2/80 11206", False), ("", False)]
+)
+def test_what_runs_is_read_from_the_system(tmp_path, text, idle):
+    (tmp_path / "loadavg").write_text(text)
+    assert is_idle(tmp_path / "loadavg") is idle
+    assert is_idle(tmp_path / "missing") is False
 
 
 @pytest.mark.parametrize(
@@ -48,7 +73,7 @@ def test_quotas_of_the_first_kind(tmp_path, quota, expected):
 
 
 def test_every_command_settles_them_first():
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("OMP_", "KMP_"))}
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("OMP_", "KMP_", "GOMP_"))}
     command = [sys.executable, "-m", "sv3dgen.doctor", "--json"]
     said = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-    assert '"waiting": "waiting threads sleep"' in said.stdout
+    assert '"waiting": "waiting threads sleep' in said.stdout
