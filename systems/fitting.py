@@ -51,6 +51,20 @@ class LastCheckpoint(lightning.Callback):
             trainer.save_checkpoint(path)
 
 
+class LastStep(lightning.Callback):
+    """Ends a stage at its `last_step`, which it may have brought forward while it ran."""
+
+    def on_train_start(self, trainer: lightning.Trainer, module: Any) -> None:
+        self._settle(trainer, module)
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, module: Any, *_: Any) -> None:
+        self._settle(trainer, module)
+
+    @staticmethod
+    def _settle(trainer: lightning.Trainer, module: Any) -> None:
+        trainer.fit_loop.epoch_loop.max_steps = module.last_step
+
+
 class Restored(lightning.Callback):
     """Tells what goes wrong while a stage is restored from a checkpoint, which anybody may have written, from what goes
     wrong after it. To stand before all other callbacks."""

@@ -32,7 +32,7 @@ from systems.building import build_stage
 from systems.corrections_report import write_corrections
 from systems.exporting import export_mesh
 from systems.finite import Finite
-from systems.fitting import Interrupt, LastCheckpoint, fit, saved_stage
+from systems.fitting import Interrupt, LastCheckpoint, LastStep, fit, saved_stage
 from systems.live_view import LiveView, live_page
 from systems.preview import Preview
 from systems.reporting import Losses, Pictures, notified_loggers
@@ -269,6 +269,7 @@ class Run:
         every_steps = self.config.checkpoint_every_steps
         checkpoint = LastCheckpoint(self.checkpoint, stage, every_steps)
         callbacks = [
+            LastStep(),
             ProgressLine(stage),
             Finite(stage, self.checkpoint, every_steps),
             checkpoint,

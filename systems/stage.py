@@ -58,6 +58,15 @@ class Stage(lightning.LightningModule):
         """The learning rates of the optimizer's groups, in their order, without that of the corrections."""
         raise NotImplementedError
 
+    @property
+    def last_step(self) -> int:
+        """After how many steps the stage ends; it may find out, while it runs, that fewer than `steps` will do."""
+        return self.steps
+
+    def scheduled(self, step: int) -> int:
+        """The step of the whole stage's schedules that a step takes place at."""
+        return step
+
     def guidance_keys(self, reference: Reference) -> dict[str, str | None]:
         """What the losses of each guidance follow from, but for settings, views and model (`Guidance.cache_key`)."""
         parts = cast(Mapping[str, Guidance], self.guidance)
@@ -85,7 +94,7 @@ class Stage(lightning.LightningModule):
             (*self.rates, self.corrections.learning_rate),
             strict=False,  # without corrections there is no group of theirs
         ):
-            group["lr"] = value_at(rate, step)  # type: ignore[arg-type]
+            group["lr"] = value_at(rate, self.scheduled(step))  # type: ignore[arg-type]
         self.last = self.losses_at(step)
         return self.last.loss
 
@@ -93,10 +102,11 @@ class Stage(lightning.LightningModule):
         """What the guidances say in a step, by the parts as they are."""
         seed_draws(step_seed(self.seed, step), self.device)
         self._on_step(step)
-        return corrected_losses(self.guidance, self._draw, self.data.at(step), step, self.corrections)
+        batch, scheduled = self.data.at(step), self.scheduled(step)
+        return corrected_losses(self.guidance, self._draw, batch, scheduled, self.corrections)
 
     def _on_step(self, step: int) -> None:
-        self.geometry.on_step(step)
+        self.geometry.on_step(self.scheduled(step))
 
     def _draw(self, cameras: Cameras, pixels: Tensor | None, *, whole: bool = False) -> RenderOutput:
         self.renderer.train(not whole)

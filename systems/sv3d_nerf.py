@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from sv3dgen.domains import Between, Cells, LearningRates, Magnitude, Pixels, Se
 from sv3dgen.interfaces import Field, FieldRenderer, Guidance, Material, Reference
 from sv3dgen.meshes.dents import told_of_dents, without_dents
 from sv3dgen.meshes.depth_fusion import fuse_depth, largest_component, sizable_components, unseen_hollows
-from sv3dgen.meshes.grid import Grid
+from sv3dgen.meshes.grid import Grid, dilated, resampled
 from sv3dgen.meshes.hollowing import (
     FIRST_WALLS,
     Hollowing,
@@ -34,6 +34,7 @@ from sv3dgen.views.thinness import THIN, thin_share
 from sv3dgen.views.uncovered import needed_parts
 from sv3dgen.views.views_hull import hull_of_views
 from sv3dgen.views.visual_hull import drawn
+from systems.solid_shape import SolidShape
 from systems.stage import Stage
 from systems.weighting import check_features, check_kind
 
@@ -58,6 +59,10 @@ class Sv3dNerf(Stage):
 
     `stereo` tells depths of the views: what lies `carving_margin` in front of them is carved out of the hull, and they
     enter the fusion, with `stereo_weight` times their confidence against 1 of the field's.
+
+    What is solid needs fewer steps. After `solid_after` of them the stage looks at its surface: where nothing is thin,
+    hollow or guessed at, it goes through the rest of its schedules faster, and ends at `solid_steps` (both are shares
+    of `steps`; None: it never looks).
     """
 
     geometry: Field
@@ -87,6 +92,8 @@ class Sv3dNerf(Stage):
         opening_radius: Annotated[float | int, Between(0.001, 1.0)] = 0.04,
         thin_from: Share = 0.01,
         thin_detail: Annotated[int, Between(1, 4)] = 2,
+        solid_after: Share | None = None,
+        solid_steps: Share = 0.6,
     ):
         super().__init__(
             geometry=geometry,
@@ -113,6 +120,7 @@ class Sv3dNerf(Stage):
         self.mesh_resolution, self.mesh_truncation, self.mesh_depth_px = mesh_resolution, mesh_truncation, mesh_depth_px
         self.unseen, self.opening_radius = unseen, opening_radius
         self.thin_from, self.thin_detail = thin_from, thin_detail
+        self.solid = SolidShape(steps, solid_after, solid_steps)
         self.detail = 1  # how many times finer the surface's grid and depths are than `mesh_resolution`
 
     def start_from(self, reference: Reference) -> None:
@@ -151,25 +159,59 @@ class Sv3dNerf(Stage):
     def rates(self) -> tuple[Schedule, ...]:
         return (self.learning_rate,)
 
+    @property
+    def last_step(self) -> int:
+        return self.solid.last_step
+
+    def scheduled(self, step: int) -> int:
+        return self.solid.scheduled(step)
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return self._adam([*self.geometry.parameters(), *self.material.parameters()])
 
     def _on_step(self, step: int) -> None:
+        if step == self.solid.after and self._is_solid():
+            self.solid.found = True
+            log.info(
+                "coarse: nothing thin, hollow or guessed at; ends after %d of %d steps", self.last_step, self.steps
+            )
         super()._on_step(step)
         self.renderer.on_step(self.geometry, step)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if self.solid.found:
+            checkpoint["solid"] = [opening.card() for opening in self.openings]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.solid.found = "solid" in checkpoint
+        self.openings = [Opening(**opening) for opening in checkpoint.get("solid", ())]
 
     @torch.no_grad()
     def surface(self) -> Mesh:
         """The closed mesh of what the views see of the field, without crumbs and without bubbles inside; on the CPU."""
+        volume, near = self._volume()
+        if self.filled_dents > 0:
+            log.info("%s", told_of_dents(self.filled_dents))
+        for opening in self.openings:
+            log.info("%s", told(opening))
+        if (volume < 0).sum() < LEAST_SHARE * near.sum():  # stopped before there was anything
+            log.warning("coarse: the field has no surface yet; the visual hull is taken for it")
+            volume[near] = -self.mesh_truncation
+        volume = torch.where(sizable_components(volume < 0, self._needed) | (volume >= 0), volume, self.mesh_truncation)
+        volume = torch.where(largest_component(volume >= 0) | (volume < 0), volume, -self.mesh_truncation)  # no bubbles
+        spacing = 2 * self.renderer.radius / len(volume)
+        return marching_cubes(volume, torch.full((3,), 0.5 * spacing - self.renderer.radius), spacing)
+
+    def _volume(self) -> tuple[Tensor, Tensor]:
+        """The truncated signed distance to the surface, hollowed where that was decided, and the cells near it."""
         self.renderer.eval()
         cameras = self.views.resized(self._depth_px).cameras
         depth = self.renderer.depth(self.geometry, cameras)
         cells, radius = self.mesh_resolution * self.detail, self.renderer.radius
-        spacing = 2 * radius / cells
         hull = self.renderer.hull if self.carved is None else dilated(self.carved)
         near = resampled(hull, cells)
         index = near.nonzero()
-        points = (index + 0.5) * spacing - radius
+        points = (index + 0.5) * (2 * radius / cells) - radius
         volume = torch.full((cells,) * 3, self.mesh_truncation, device=near.device)
         seen = torch.ones_like(near)
         volume[near], seen[near] = fuse_depth(
@@ -182,14 +224,17 @@ class Sv3dNerf(Stage):
         )
         if self.unseen == "open":
             volume[self._unseen_hollows(volume, seen)] = self.mesh_truncation
-        elif self.unseen == "auto" and self.whole is not None:
+        elif self.unseen == "auto" and self.whole is not None and not self.solid.found:
             volume, self.openings = self._hollowed(volume, seen)
-        if (volume < 0).sum() < LEAST_SHARE * near.sum():  # stopped before there was anything
-            log.warning("coarse: the field has no surface yet; the visual hull is taken for it")
-            volume[near] = -self.mesh_truncation
-        volume = torch.where(sizable_components(volume < 0, self._needed) | (volume >= 0), volume, self.mesh_truncation)
-        volume = torch.where(largest_component(volume >= 0) | (volume < 0), volume, -self.mesh_truncation)  # no bubbles
-        return marching_cubes(volume, torch.full((3,), 0.5 * spacing - radius), spacing)
+        return volume, near
+
+    @torch.no_grad()
+    def _is_solid(self) -> bool:
+        """Whether pixels say that every opening is none, and nothing is thin or a guess."""
+        if self.detail > 1 or self.unseen != "auto" or self.whole is None or self.corrections.count:
+            return False
+        self._volume()
+        return self.filled_dents == 0 and not any(one.hollow or one.decided_by == "prior" for one in self.openings)
 
     def _needed(self, labels: np.ndarray, kept: np.ndarray) -> np.ndarray:
         """Which loose sets of cells the views can't do without: their silhouettes would have holes."""
@@ -238,29 +283,15 @@ class Sv3dNerf(Stage):
         if self.detail == 1:  # what is thin all over has no plain sides
             filled, self.filled_dents = without_dents(volume.cpu(), hull, small, grid, self.mesh_truncation)
             volume = filled.to(volume.device)
-            if self.filled_dents > 0:
-                log.info("%s", told_of_dents(self.filled_dents))
         trial = Hollowing(volume.cpu(), hull, small, grid, self.mesh_truncation)
         shallow = torch.from_numpy(trial.depth * grid.spacing <= FIRST_WALLS[0]).to(volume.device)
         proven = volume.clone()
         proven[self._unseen_hollows(volume, seen, shallow)] = self.mesh_truncation
         found, openings = hollowed_by_views(trial, proven.cpu(), self.opening_radius)
         found, below = hollowed_from_below(trial, found, self.opening_radius)
-        for opening in (openings := [*openings, *below]):
-            log.info("%s", told(opening))
-        return found.to(volume.device), openings
+        return found.to(volume.device), [*openings, *below]
 
     def _proven(self, cells: int) -> Bool[Tensor, "x y z"]:
         """Where stereo has carved the visual hull."""
         assert self.carved is not None and self.whole is not None
         return resampled(self.whole & ~self.carved, cells)
-
-
-def resampled(cells: Bool[Tensor, "x y z"], resolution: int) -> Bool[Tensor, "i j k"]:
-    """The same cells, as the nearest of a grid of another resolution."""
-    return interpolate(cells[None, None].float(), size=(resolution,) * 3)[0, 0] > 0
-
-
-def dilated(cells: Bool[Tensor, "x y z"]) -> Bool[Tensor, "x y z"]:
-    """The cells and all their 26 neighbors."""
-    return torch.nn.functional.max_pool3d(cells[None, None].float(), 3, stride=1, padding=1)[0, 0] > 0

@@ -102,7 +102,7 @@ def _proven_openings(wide: Bool[Tensor, "x z"], proven: Bool[Tensor, "x z"]) -> 
     if count == 0:
         return wide
     shares = ndimage.mean(proven.cpu().numpy(), labels, range(1, count + 1))
-    log.info("openings over space that no view sees: %d, proven %s", count, ", ".join(f"{s:.0%}" for s in shares))
+    log.debug("openings over space that no view sees: %d, proven %s", count, ", ".join(f"{s:.0%}" for s in shares))
     kept = np.concatenate([[False], shares >= LEAST_PROVEN])
     return torch.from_numpy(kept[labels]).to(wide.device)
 

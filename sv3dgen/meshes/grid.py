@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn.functional import interpolate, max_pool3d
 
 
 @dataclass(frozen=True)
@@ -21,3 +22,13 @@ class Grid:
     @property
     def lower(self) -> Float[Tensor, " 3"]:
         return torch.full((3,), 0.5 * self.spacing - self.radius)
+
+
+def resampled(cells: Bool[Tensor, "x y z"], resolution: int) -> Bool[Tensor, "i j k"]:
+    """The same cells, as the nearest of a grid of another resolution."""
+    return interpolate(cells[None, None].float(), size=(resolution,) * 3)[0, 0] > 0
+
+
+def dilated(cells: Bool[Tensor, "x y z"]) -> Bool[Tensor, "x y z"]:
+    """The cells and all their 26 neighbors."""
+    return max_pool3d(cells[None, None].float(), 3, stride=1, padding=1)[0, 0] > 0

@@ -58,6 +58,13 @@ class StageLine:
             self._task = self._bar.add_task(self.stage, total=total or None, completed=step, rest="")
             self._bar.start()
 
+    def ends_at(self, total: int) -> None:
+        """The end is at another step than was said when it began."""
+        if total != self._total:
+            self._total = total
+            if self._bar is not None:
+                self._bar.update(self._task, total=total or None)
+
     def advance(self, read_loss: Callable[[], float | None] = lambda: None) -> None:
         """Count one step; its loss is read where the line is shown, because a GPU has to be waited for then."""
         self._step += 1
@@ -123,6 +130,8 @@ class ProgressLine(lightning.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
+        if self.total_steps is None:
+            self.line.ends_at(max(trainer.max_steps, 0))
         self.line.advance(lambda: _loss(outputs))
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:

@@ -152,3 +152,16 @@ def test_the_last_line_has_the_last_steps_loss() -> None:
         line.advance(lambda loss=loss: loss)
     line.close()
     assert "3/3 steps" in stream.getvalue() and "loss 1," in stream.getvalue().splitlines()[-1]
+
+
+@pytest.mark.parametrize("stream", [io.StringIO, Terminal])
+def test_an_end_that_comes_sooner_is_shown(stream):
+    shown = stream()
+    line = StageLine("coarse", stream=shown)
+    line.start(0, 40)
+    for _ in range(20):
+        line.advance()
+    line.ends_at(21)
+    line.advance()
+    line.close()
+    assert "21/21" in shown.getvalue()
