@@ -69,6 +69,8 @@ class MeshRasterizer(Renderer):
             values["albedo_nearby"] = material(geometry.features(moved), normals).albedo
 
         images = images_of(values, where, fragments.face_index.shape)
+        if "irradiance" in images and not shading.irradiance.requires_grad:
+            images["irradiance"] = images["irradiance"].detach()  # as it was, before it lay in one tensor with colors
         images["opacity"] = opacity
         if pixels is not None:
             image = torch.arange(len(cameras), device=pixels.device)[:, None, None]

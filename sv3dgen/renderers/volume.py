@@ -105,18 +105,21 @@ class Volume(FieldRenderer):
             self._render(geometry, material, o.contiguous(), d.contiguous())
             for o, d in zip(rays[0].split(size), rays[1].split(size), strict=True)
         ]
-        columns = chunks[0] if len(chunks) == 1 else torch.cat(chunks)
+        learns_light = any(learns for _, learns in chunks)
+        columns = chunks[0][0] if len(chunks) == 1 else torch.cat([chunk for chunk, _ in chunks])
         picture = rearrange(columns, "(n h w) c -> n c h w", n=images, h=height, w=width)
         rgb, albedo, irradiance, opacity, depth, normal, nearby, inward = picture.split([3, 3, 1, 1, 1, 3, 3, 1], dim=1)
-        buffers = {"albedo": albedo, "irradiance": irradiance, "depth": depth}
+        buffers = {"albedo": albedo, "irradiance": irradiance if learns_light else irradiance.detach(), "depth": depth}
         if with_normals:
             buffers |= {"normal": normal, "inward_facing": inward}
         if self.draws_nearby:
             buffers["albedo_nearby"] = nearby
         return RenderOutput(rgb, opacity, torch.ones_like(opacity, dtype=torch.bool), buffers)
 
-    def _render(self, geometry: Field, material: Material, origins: Tensor, directions: Tensor) -> Tensor:
-        """A chunk of rays, outputs side by side: rgb, albedo, irradiance, opacity, depth, normal, nearby, inward."""
+    def _render(self, geometry: Field, material: Material, origins: Tensor, directions: Tensor) -> tuple[Tensor, bool]:
+        """A chunk of rays, outputs side by side: rgb, albedo, irradiance, opacity, depth, normal, nearby, inward; and
+        whether the irradiance has a gradient of its own.
+        """
         if self.prune_samples:
             # A young field is thin everywhere: what is faint may still become something. A picture shows all of it.
             least = 1e-3 if self.warm and self.training else 0.0
@@ -144,7 +147,7 @@ class Volume(FieldRenderer):
         inward = total[:, -1:] if with_normals else torch.zeros_like(opacity)
         nearby = self._albedo_nearby(geometry, material, (origins + depth * directions).detach(), normals)
         parts = [shading.rgb, shading.albedo, shading.irradiance, opacity, depth, normals, nearby, inward]
-        return torch.cat(parts, dim=1)
+        return torch.cat(parts, dim=1), shading.irradiance.requires_grad
 
     def _with_normals(self, material: Material) -> bool:
         return material.needs_normals or self.draws_normals or not self.training  # a picture shows them

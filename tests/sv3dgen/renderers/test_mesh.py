@@ -4,6 +4,7 @@ from torch import nn
 
 from sv3dgen.interfaces import Surface, SurfaceParameters
 from sv3dgen.materials.constant import Constant
+from sv3dgen.materials.sg import Sg
 from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.renderers.mesh import MeshRasterizer, images_of
 from sv3dgen.views.cameras import look_at_origin
@@ -89,3 +90,9 @@ def test_images_hold_values_where_they_belong():
     assert images["a"].shape == (2, 1, 2, 3) and images["b"].shape == (2, 2, 2, 3)
     assert images["a"][0, 0, 1, 2] == 1 and images["b"][1, :, 0, 0].tolist() == [5, 6]
     assert images["a"].sum() == 3
+
+
+def test_only_a_light_that_learns_has_a_gradient():
+    for material, learns in ((Constant(), False), (Sg(), True)):
+        render = MeshRasterizer()(Ball(0.3), material, one_camera())
+        assert render.buffer("irradiance").requires_grad is learns and render.rgb.requires_grad

@@ -2,6 +2,8 @@ import torch
 from torch import nn
 
 from sv3dgen.interfaces import Field, FieldSample, Material, Shading
+from sv3dgen.materials.constant import Constant
+from sv3dgen.materials.sg import Sg
 from sv3dgen.renderers.volume import LEAST_LIGHT, Volume
 from sv3dgen.views.cameras import look_at_origin
 
@@ -112,3 +114,10 @@ def test_a_picture_leaves_out_what_no_light_reaches_and_shows_the_rest():
         torch.testing.assert_close(found.rgb, expected.rgb, atol=2 * LEAST_LIGHT, rtol=0)
         torch.testing.assert_close(found.opacity, expected.opacity, atol=2 * LEAST_LIGHT, rtol=0)
         assert pruned.num_samples < whole.num_samples
+
+
+def test_only_a_light_that_learns_has_a_gradient():
+    torch.manual_seed(0)
+    for material, learns in ((Constant(), False), (Sg(), True)):
+        render = Volume(step_size=0.01)(Ball(0.3, 4.0), material, one_camera())
+        assert render.buffer("irradiance").requires_grad is learns and render.opacity.requires_grad
