@@ -90,7 +90,8 @@ class ViewBatches:
             work = self._working(sampling.size_px, None)
             boxes = self._boxes_of(sampling.size_px)[picked]
             footprints = tuple(work.footprint_px[view] for view in picked.tolist()) if work.has_footprints else None
-            cameras, rgba = crop(work.cameras[index], work.rgba[index], boxes, sampling.crop_margin_px, footprints)
+            whole = [work.rgba[view] for view in picked.tolist()]  # not copied: only their parts are
+            cameras, rgba = crop(work.cameras[index], whole, boxes, sampling.crop_margin_px, footprints)
             return self._batch(cameras, None, rgba, index, footprints)
         frames = self._at_size(sampling.size_px)
         cameras, rgba = frames.cameras[index], frames.rgba[index]
@@ -208,7 +209,7 @@ def object_boxes(alpha: Float[Tensor, "views height width"]) -> Int[Tensor, "vie
 
 def crop(
     cameras: Cameras,
-    rgba: Float[Tensor, "views 4 height width"],
+    rgba: Sequence[Float[Tensor, "4 height width"]],
     boxes: Int[Tensor, "views 4"],
     margin_px: int,
     footprints: Sequence[int] | None = None,
@@ -218,9 +219,10 @@ def crop(
     With `footprints` a part begins at a whole multiple of its view's.
     """
     size = (boxes[:, 2:] - boxes[:, :2]).amax(0) + 2 * margin_px
-    height, width = torch.minimum(size, torch.tensor(rgba.shape[2:])).tolist()
+    whole = torch.tensor(rgba[0].shape[1:])
+    height, width = torch.minimum(size, whole).tolist()
     corner = (boxes[:, :2] + boxes[:, 2:] - torch.tensor([height, width])) // 2
-    corner = torch.minimum(corner, torch.tensor(rgba.shape[2:]) - torch.tensor([height, width])).clamp(min=0)
+    corner = torch.minimum(corner, whole - torch.tensor([height, width])).clamp(min=0)
     if footprints is not None:
         each = torch.tensor(footprints)[:, None]
         corner = corner // each * each
