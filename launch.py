@@ -12,7 +12,8 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
+from functools import cache
 from pathlib import Path
 
 import hydra
@@ -22,8 +23,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from sv3dgen.cli.allowed_targets import check_targets
 from sv3dgen.cli.command import print_through, refused
-from sv3dgen.cli.command_line import checked_arguments, register_resolvers
+from sv3dgen.cli.command_line import checked_command, register_resolvers
 from sv3dgen.cli.help_text import help_text
+from sv3dgen.cli.input_check import run_folder
 from sv3dgen.cli.resume import needed_again
 from sv3dgen.compiling import ahead
 from sv3dgen.compiling.in_a_run import modules_of
@@ -48,6 +50,7 @@ MISFITS = re.compile("Can't instantiate abstract class|unexpected keyword argume
 @hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name="config")
 def start(config: DictConfig) -> None:
     """One run, in the folder that Hydra made."""
+    gc.enable()
     register_resolvers()  # again, because a sweep's launcher may have started this in a process of its own
     runtime = HydraConfig.get().runtime
     folder, top = Path(runtime.output_dir), Path(runtime.cwd)
@@ -88,8 +91,6 @@ def work(config: DictConfig) -> None:
     compile_ahead(config)
     leave_out_unused()
     gc.disable()  # nothing of what the import makes is garbage: looking for it takes a fifth of the import
-    if is_new(Path(HydraConfig.get().runtime.output_dir)):  # else an earlier run's result is not to outlast a refusal
-        look_at_views(config)
     from systems.run import run  # imports torch and lightning, which take seconds
 
     gc.freeze()
@@ -101,19 +102,39 @@ def work(config: DictConfig) -> None:
 
 
 def look_at_views(config: DictConfig) -> None:
-    """Have given views refused before lightning is imported, which takes seconds; good ones are kept for the run.
+    """Have given views refused before Hydra composes the run and lightning is imported, which takes seconds; good ones
+    are kept for the run.
 
-    Not in a sweep, each run of which leaves a record of how it ended, also of a refusal: it has to have begun.
+    Not where it goes on in a folder: an earlier run's result is not to outlast a refusal. Nor in a sweep, each run of
+    which leaves a record of how it ended, also of a refusal: it has to have begun.
     """
-    if sweeps.is_sweep():
-        return
     stages = OmegaConf.select(config, "system.stages") or ()
     if "coarse" not in stages or config.get("views") is None or is_unposed(Path(config.views)):
         return
-    from sv3dgen.cli.views_ahead import read_ahead  # imports torch
-    from systems.view_sizes import read_px
+    if was_requeued() or not is_new(run_folder(config, sweeping=False)):
+        return
+    with on_console():
+        log_plainly()
+        settle_compile_cache()
+        compile_ahead(config)
+        from sv3dgen.cli.views_ahead import read_ahead  # imports torch
+        from systems.view_sizes import read_px
 
-    read_ahead(config, read_px(config))
+        read_ahead(config, read_px(config))
+
+
+@contextmanager
+def on_console() -> Iterator[None]:
+    """Have what is logged printed, as Hydra does in a run."""
+    root, handler = logging.getLogger(), logging.StreamHandler(sys.stdout)
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
 
 
 def compile_ahead(config: DictConfig) -> None:
@@ -121,7 +142,12 @@ def compile_ahead(config: DictConfig) -> None:
     other = {str(name) for name, backend in config.get("kernels", {}).items() if backend not in ("auto", "numba")}
     gpu = ahead.sees_gpu(str(config.get("device", "cpu")))
     stages = list(OmegaConf.select(config, "system.stages") or ())
-    ahead.start(modules_of(stages, gpu, other), usable_cores())
+    _compile_once(tuple(modules_of(stages, gpu, other)))
+
+
+@cache
+def _compile_once(modules: tuple[str, ...]) -> None:
+    ahead.start(modules, usable_cores())
 
 
 def user_message(error: BaseException) -> str | None:
@@ -158,13 +184,22 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
 
 if __name__ == "__main__":
     settle_threads()
+    gc.disable()  # nothing of what is read and composed here is garbage
     try:
-        sys.argv[1:] = checked_arguments(sys.argv[1:], ROOT)
+        command = checked_command(sys.argv[1:], ROOT)
+        sys.argv[1:] = command.arguments
         if {"--help", "-h"} & set(sys.argv[1:]):
             print_through(help_text([text for text in sys.argv[1:] if not text.startswith("-")], ROOT))
             sys.exit()
-    except InputError as error:
-        sys.exit(refused(str(error), "sv3dgen"))
+        if command.run is not None:
+            look_at_views(command.run)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        mistake = user_message(error)
+        if mistake is None:
+            raise
+        sys.exit(refused(mistake, "sv3dgen"))
     try:
         start()
     except KeyboardInterrupt:

@@ -2,6 +2,7 @@
 
 import os
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
@@ -44,14 +45,29 @@ INPUT_KEYS = ("views", "image", "weights", "data", "nvs.variant", "matting", "fo
 GPU_PRESET = "preset=gpu"
 
 
+@dataclass(frozen=True)
+class CheckedCommand:
+    """The command line to hand to Hydra, and the config of its run; None where there is not just one."""
+
+    arguments: list[str]
+    run: DictConfig | None = None
+
+
 def checked_arguments(arguments: list[str], root: Path) -> list[str]:
-    """The command line to hand to Hydra; raises InputError, in one line, where it can't lead to a run.
+    """As `checked_command`, the arguments alone."""
+    return checked_command(arguments, root).arguments
+
+
+def checked_command(arguments: list[str], root: Path) -> CheckedCommand:
+    """The command line as it can be run; raises InputError, in one line, where it can't lead to a run.
 
     `root` holds `conf/` and the packages. Of a sweep, every value of every key is checked. `resume=FOLDER` is replaced
     by the settings that FOLDER was started with, followed by the ones given now.
     """
     if int(os.environ.get("LOCAL_RANK", 0)) > 0:
-        return arguments  # a further process of a distributed run is given what the first one has checked
+        return CheckedCommand(
+            arguments
+        )  # a further process of a distributed run is given what the first one has checked
     parser = get_args_parser()
     parser.error = _refuse_flag  # type: ignore[method-assign]  (argparse would print its usage on several lines)
     flags = parser.parse_intermixed_args(arguments)  # Hydra alone wants its flags before the settings
@@ -60,7 +76,7 @@ def checked_arguments(arguments: list[str], root: Path) -> list[str]:
         given = " and ".join(f"--{flag}" for flag in asked)
         raise InputError(f"{given}: expected one of them; --cfg and --info tell of one run, with one value a key")
     if flags.hydra_help or flags.shell_completion or flags.config_name or flags.config_path or flags.config_dir:
-        return arguments  # Hydra's own affairs, or somebody else's config
+        return CheckedCommand(arguments)  # Hydra's own affairs, or somebody else's config
     for text in flags.overrides:
         check_is_setting(text)
     settings = [quoted(text) for text in flags.overrides]
@@ -72,7 +88,7 @@ def checked_arguments(arguments: list[str], root: Path) -> list[str]:
     if resumed is None:
         settings = _with_preset(settings)
     register_resolvers()
-    seen = set()
+    seen, run = set(), None
     with initialize_config_dir(str(root / "conf"), version_base="1.3"):
         cells = cells_of_experiment(settings, _compose)
         if not (flags.multirun or only_asks):
@@ -81,6 +97,7 @@ def checked_arguments(arguments: list[str], root: Path) -> list[str]:
         swept = {override.key_or_group for override in map(parse, whole) if override.is_sweep_override()}
         for command in commands(whole, sweeping=flags.multirun):
             config = _compose_checked(command, root)
+            run = None if flags.multirun or only_asks else config
             _check_choices(config)
             _check_schedules(config)
             _check_name(config.get("name"))
@@ -105,7 +122,7 @@ def checked_arguments(arguments: list[str], root: Path) -> list[str]:
                     precheck_left_normals(folder, sweeping=flags.multirun)
                 if files is not None:
                     check_not_overwritten(files, Path(config.views), folder, sweeping=flags.multirun)
-    return others + settings
+    return CheckedCommand(others + settings, run)
 
 
 def _with_preset(settings: list[str]) -> list[str]:

@@ -18,8 +18,11 @@ def shrunk(mask: Bool[np.ndarray, "height width"], pixels: int) -> Bool[np.ndarr
 
 
 def with_holes_filled(mask: Bool[np.ndarray, "height width"]) -> Bool[np.ndarray, "height width"]:
-    """Also what no path leads from to the border."""
-    return np.asarray(ndimage.binary_fill_holes(mask), dtype=bool)
+    """Also what no path leads from to the border. `ndimage.binary_fill_holes` takes five times as long."""
+    outside = parts(~mask)
+    is_inside = np.ones(int(outside.max()) + 1, dtype=bool)
+    is_inside[touching_border(outside)] = False
+    return np.take(is_inside, outside)
 
 
 def parts(mask: Bool[np.ndarray, "height width"], *, diagonals: bool = False) -> Int[np.ndarray, "height width"]:

@@ -83,8 +83,9 @@ def noisy_key(rgb: UInt8[np.ndarray, "height width 3"], background: tuple[int, i
 def _difference(
     colors: Float[np.ndarray, "height width 3"], behind: Float[np.ndarray, "3"]
 ) -> Float[np.ndarray, "height width"]:
-    off = np.abs(colors - behind)
-    return np.maximum(np.maximum(off[..., 0], off[..., 1]), off[..., 2])  # max(-1) takes three times as long
+    # Of one color after the other: contiguous, which takes a third of the time.
+    red, green, blue = (np.abs(np.ascontiguousarray(colors[..., k]) - behind[k]) for k in range(3))
+    return np.maximum(np.maximum(red, green), blue)
 
 
 def _is_clean(off: Float[np.ndarray, "height width"]) -> bool:
@@ -117,7 +118,9 @@ def _window(off: Float[np.ndarray, "height width"]) -> tuple[slice, slice]:
 
 def _border_color(colors: UInt8[np.ndarray, "height width 3"]) -> Float[np.ndarray, "3"]:
     border = np.concatenate([colors[0], colors[-1], colors[:, 0], colors[:, -1]])
-    return np.median(border, axis=0).astype(np.float32)
+    ordered = np.sort(np.ascontiguousarray(border.T), axis=1).astype(np.float32)  # np.median takes ten times as long
+    count = ordered.shape[1]
+    return (ordered[:, (count - 1) // 2] + ordered[:, count // 2]) / 2
 
 
 def _noise_around(off: Float[np.ndarray, "height width"]) -> float:

@@ -7,12 +7,14 @@ cameras contradict. On clean orbits it peaks within a few degrees of the true fi
 import math
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from sv3dgen.parallel.cores import usable_cores
 from sv3dgen.views.cameras import Cameras
 from sv3dgen.views.normalize import enclosing_sphere
 from sv3dgen.views.resampling import downscale_planes
@@ -115,12 +117,18 @@ def _area(masks: Bool[Tensor, "views height width"]) -> Float[Tensor, " views"]:
 def best_explanation(silhouettes: Silhouettes, names: tuple[str, ...]) -> Explanation:
     """The likeliest mistake: mirrored yaw, order of the views, field of view, pictures on their side."""
     masks, cameras = silhouettes.masks, silhouettes.cameras
-    found = [Explanation(agreement(Silhouettes(masks, _mirrored_yaw(cameras))), MIRRORED_YAW)]
-    for order, advice in _orders(names):
-        found.append(Explanation(agreement(Silhouettes(masks[order], cameras)), advice))
-    found.append(_best_field_of_view(silhouettes))
-    found += [Explanation(agreement(turned), advice) for turned, advice in _turned(silhouettes)]
+    moved = [(Silhouettes(masks, _mirrored_yaw(cameras)), MIRRORED_YAW)]
+    moved += [(Silhouettes(masks[order], cameras), advice) for order, advice in _orders(names)]
+    with ThreadPoolExecutor(usable_cores()) as pool:  # hulls are carved outside the interpreter lock
+        field_of_view = pool.submit(_best_field_of_view, silhouettes)  # one step after the other, it takes longest
+        of_moved = [pool.submit(_explained, *each) for each in moved]
+        of_turned = [pool.submit(_explained, *each) for each in _turned(silhouettes)]
+        found = [task.result() for task in (*of_moved, field_of_view, *of_turned)]
     return max(found, key=lambda explanation: explanation.agreement)
+
+
+def _explained(silhouettes: Silhouettes, advice: str) -> Explanation:
+    return Explanation(agreement(silhouettes), advice)
 
 
 def _turned(silhouettes: Silhouettes) -> Iterator[tuple[Silhouettes, str]]:

@@ -7,6 +7,7 @@ from omegaconf import OmegaConf
 
 import launch
 from sv3dgen.cli import views_ahead
+from sv3dgen.cli.command_line import checked_command
 from sv3dgen.cli.views_ahead import read_ahead
 from sv3dgen.errors import InputError
 from sv3dgen.views import kept_views, pose_check
@@ -71,14 +72,26 @@ def test_a_run_reads_nothing_twice(given, monkeypatch, name, orbit):
     assert read_checked(settings, given / name, 512) is kept
 
 
-@pytest.mark.parametrize("sweep", [False, True])
-def test_a_sweep_s_runs_begin_before_they_are_refused(given, monkeypatch, sweep):
-    """So that each leaves its run.json and result.json."""
-    monkeypatch.setattr(launch.sweeps, "is_sweep", lambda: sweep)
+@pytest.mark.parametrize("there", [False, True])
+def test_where_a_run_goes_on_views_are_left_to_it(given, monkeypatch, tmp_path, there):
+    """An earlier result, which is gone once the run has begun, is not to outlast a refusal."""
+    if there:
+        (tmp_path / "result.json").touch()
     read = []
     monkeypatch.setattr(views_ahead, "read_ahead", lambda *_: read.append(1))
     monkeypatch.setattr("systems.view_sizes.read_px", lambda _: 512)
+    monkeypatch.setattr(launch.ahead, "start", lambda *_: None)
     settings = config(given / "views", 20)
     settings.system = {"stages": ["coarse"]}
+    settings.hydra = {"run": {"dir": str(tmp_path)}}
     launch.look_at_views(settings)
-    assert bool(read) != sweep
+    assert bool(read) != there
+
+
+def test_a_sweep_s_runs_begin_before_they_are_refused(given, monkeypatch, tmp_path):
+    """So that each leaves its run.json and result.json: of a sweep, no config is given back to look at."""
+    monkeypatch.chdir(tmp_path)
+    film = [f"views={given / 'a.mp4'}", "orbit=static", "elevation_deg=20", "preset=draft"]
+    assert checked_command(film, launch.ROOT).run.elevation_deg == 20
+    assert checked_command(["-m", *film], launch.ROOT).run is None
+    assert checked_command(["--cfg", "job", *film], launch.ROOT).run is None
