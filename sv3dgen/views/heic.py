@@ -7,14 +7,17 @@ import logging
 import struct
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from sv3dgen.errors import InputError
+from sv3dgen.views.color_profile import info_of_boxes
 
 log = logging.getLogger(__name__)
 
@@ -63,11 +66,29 @@ def read_heic(path: Path, max_pixels: int) -> Image.Image:
         alpha = next((each for each in items.auxiliary.get(items.primary, ()) if _is_alpha(items, each)), None)
         if alpha is not None:
             _put_alpha(picture, data, items, alpha, path)
+        picture.info.update(_color_info(items))
         return _turned(picture, items)
     except InputError:
         raise
     except _DAMAGE as error:
         raise InputError(f"{path}: a damaged HEIC picture ({error})") from None
+
+
+def put_colors(picture: Image.Image, path: Path) -> Image.Image:
+    """An AVIF picture that PIL has opened, and the color space that the file names, which PIL does not tell."""
+    items = _Items()
+    with suppress(*_DAMAGE):  # PIL judges the file
+        _read_boxes(path.read_bytes(), items)
+        picture.info.update(_color_info(items))
+    return picture
+
+
+def _color_info(items: _Items) -> dict[str, Any]:
+    """What the picture, or the first of its tiles, says of its colors, as PIL keeps it."""
+    owners = (items.primary, *items.parts.get(items.primary, ())[:1])
+    numbers = [number for owner in owners for number in items.owned.get(owner, ())]
+    found = [items.properties[number - 1] for number in numbers]
+    return info_of_boxes([value for kind, value in found if kind == b"colr"])
 
 
 def _is_alpha(items: _Items, item: int) -> bool:

@@ -1,7 +1,7 @@
 """Image files as 8-bit RGBA, whatever they are stored as. Standard library and PIL only: bad files are refused early.
 HEIC alone goes through ffmpeg (`heic`).
 
-Colors are sRGB as stored; an ICC profile is not applied. EXIF orientation turns a photo (`read_photo`), but not a
+Colors are sRGB, by the picture's profile (`color_profile`). EXIF orientation turns a photo (`read_photo`), but not a
 posed view (`read_rgba`), whose camera belongs to the pixels as they are stored.
 """
 
@@ -16,6 +16,7 @@ from pathlib import Path
 from PIL import ExifTags, Image, ImageChops
 
 from sv3dgen.errors import InputError
+from sv3dgen.views.color_profile import TOLD, in_srgb
 from sv3dgen.views.picture_formats import FORMATS, has_no_alpha, is_tga, what_it_is
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ def read_rgba(path: str | Path) -> Image.Image:
     path = Path(path)
     with open_image(path) as image:
         _check_checksums(image, path)
-        return to_rgba(image, path)
+        return in_srgb(image, to_rgba(image, path))
 
 
 def read_photo(path: str | Path) -> Image.Image:
@@ -70,7 +71,9 @@ def read_photo(path: str | Path) -> Image.Image:
         if image.format == "TIFF":
             image.load()  # PIL turns these upright itself, and only then forgets the tag
         turn = _UPRIGHT.get(_orientation(image))
-        upright = to_rgba(image, path)
+        upright = in_srgb(image, to_rgba(image, path))
+        if TOLD in upright.info:
+            log.info("%s: %s", path, upright.info[TOLD])
         return upright if turn is None else upright.transpose(turn)
 
 
@@ -128,13 +131,16 @@ def open_image(path: Path) -> Iterator[Image.Image]:
 def _opened(path: Path) -> Image.Image:
     """By PIL, or by ffmpeg what telephones write."""
     try:
-        return Image.open(path, formats=("TGA", *FORMATS) if is_tga(path) else FORMATS)
+        image = Image.open(path, formats=("TGA", *FORMATS) if is_tga(path) else FORMATS)
     except Image.UnidentifiedImageError:
         if not _is_heif(path):
             raise
-    from sv3dgen.views.heic import read_heic
+        image = None
+    if image is not None and (image.format != "AVIF" or image.info.get("icc_profile")):
+        return image
+    from sv3dgen.views.heic import put_colors, read_heic
 
-    return read_heic(path, MAX_PIXELS)
+    return read_heic(path, MAX_PIXELS) if image is None else put_colors(image, path)
 
 
 def _refuse_odd_tiff(image: Image.Image, path: Path) -> None:

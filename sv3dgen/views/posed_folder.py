@@ -14,6 +14,7 @@ from torch import Tensor
 from sv3dgen.cutout.noisy_key import noisy_key
 from sv3dgen.errors import InputError
 from sv3dgen.views.cameras import Cameras
+from sv3dgen.views.color_profile import TOLD
 from sv3dgen.views.image import MaskedImage
 from sv3dgen.views.normalize import offset_to_remove
 from sv3dgen.views.resampling import downscale_rgba
@@ -41,8 +42,10 @@ def pictures_and_cameras(
         log.warning(warning)
     width, height = scaled_size(_frame_size(transforms, files.sizes), max_size_px)
     images, small, lenses, maskless, shadows = [], [], [], [], 0
+    colors: Counter[str] = Counter()
     for index, frame in enumerate(frames):
         picture = files.take(index)
+        colors.update(filter(None, [picture.image.info.get(TOLD)]))
         if frame.missing_mask is not None and (frame.mask_is_named or picture.background is not None):
             maskless.append(frame.missing_mask)
         lens = frame.lens.of_size(*picture.image.size)
@@ -63,6 +66,8 @@ def pictures_and_cameras(
             "%s: %d of %d masks are missing, the first is %s; those pictures' own alpha or background is used",
             *(transforms.path, len(maskless), len(frames), maskless[0]),
         )
+    for told, count in colors.items():
+        log.info("%s: in %d of %d pictures, %s", transforms.path, count, len(frames), told)
     warn_of_shadows(transforms.path, shadows, len(frames))
     intrinsics = torch.tensor(lenses, dtype=torch.float64)
     poses, to_world = _placed_poses(transforms)

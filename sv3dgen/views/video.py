@@ -25,6 +25,7 @@ from torch import Tensor
 
 from sv3dgen.atomic import atomic_write
 from sv3dgen.errors import InputError
+from sv3dgen.views.color_profile import in_srgb
 from sv3dgen.views.image import OBJECT_ALPHA, check_size, open_image
 from sv3dgen.views.precheck import check_video, is_picture
 
@@ -154,7 +155,7 @@ def _cuts_out(read: Callable[[], Generator[Image.Image, None, None]]) -> bool:
 def _animation_frames(path: Path) -> Generator[Image.Image, None, None]:
     with open_image(path) as image:
         for frame in ImageSequence.Iterator(image):
-            yield frame.convert("RGBA")
+            yield in_srgb(frame, frame.convert("RGBA"))
 
 
 def _video_frames(

@@ -6,8 +6,10 @@ import subprocess
 import imageio_ffmpeg
 import numpy as np
 import pytest
+from PIL import Image
 
 from sv3dgen.errors import InputError
+from sv3dgen.views.color_profile import in_srgb, matrix_profile
 from sv3dgen.views.image import read_photo, read_rgba
 
 TILE = 64
@@ -125,6 +127,16 @@ def test_turned_and_mirrored(tmp_path, pixels):
     assert_shows(read_photo(quarter), np.rot90(pixels))
     both = heic(tmp_path / "b.heic", pixels, transforms=[box(b"irot", b"\2"), box(b"imir", b"\1")])
     assert_shows(read_photo(both), pixels[::-1])
+
+
+@pytest.mark.parametrize("tiles", [(1, 1), (2, 3)])
+def test_a_telephone_s_colors_are_brought_to_srgb(tmp_path, pixels, tiles):
+    path = heic(
+        tmp_path / "a.heic", pixels, tiles=tiles, transforms=[box(b"colr", b"prof", matrix_profile("Display P3"))]
+    )
+    meant = Image.fromarray(pixels)
+    meant.info["icc_profile"] = matrix_profile("Display P3")
+    assert_shows(read_photo(path), np.asarray(in_srgb(meant, meant.convert("RGBA")))[..., :3])
 
 
 @pytest.mark.parametrize("turned", [False, True])
