@@ -16,6 +16,7 @@ from sv3dgen.errors import InputError
 from sv3dgen.meshes.dialects import open_text
 from sv3dgen.meshes.nearby_files import find_nearby
 from sv3dgen.views.image import one_line
+from sv3dgen.views.picture_formats import named_kind
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +98,9 @@ class NearbyAssets(Resolver):
             try:
                 Image.open(found, formats=_FORMATS).load()
             except Exception as error:  # PIL's decoders raise whatever the broken bytes lead to
-                raise InputError(f"{found}: not a readable image ({one_line(error)[:80]})") from None
+                kind = named_kind(found)
+                reason = f"; {kind}" if kind else f" ({one_line(error)[:80]})"
+                raise InputError(f"{found}: not a readable image{reason}") from None
             self.named[f"image{len(self.named)}"] = found
             lines.append(f"map_Kd image{len(self.named) - 1}")
             if placement != Placement():

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from sv3dgen.errors import InputError
 from sv3dgen.meshes.gltf.file import open_gltf
+from sv3dgen.meshes.other_kinds import other_kind
 
 COLORLESS = (".stl", ".off", ".3mf")  # read without colors
 SUFFIXES = (".glb", ".gltf", ".vrm", ".obj", ".ply", *COLORLESS)
@@ -22,6 +23,9 @@ def precheck_mesh(path: str | Path) -> None:
         raise InputError(f"{path}: not a file, expected a mesh ({', '.join(SUFFIXES)})")
     if path.stat().st_size == 0 and path.suffix.lower() in SUFFIXES:
         raise InputError(f"{path}: empty file, expected a mesh")
+    kind = None if path.stat().st_size == 0 or _first_bytes(path) == b"glTF" else other_kind(path)
+    if kind is not None:
+        raise InputError(f"{path}: not a mesh that is read but {kind}")
     if is_gltf(path):
         if path.suffix.lower() in (".glb", ".vrm") and _first_bytes(path)[:1] not in (b"g", b"{", b" ", b"\n"):
             raise InputError(f"{path}: not a GLB file (it doesn't begin with glTF)")

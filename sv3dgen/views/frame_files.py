@@ -4,6 +4,7 @@ import os
 import unicodedata
 from functools import lru_cache
 from pathlib import Path
+from urllib.parse import unquote
 
 from sv3dgen.views.picture_formats import SUFFIXES
 
@@ -59,6 +60,7 @@ class FrameFiles:
     def _stated(self, file_path: str) -> Path | None:
         # Suffixes are left out in NeRF-synthetic files.
         candidates = [file_path, *(file_path + suffix for suffix in SUFFIXES), file_path.replace("\\", "/")]
+        candidates += [unquote(file_path.removeprefix("file://"))]  # as an address: my%20images
         # os.path rather than Path: it answers False, not an exception, for names that no file can have.
         return next((self.folder / name for name in candidates if os.path.exists(self.folder / name)), None)
 

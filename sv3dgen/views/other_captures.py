@@ -1,16 +1,36 @@
 """Folders of other programs, told by what lies in them, and what makes posed views of them. Standard library only."""
 
+import re
 from pathlib import Path
 
 _COLMAP = ("cameras.bin", "cameras.txt")
 _MODELS = ("sparse*", "sparse*/0", "colmap/sparse*", "colmap/sparse*/0")  # the last are nerfstudio's
 _PHOTOS = (".png", ".jpg", ".jpeg", ".webp", ".heic")
 _USUAL = ("images", "photos", "rgb")  # folders of photos, the first that is there
+# Cameras of other programs: which files, how these begin (after that of XML), whose they are, what reads them.
+_CAMERAS: tuple[tuple[str, tuple[bytes, ...], str, str], ...] = (
+    ("*.xml", (b"<document", b"<chunk"), "Metashape's cameras", "nerfstudio's ns-process-data metashape --xml"),
+    ("*.csv", (b"#name,x,y,",), "RealityCapture's cameras", "nerfstudio's ns-process-data realitycapture --csv"),
+    ("*.txt", (b"#PhotoID", b"# Cameras ("), "Metashape's angles, without a lens (export its cameras as XML)", ""),
+    ("reconstruction.json", (b"[", b"{"), "OpenSfM's cameras", "nerfstudio's ns-process-data odm"),
+    ("*.out", (b"# Bundle file",), "Bundler's cameras", ""),
+    ("*.nvm", (b"NVM_V3",), "VisualSFM's cameras", ""),
+    ("*.sfm", (b"{",), "Meshroom's cameras", ""),
+    ("poses_bounds*.npy", (b"\x93NUMPY",), "cameras of LLFF", ""),
+    ("cameras*.npz", (b"PK",), "cameras of NeuS", ""),
+)
 _NO_PHOTOS = ("mask", "depth", "normal")  # how folders of other pictures begin
 
 
 def what_to_do_with(folder: Path, names: list[str]) -> str:
     """A hint to go behind "no transforms.json in this folder", for the names that lie in it; empty for none."""
+    misspelled = next((name for name in names if name.lower() == "transforms.json"), None)
+    if misspelled is not None:
+        return f"; rename {misspelled} to transforms.json"
+    theirs = _others_cameras(folder)
+    if theirs:
+        photos = _folder_of_photos(folder) or "PHOTOS"
+        return f"; {theirs}python -m sv3dgen.pose {photos} --out FOLDER finds the cameras anew"
     places = [folder, *(place for pattern in _MODELS for place in sorted(folder.glob(pattern)))]
     model = next((place for place in places if _is_colmap(place)), None)
     if model is not None:
@@ -33,6 +53,18 @@ def what_to_do_with(folder: Path, names: list[str]) -> str:
         return "; of photos without poses, python -m sv3dgen.pose PHOTOS --out FOLDER makes one"
     photos = _folder_of_photos(folder)
     return f"; of the photos in {photos}, python -m sv3dgen.pose {photos} --out FOLDER makes one" if photos else ""
+
+
+def _others_cameras(folder: Path) -> str:
+    """Whose cameras lie there and what makes transforms.json of them, as the beginning of a hint; empty for none."""
+    for pattern, starts, whose, maker in _CAMERAS:
+        for file in sorted(folder.glob(pattern)):
+            with file.open("rb") as opened:
+                start = re.sub(rb"^\xef\xbb\xbf|<\?xml.*?\?>|\s+(?=<)", b"", opened.read(400)).lstrip()
+            if start.startswith(starts):
+                made = f": {maker} writes transforms.json of them, and " if maker else ", which are not read; "
+                return f"{file.name} has {whose}{made}"
+    return ""
 
 
 def _folder_of_photos(folder: Path) -> Path | None:

@@ -1,5 +1,6 @@
 """Which kinds of pictures are read, and what others are, by their first bytes. Standard library and PIL only."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from PIL import Image
@@ -40,7 +41,8 @@ _OTHERS: tuple[tuple[int, bytes, str, str], ...] = (  # where, what stands there
     (128, b"DICM", "a DICOM picture", _AS_PNG),
     (0, b"SIMPLE  =", "a FITS picture", _AS_PNG),
     (0, b"PK\x03\x04", "a ZIP archive", "unpack it first"),
-    (0, b"glTF", "a mesh", "expected a photo"),
+    (0, b"version https://git-lfs", "a pointer of Git LFS", "git lfs pull fetches the file itself"),
+    (0, b"glTF", "a mesh", "pictures of it are made by python -m sv3dgen.render"),
     (4, b"ftyp", "a film", "expected a photo; a film of a turn is views=FILM orbit=static"),
     (0, b"\x1aE\xdf\xa3", "a film", "expected a photo; a film of a turn is views=FILM orbit=static"),
 )
@@ -60,18 +62,35 @@ def has_no_alpha(path: Path, image: Image.Image) -> bool:
     return not header[17] & _TGA_ALPHA_BITS
 
 
+def named_kind(path: Path) -> str | None:
+    """What a file is that is no picture and no film that is read, and what to do with it; None for what has no name."""
+    with path.open("rb") as file:
+        return named_bytes(file.read(512))
+
+
+def named_bytes(start: bytes) -> str | None:
+    """As `named_kind`, of a file's first bytes."""
+    return next((f"{name}; {advice}" for name, advice in _named(start)), None)
+
+
 def what_it_is(path: Path) -> str:
     """What an unread file seems to be and what to do with it, else what is read."""
     with path.open("rb") as file:
         start = file.read(512)
     if start[4:12] in _PICTURES_LIKE_FILMS:
         return "damaged or cut short (a picture in AVIF or HEIC)"
-    for offset, mark, name, advice in _OTHERS:
-        if start[offset:].startswith(mark):
-            return f"not an image that is read but {name}; {advice}"
+    for name, advice in _named(start):
+        return f"not an image that is read but {name}; {advice}"
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith((b"<svg", b"<?xml")) and b"<svg" in text:
         return f"not an image that is read but an SVG drawing; {_AS_PNG}"
     if text.startswith((b"<!doctype html", b"<html")):
         return "not an image but a web page; download the picture itself"
     return f"not an image, expected one of {', '.join(FORMATS)}, TGA, HEIC"
+
+
+def _named(start: bytes) -> Iterator[tuple[str, str]]:
+    """What a file may be that begins so, and what to do with it."""
+    for offset, mark, name, advice in _OTHERS:
+        if start[offset:].startswith(mark):
+            yield name, advice

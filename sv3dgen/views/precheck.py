@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sv3dgen.errors import InputError
 from sv3dgen.views.image import check_file, check_size, open_image
+from sv3dgen.views.picture_formats import named_kind
 from sv3dgen.views.transforms_json import Split
 from sv3dgen.views.view_files import ViewFiles, open_views
 
@@ -62,7 +63,9 @@ def check_video(path: Path) -> None:
     if is_picture(path):
         check_animation(path)
     elif not any(_start(path)[offset:].startswith(marks) for offset, marks in _VIDEO_STARTS.items()):
-        raise InputError(f"{path}: neither a folder with transforms.json nor a video (mp4, webm, avi, gif)")
+        kind = named_kind(path)
+        what = "" if kind is None else f" but {kind}"
+        raise InputError(f"{path}: neither a folder with transforms.json nor a video (mp4, webm, avi, gif){what}")
 
 
 def is_picture(path: Path) -> bool:

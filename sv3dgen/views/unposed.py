@@ -1,6 +1,7 @@
 """Folders of plain photos, told from posed views before torch is imported. Standard library and PIL only."""
 
 import importlib.util
+import re
 from pathlib import Path
 
 from sv3dgen.errors import InputError
@@ -15,7 +16,9 @@ EXTRA = 'pip install -c constraints.txt -e ".[sfm]"'
 
 def is_unposed(path: Path) -> bool:
     """Whether this is a folder with photos and no cameras: no transforms.json, NeRF-synthetic's files, or COLMAP's."""
-    if not path.is_dir() or any(path.glob("transforms*.json")) or len(photos_in(path)) < 2:
+    if not path.is_dir() or len(photos_in(path)) < 2:
+        return False
+    if any(re.fullmatch(r"transforms.*\.json", entry.name, re.IGNORECASE) for entry in path.iterdir()):
         return False
     return model_in(path) is None
 

@@ -19,6 +19,7 @@ from sv3dgen.meshes.gltf.file import GltfFile
 from sv3dgen.meshes.mesh_pictures import opened_only
 from sv3dgen.views.image import MAX_PIXELS, one_line
 from sv3dgen.views.json_values import is_number
+from sv3dgen.views.picture_formats import named_bytes
 
 log = logging.getLogger(__name__)
 
@@ -136,7 +137,9 @@ def open_texture(data: bytes, what: str) -> Image.Image:
     except InputError:
         raise
     except Exception as error:  # PIL's decoders raise whatever the broken bytes lead to
-        raise InputError(f"{what}: not a readable image ({one_line(error)[:80]})") from None
+        kind = named_bytes(data[:512])
+        reason = f"; {kind}" if kind else f" ({one_line(error)[:80]})"
+        raise InputError(f"{what}: not a readable image{reason}") from None
     return image
 
 

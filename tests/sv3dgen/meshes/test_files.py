@@ -88,7 +88,7 @@ def test_fit_unit_box(tmp_path):
         ("absent.glb", None, "no such file"),
         ("a.txt", b"v 0 0 0", "unknown mesh format"),
         ("a.glb", b"", "empty file"),
-        ("a.glb", b"version https://git-lfs", "not a GLB file"),
+        ("a.glb", b"some text", "not a GLB file"),
         ("a.glb", b"glTF\x02\x00\x00\x00", "not a readable GLB mesh"),
         ("a.obj", b"v 0 0 0\nv 1 0 0\n", "mesh"),
         ("a.ply", b"ply\nformat ascii 1.0\n", "mesh"),

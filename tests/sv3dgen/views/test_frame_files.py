@@ -19,6 +19,13 @@ def test_a_suffix_that_is_left_out(tmp_path, suffix):
     assert FrameFiles(tmp_path).picture("images/1") == tmp_path / "images" / f"1{suffix}"
 
 
+@pytest.mark.parametrize("named", ["my%20images/1.png", "file://my%20images/1.png"])
+def test_a_path_that_is_written_as_an_address(tmp_path, named):
+    (tmp_path / "my images").mkdir()
+    (tmp_path / "my images" / "1.png").touch()
+    assert FrameFiles(tmp_path).picture(named) == tmp_path / "my images" / "1.png"
+
+
 @pytest.mark.parametrize("mask", ["1.png", "1.jpg.png", "1_mask.png"])
 def test_names_of_masks(tmp_path, mask):
     (tmp_path / "masks").mkdir()

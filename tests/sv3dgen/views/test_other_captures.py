@@ -33,3 +33,34 @@ def test_what_lies_there_is_named(files: list[str], told: str, tmp_path: Path) -
         (tmp_path / name).touch()
     with pytest.raises(InputError, match=told):
         read_transforms(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "told"),
+    [
+        (
+            "cameras.xml",
+            '<?xml version="1.0"?>\n<document version="2">\n<chunk>',
+            "Metashape's cameras: .* --xml",
+        ),
+        ("cameras.txt", "# Cameras (1)\n# PhotoID, X, Y, Z, Omega, Phi, Kappa", "Metashape's angles, without a lens"),
+        ("r.csv", "#name,x,y,alt,heading,pitch,roll,f,px,py", "RealityCapture's cameras: .* realitycapture --csv"),
+        ("bundle.out", "# Bundle file v0.3", "Bundler's cameras, which are not read"),
+        ("cameras.sfm", '{"version": ["1"]}', "Meshroom's cameras, which are not read"),
+        ("Transforms.json", "{}", "rename Transforms.json to transforms.json"),
+    ],
+)
+def test_other_programs_cameras_are_named(name: str, start: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images/a.jpg").touch()
+    (tmp_path / name).write_text(start)
+    with pytest.raises(InputError, match=told) as refusal:
+        read_transforms(tmp_path)
+    assert name == "Transforms.json" or "sv3dgen.pose" in str(refusal.value)
+
+
+def test_notes_are_nobody_s_cameras(tmp_path: Path) -> None:
+    for name in ("a.xml", "b.csv", "c.txt", "d.sfm"):
+        (tmp_path / name).write_text("some text")
+    with pytest.raises(InputError, match=r"\(it has a.xml, b.csv, c.txt, d.sfm\)$"):
+        read_transforms(tmp_path)

@@ -273,6 +273,8 @@ def test_videos(tmp_path):
     refused(tmp_path / "empty.mp4", "empty.mp4", "empty")
     (tmp_path / "text.mp4").write_text("not found")
     refused(tmp_path / "text.mp4", "text.mp4", "nor a video")
+    (tmp_path / "views.zip").write_bytes(b"PK\x03\x04")
+    refused(tmp_path / "views.zip", "views.zip", "nor a video (mp4, webm, avi, gif) but a ZIP archive; unpack it first")
     picture().save(tmp_path / "still.png")
     refused(tmp_path / "still.png", "still.png", "single picture")
     picture().save(tmp_path / "moving.gif", save_all=True, append_images=[picture(box=(0, 0, 9, 9))])
