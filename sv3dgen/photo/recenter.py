@@ -90,7 +90,9 @@ def object_notes(image: Image.Image) -> list[str]:
     opaque = np.asarray(image.getchannel("A")) >= 128
     notes = []
     sides = _cut_sides(opaque)
-    if sides:
+    if _is_inside_out(opaque):
+        notes.append("the alpha is opaque along the whole border and clear within; is it inverted?")
+    elif sides:
         notes.append(
             f"the object touches the {' and the '.join(sides)} of the picture; what is cut off there is missing"
         )
@@ -108,6 +110,12 @@ def _cut_sides(opaque: Bool[np.ndarray, "height width"]) -> list[str]:
     """Edges of the picture that the object touches along more than a point."""
     edges = {"left": opaque[:, 0], "top": opaque[0], "right": opaque[:, -1], "bottom": opaque[-1]}
     return [name for name, edge in edges.items() if edge.sum() >= max(3, 0.02 * len(edge))]
+
+
+def _is_inside_out(opaque: Bool[np.ndarray, "height width"]) -> bool:
+    """Whether all that is around the picture counts as object, and a part of its middle does not."""
+    edges = np.concatenate([opaque[:, 0], opaque[0], opaque[:, -1], opaque[-1]])
+    return bool(edges.mean() > 0.98 and opaque.mean() < 0.95)
 
 
 def _separate_objects(opaque: Bool[np.ndarray, "height width"]) -> int:

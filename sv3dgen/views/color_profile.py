@@ -43,7 +43,7 @@ def in_srgb(image: Image.Image, rgba: Image.Image) -> Image.Image:
 
 
 def _converted(image: Image.Image, rgba: Image.Image, profile: bytes | None) -> tuple[Image.Image, str]:
-    if not profile:
+    if not profile or image.mode == "LAB":  # which PIL has converted itself
         return rgba, ""
     try:
         found = _transform(

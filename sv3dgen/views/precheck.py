@@ -71,6 +71,8 @@ def check_video(path: Path) -> None:
 def is_picture(path: Path) -> bool:
     """Whether PIL, not ffmpeg, is to read it: GIF, WebP, PNG and other pictures, animated or not."""
     start = _start(path)
+    if start[4:12] in (b"ftypavif", b"ftypavis"):  # of which ffmpeg reads one picture alone
+        return True
     return start.startswith(_PICTURE_STARTS) or (start.startswith(b"RIFF") and start[8:12] == b"WEBP")
 
 

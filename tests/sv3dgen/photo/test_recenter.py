@@ -136,6 +136,9 @@ def test_compositing_truncates():
 def test_notes():
     assert object_notes(ellipse((200, 200), (40, 40, 160, 160))) == []
     assert "touches the left and the top" in object_notes(ellipse((200, 200), (-50, -50, 90, 90)))[0]
+    inside_out = ellipse((200, 200), (40, 40, 160, 160))
+    inside_out.putalpha(inside_out.getchannel("A").point([255 - level for level in range(256)]))
+    assert "is it inverted?" in object_notes(inside_out)[0]
     assert "only 31x" in object_notes(ellipse((200, 200), (100, 100, 130, 130)))[0].replace("30x", "31x")
     two = ellipse((200, 200), (10, 10, 90, 90))
     two.alpha_composite(ellipse((200, 200), (110, 110, 190, 190)))

@@ -112,6 +112,15 @@ def test_what_can_t_be_used_is_ignored_and_told(tmp_path, caplog, profile):
     assert len(caplog.messages) == 1 and "color profile that can't be used is ignored" in caplog.text
 
 
+def test_lab_is_converted_without_its_profile(tmp_path, caplog):
+    srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+    converted = ImageCms.applyTransform(patches(), ImageCms.buildTransform(srgb, lab, "RGB", "LAB"))
+    converted.save(tmp_path / "a.tif", icc_profile=ImageCms.ImageCmsProfile(lab).tobytes())
+    with caplog.at_level("INFO"):
+        assert np.abs(np.array(shown(read_photo(tmp_path / "a.tif"))) - COLORS).max() <= 6  # in 8 bits
+    assert not caplog.messages
+
+
 def test_views_are_converted_and_told_once(tmp_path, caplog):
     write_views(posed_views(orbit_by_name("static", elevation_deg=20.0).cameras(size_px=48)), tmp_path)
     before = read_views(tmp_path).images

@@ -281,6 +281,17 @@ def test_videos(tmp_path):
     precheck_views(tmp_path / "moving.gif")
 
 
+def test_an_animated_avif_is_a_film(tmp_path):
+    from sv3dgen.views.video import read_video
+
+    frames = [picture().convert("RGB").rotate(90 * k) for k in range(3)]
+    frames[0].save(tmp_path / "a.avif", save_all=True, append_images=frames[1:])
+    precheck_views(tmp_path / "a.avif")
+    assert len(list(read_video(tmp_path / "a.avif"))) == 3
+    frames[0].save(tmp_path / "still.avif")
+    refused(tmp_path / "still.avif", "still.avif", "single picture")
+
+
 def test_a_damaged_video_is_refused_when_read(tmp_path):
     from sv3dgen.views.video import read_video
 
