@@ -8,7 +8,6 @@ refused, stands in docs/inputs.md.
 
 import io
 import logging
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from sv3dgen.meshes.gltf.reader import read_gltf
 from sv3dgen.meshes.mesh_3mf import read_3mf
 from sv3dgen.meshes.mesh_parts import merge, placed_part, read_texture
 from sv3dgen.meshes.mesh_pictures import check_pictures, opened_only
-from sv3dgen.meshes.precheck import COLORLESS, is_gltf, precheck_mesh
+from sv3dgen.meshes.precheck import COLORLESS, is_gltf, precheck_mesh, what_else
 from sv3dgen.meshes.texture_wrap import as_repeating
 from sv3dgen.meshes.textured_mesh import TexturedMesh
 
@@ -141,20 +140,6 @@ def with_colors(mesh: TexturedMesh, visual, assets) -> TexturedMesh:
         return TexturedMesh(mesh.vertices, mesh.faces, coordinates, mesh.faces, (texture,), face_texture)
     colors = torch.from_numpy(np.array(visual.vertex_colors[:, :3], dtype=np.float32)) / 255
     return TexturedMesh(mesh.vertices, mesh.faces, vertex_colors=colors)
-
-
-def what_else(path: Path) -> str:
-    """What a PLY file without triangles holds, in brackets; nothing where that is not known."""
-    if path.suffix.lower() != ".ply":
-        return ""
-    with path.open("rb") as file:
-        header = file.read(65536).partition(b"end_header")[0].decode("latin-1")
-    if "f_dc_0" in header:
-        return " (Gaussian splats)"
-    if "element tristrips" in header:
-        return " (triangle strips, which are not read)"
-    others = re.findall(r"(?m)^element (?!vertex\b)\w+ 0*[1-9]", header)
-    return "" if others else " (points alone)"
 
 
 def tell_unread_colors(path: Path) -> None:

@@ -1,5 +1,6 @@
 """What can be wrong with a mesh's path, found before torch is imported: standard library only."""
 
+import re
 from pathlib import Path
 
 from sv3dgen.errors import InputError
@@ -26,6 +27,8 @@ def precheck_mesh(path: str | Path) -> None:
     kind = None if path.stat().st_size == 0 or _first_bytes(path) == b"glTF" else other_kind(path)
     if kind is not None:
         raise InputError(f"{path}: not a mesh that is read but {kind}")
+    if path.suffix.lower() == ".ply" and not is_gltf(path):
+        _refuse_without_faces(path)
     if is_gltf(path):
         if path.suffix.lower() in (".glb", ".vrm") and _first_bytes(path)[:1] not in (b"g", b"{", b" ", b"\n"):
             raise InputError(f"{path}: not a GLB file (it doesn't begin with glTF)")
@@ -37,6 +40,35 @@ def precheck_mesh(path: str | Path) -> None:
 def is_gltf(path: Path) -> bool:
     """Whether the file is read as glTF: by its name, or as its first bytes say so whatever its name."""
     return path.suffix.lower() in _GLTF or _first_bytes(path) == b"glTF"
+
+
+def what_else(path: Path) -> str:
+    """What a PLY file without triangles holds, in brackets; nothing where that is not known."""
+    if path.suffix.lower() != ".ply":
+        return ""
+    header = _ply_header(path)
+    if "f_dc_0" in header or "packed_position" in header:
+        return " (Gaussian splats)"
+    if "element tristrips" in header:
+        return " (triangle strips, which are not read)"
+    others = re.findall(r"(?m)^element (?!vertex\b)\w+ 0*[1-9]", header)
+    return "" if others else " (points alone)"
+
+
+def _refuse_without_faces(path: Path) -> None:
+    """Points and splats come by the million: they are told by the header."""
+    header = _ply_header(path)
+    if re.search(r"(?m)^element vertex\b", header) and not re.search(
+        r"(?m)^element (face|tristrips)\b 0*[1-9]", header
+    ):
+        raise InputError(f"{path}: holds no triangles{what_else(path)}, expected a mesh")
+
+
+def _ply_header(path: Path) -> str:
+    """Empty where it does not end."""
+    with path.open("rb") as file:
+        header, end, _ = file.read(65536).partition(b"end_header")
+    return header.decode("latin-1").replace("\r", "\n") if end else ""
 
 
 def _first_bytes(path: Path) -> bytes:

@@ -90,7 +90,7 @@ def test_what_an_obj_lacks_is_told(folder, caplog):
 def test_a_texture_in_postscript_goes_to_no_interpreter(folder):
     Image.new("RGB", (4, 4)).save(folder / "a.png", "EPS")
     (folder / "a.mtl").write_text("newmtl m\nmap_Kd a.png\n")
-    with pytest.raises(InputError, match=r"a.png: not a readable image \(cannot identify"):
+    with pytest.raises(InputError, match=r"a.png: not a readable image; a PostScript document"):
         read_mesh(folder / "a.obj")
 
 

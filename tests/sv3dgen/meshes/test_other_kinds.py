@@ -42,6 +42,22 @@ def test_what_is_read_has_no_other_name(tmp_path, name, content):
     assert other_kind(tmp_path / name) is None
 
 
+@pytest.mark.parametrize(
+    ("properties", "told"),
+    [
+        (["float x", "float f_dc_0"], "Gaussian splats"),
+        (["uint packed_position"], "Gaussian splats"),
+        (["float x", "float y", "float z"], "points alone"),
+    ],
+)
+def test_millions_of_points_are_told_by_the_header(tmp_path, properties, told):
+    lines = ["ply", "format binary_little_endian 1.0", "element vertex 90000000"]
+    lines += [*(f"property {each}" for each in properties), "end_header", ""]
+    (tmp_path / "a.ply").write_text("\n".join(lines))
+    with pytest.raises(InputError, match=rf"a.ply: holds no triangles \({told}\), expected a mesh"):
+        precheck_mesh(tmp_path / "a.ply")
+
+
 @pytest.mark.parametrize(("suffix", "told"), [("exr", "an OpenEXR picture; save it as PNG"), ("ktx2", "a KTX texture")])
 def test_textures_that_are_not_read_are_named(tmp_path, suffix, told):
     (tmp_path / f"t.{suffix}").write_bytes({"exr": b"\x76\x2f\x31\x01", "ktx2": b"\xabKTX 20\xbb"}[suffix] + bytes(64))
