@@ -5,7 +5,8 @@ objects: a folder of objects from views to mesh, each against its ground truth. 
 distillation: score distillation on known meshes, where views see them and where none does. imperfect: meshes of views
 as wrong as a generator's, with and without what forgives that. light: whether albedo and light come apart. memory: what
 SV3D takes at full size. elevation: how well silhouettes tell the elevation of a photo. busy: how much longer a run
-takes where others compute. gpu: all that only a GPU can tell, in one short visit.
+takes where others compute. gpu: all that only a GPU can tell, in one short visit. peer: Mitsuba 3's recipes on the
+same views for the same time.
 """
 
 import argparse
@@ -140,6 +141,23 @@ def _gpu(options: argparse.Namespace) -> tuple[dict[str, Any], str | None]:
     return {"parts": rows}, f"{options.out / 'report.md'}"
 
 
+def _peer(options: argparse.Namespace) -> tuple[dict[str, Any], str | None]:
+    from sv3dgen.bench import peer
+
+    for way in options.ways or ():
+        if way not in peer.WAYS:
+            raise InputError(f"--ways {way}: expected some of {', '.join(peer.WAYS)}")
+    report = peer.measure(
+        options.views,
+        options.meshes,
+        seconds=options.seconds,
+        ways=options.ways or tuple(peer.WAYS),
+        settings=options.settings,
+        keep=options.keep,
+    )
+    return report, peer.markdown(report)
+
+
 def _imperfect(options: argparse.Namespace) -> tuple[dict[str, Any], str | None]:
     from sv3dgen.bench import imperfect
 
@@ -163,7 +181,8 @@ def _imperfect(options: argparse.Namespace) -> tuple[dict[str, Any], str | None]
 def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(prog="python -m sv3dgen.bench", description=(__doc__ or "").partition("\n")[0])
     commands = parser.add_subparsers(
-        required=True, metavar="kernels|stages|objects|photos|distillation|imperfect|light|memory|elevation|busy|gpu"
+        required=True,
+        metavar="kernels|stages|objects|photos|distillation|imperfect|light|memory|elevation|busy|gpu|peer",
     )
     common = OneLineParser(add_help=False)
     common.add_argument("--json", action="store_true", help="JSON instead of a table")
@@ -244,6 +263,15 @@ def _parser() -> argparse.ArgumentParser:
     gpu.add_argument("--train-minutes", type=float, help="of training SV3D-tiny on (default: all that is left)")
     gpu.add_argument("--toy", action="store_true", help="the same at toy sizes on the CPU")
     gpu.set_defaults(measure=_gpu)
+
+    peer = commands.add_parser("peer", parents=[common], help="Mitsuba 3's recipes on the same views (extra: peers)")
+    peer.add_argument("--views", type=Path, nargs="+", required=True, help="folders of posed views")
+    peer.add_argument("--meshes", type=Path, required=True, help="folder of ground-truth meshes, named as the views")
+    peer.add_argument("--seconds", type=float, help="for each recipe (default: as long as ours takes)")
+    peer.add_argument("--ways", nargs="*", help="ours, field, field_from_hull, large_steps (default: all)")
+    peer.add_argument("--keep", type=Path, help="folder to keep the runs in")
+    peer.add_argument("--set", dest="settings", nargs="*", default=[], help="settings for launch.py, key=value")
+    peer.set_defaults(measure=_peer)
 
     elevation = commands.add_parser("elevation", parents=[common], help="estimated elevations of known objects' orbits")
     elevation.add_argument("--meshes", type=Path, required=True, help="folder with meshes, also in its folders")
