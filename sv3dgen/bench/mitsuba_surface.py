@@ -29,6 +29,8 @@ from sv3dgen.views.posed_views import PosedViews
 from sv3dgen.views.visual_hull import hull_bounds, visual_hull
 
 GRAY = 0.5
+SEEN = 0.25  # of the usual pull at a vertex: below, its color is a guess
+STEADY = 0.98  # of Adam for colors: a vertex that few rays meet takes no larger step than the others
 OBJECT, BACKGROUND = "object", "background"
 
 
@@ -47,7 +49,7 @@ class Stage:
 
 
 STAGES = (Stage(64, 0.45, 3e-2, 5e-3, 160), Stage(100, 0.35, 1e-2, 5e-4, 160))
-COLOR_SHARE, COLOR_RATES, COLOR_SUBDIVISIONS = 0.2, (0.05, 0.005), 1
+COLOR_SHARE, COLOR_RATES, COLOR_SUBDIVISIONS = 0.2, (0.02, 0.002), 1
 
 
 def fit_surface(views: PosedViews, seconds: float, stages: tuple[Stage, ...] = STAGES) -> tuple[TexturedMesh, int]:
@@ -69,9 +71,11 @@ def fit_surface(views: PosedViews, seconds: float, stages: tuple[Stage, ...] = S
         colors = _rows(parameters[f"{OBJECT}.vertex_color"])
     mesh, colors = subdivided(mesh, colors, COLOR_SUBDIVISIONS)
     scene = _scene(mesh, colors, {"type": "prb", "max_depth": 1})
-    for _ in _color_steps(scene, Pictures(views), COLOR_SHARE * seconds, random):
+    pulls = np.zeros(len(colors), np.float32)
+    for pull in _color_steps(scene, Pictures(views), COLOR_SHARE * seconds, random):
         steps += 1
-    colors = _rows(mi.traverse(scene)[f"{OBJECT}.vertex_color"])
+        pulls += pull
+    colors = with_unseen(mesh, _rows(mi.traverse(scene)[f"{OBJECT}.vertex_color"]), pulls)
     return TexturedMesh(mesh.vertices, mesh.faces, vertex_colors=torch.from_numpy(colors).clamp(0, 1)), steps
 
 
@@ -125,6 +129,15 @@ def subdivided(mesh: Mesh, colors: np.ndarray, times: int) -> tuple[Mesh, np.nda
     return Mesh(torch.from_numpy(vertices).float(), torch.from_numpy(faces)), colors.astype(np.float32)
 
 
+def with_unseen(mesh: Mesh, colors: np.ndarray, pulls: np.ndarray) -> np.ndarray:
+    """Colors, where no view has pulled at a vertex that of the nearest one with which it was otherwise."""
+    seen = pulls >= SEEN * np.median(pulls)
+    nearest = cKDTree(mesh.vertices[seen]).query(mesh.vertices[~seen])[1]
+    filled = colors.copy()
+    filled[~seen] = colors[seen][nearest]
+    return filled
+
+
 def _sensor(views: PosedViews, index: int):
     cameras = views.cameras
     pose = cameras.camera_to_world[index].double().numpy() @ np.diag([-1.0, 1, -1, 1])  # Mitsuba: x left, looks along z
@@ -168,7 +181,7 @@ def _shape_steps(scene, pictures: Pictures, stage: Stage, seconds: float, random
     parameters = mi.traverse(scene)
     place, paint = f"{OBJECT}.vertex_positions", f"{OBJECT}.vertex_color"
     system = mi.ad.LargeSteps(parameters[place], mi.UInt32(parameters[f"{OBJECT}.faces"]), stage.smoothing)
-    shape, color = mi.ad.Adam(lr=stage.rate, uniform=True), mi.ad.Adam(lr=stage.color_rate)
+    shape, color = mi.ad.Adam(lr=stage.rate, uniform=True), mi.ad.Adam(lr=stage.color_rate, beta_2=STEADY)
     shape["latent"], color["paint"] = system.to_differential(parameters[place]), parameters[paint]
     for count, done in _clock(seconds):
         shape.set_learning_rate(stage.rate * (stage.last_rate / stage.rate) ** done)
@@ -184,18 +197,20 @@ def _shape_steps(scene, pictures: Pictures, stage: Stage, seconds: float, random
     parameters.update()
 
 
-def _color_steps(scene, pictures: Pictures, seconds: float, random) -> Iterator[int]:
+def _color_steps(scene, pictures: Pictures, seconds: float, random) -> Iterator[np.ndarray]:
+    """Steps of the colors alone; how strongly each has pulled at each vertex."""
     parameters = mi.traverse(scene)
     paint = f"{OBJECT}.vertex_color"
-    color = mi.ad.Adam(lr=COLOR_RATES[0], mask_updates=True)
+    color = mi.ad.Adam(lr=COLOR_RATES[0], beta_2=STEADY)
     color["paint"] = parameters[paint]
     for count, done in _clock(seconds):
         color.set_learning_rate(COLOR_RATES[0] * (COLOR_RATES[1] / COLOR_RATES[0]) ** done)
         parameters[paint] = color["paint"]
         _pull(scene, parameters, pictures, 4, count, random)
+        strength = np.abs(_rows(dr.grad(color["paint"]))).sum(1)
         color.step()
         color["paint"] = dr.clip(dr.detach(color["paint"]), 0, 1)
-        yield count
+        yield strength
     parameters[paint] = color["paint"]
     parameters.update()
 
