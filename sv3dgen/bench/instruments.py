@@ -53,6 +53,8 @@ OTHER_PARTS: dict[str, tuple[str, ...]] = {
         "sv3dgen.views.pose_check:check_poses",
     ),
     "hull": ("sv3dgen.views.visual_hull:visual_hull",),
+    # Not among the kernels: it asks the field in between, whose time is not its own, and can't be replayed without.
+    "march": ("sv3dgen.kernels.ray_marching.seen:march_seen",),
     "network": ("torch.nn:Sequential.forward", "torch.autograd:backward", "torch.autograd:grad"),
     "lattice": (
         "sv3dgen.meshes.tet_grid:bcc_band",

@@ -18,7 +18,7 @@ from sv3dgen.errors import InputError
 from sv3dgen.kernels.matrix_speed import wait_for
 
 LAUNCH = Path(__file__).parents[2] / "launch.py"
-LISTED = ("views", "hull", *KERNELS, *(name for name in OTHER_PARTS if name not in ("views", "hull")))
+LISTED = tuple(dict.fromkeys(("views", "hull", *KERNELS, *OTHER_PARTS)))
 CALLS_KEPT = 4  # of each kernel function, for the replay
 
 
@@ -48,7 +48,7 @@ def measure(views: Path, settings: Sequence[str] = (), device: str = "auto") -> 
     for name in LISTED:
         seconds = booked[name].seconds if name in booked else 0.0
         factor = slowdown(recorders.get(name, []))
-        calls = sum(recorder.seen for recorder in recorders[name]) if name in recorders else None
+        calls = sum(recorder.seen for recorder in recorders.get(name, [])) or None
         torch_seconds = None if factor is None else factor * seconds
         parts.append(
             {"part": name, "seconds": seconds, "calls": calls, "torch_seconds": torch_seconds, "ratio": factor}
