@@ -16,6 +16,7 @@ from sv3dgen.parallel.cores import usable_cores
 # What OpenMP (torch, numba) and OpenBLAS (numpy) read when they are loaded.
 WAITING = {"OMP_WAIT_POLICY": "passive", "KMP_BLOCKTIME": "0"}
 MOMENT = {"GOMP_SPINCOUNT": "3000"}  # turns of libgomp's loop, some tens of microseconds
+SETTLED = "SV3DGEN_THREADS"  # in an environment: how its threads wait was chosen here, not by the user
 # Of numba's layers those that end with the program: with TBB, which it prefers where the system has it, finished
 # runs have spun in `tbb::finalize` for minutes.
 LAYERS = {"NUMBA_THREADING_LAYER_PRIORITY": "omp workqueue tbb"}
@@ -29,9 +30,15 @@ def settle_threads(environment: MutableMapping[str, str] = os.environ) -> None:
     """Let waiting threads sleep, soon or at once, on a layer that ends with the program; and have no more threads than
     cores where a container's quota allows fewer than there are.
 
-    Has an effect only before torch and numba are imported. What the environment says already stays.
+    Has an effect only before torch and numba are imported. What the environment says already stays, but for what a
+    parent process has chosen here: whether the machine is idle is looked at anew.
     """
-    if not (WAITING | MOMENT).keys() & environment.keys() and is_idle():
+    if SETTLED in environment:
+        for name in MOMENT:
+            environment.pop(name, None)
+    elif not (WAITING | MOMENT).keys() & environment.keys():
+        environment[SETTLED] = "1"
+    if SETTLED in environment and is_idle():
         environment.update(MOMENT)
     for name, value in (WAITING | LAYERS).items():
         environment.setdefault(name, value)

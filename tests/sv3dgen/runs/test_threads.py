@@ -37,6 +37,18 @@ def test_they_spin_for_a_moment_where_nothing_else_computes(monkeypatch, given, 
     assert environment.get("GOMP_SPINCOUNT") == turns and environment["OMP_WAIT_POLICY"] == "passive"
 
 
+def test_a_child_looks_anew_at_what_its_parent_chose_and_keeps_what_the_user_did(monkeypatch):
+    environment: dict[str, str] = {}
+    for idle, turns in ((True, "3000"), (False, None), (True, "3000")):
+        monkeypatch.setattr(threads, "is_idle", lambda idle=idle: idle)
+        settle_threads(environment)
+        assert environment.get("GOMP_SPINCOUNT") == turns
+    environment = {"GOMP_SPINCOUNT": "7"}
+    settle_threads(environment)
+    settle_threads(environment)
+    assert environment["GOMP_SPINCOUNT"] == "7"
+
+
 @pytest.mark.parametrize(
     ("text", "idle"), [("0.20 0.18 0.12 1/80 11206", True), ("0.0 0.0 0.0 2/80 11206", False), ("", False)]
 )
