@@ -158,6 +158,8 @@ class Run:
                 mesh = self._run_coarse(self.coarse, reference)
             if openings := self.coarse.openings:
                 self.card.add_openings([one.card() for one in openings], "; ".join(told(one) for one in openings))
+            if self.coarse.solid.found:
+                self.card.add_note("coarse", self.coarse.solid.told())
             if self.coarse.filled_dents > 0:
                 self.card.add_note("dents", told_of_dents(self.coarse.filled_dents))
             shape: Sv3dNerf | Sv3dDmtet = self.coarse

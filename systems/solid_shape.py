@@ -9,11 +9,14 @@ class SolidShape:
     """
 
     def __init__(self, steps: int, after: float | int | None, end: float | int):
-        self.steps = steps
-        self.after = None if after is None else round(after * steps)
-        self.end = max(1, round(end * steps))
         if after is not None and not after < end:
-            raise ValueError(f"solid_after={after}: expected less than solid_steps={end}, at which the stage ends")
+            raise ValueError(
+                f"coarse.solid_after={after}: expected less than coarse.solid_steps={end}, the stage's end"
+            )
+        self.steps, self.after = steps, None if after is None else round(after * steps)
+        self.end = round(end * steps) if self.after is None else max(self.after + 1, round(end * steps))
+        if self.end >= steps:
+            self.after = None  # there is nothing to gain
         self.found = False
 
     @property
@@ -26,3 +29,7 @@ class SolidShape:
             return step
         share = (step - self.after) / max(1, self.end - self.after)
         return self.after + round(share * (self.steps - self.after))
+
+    def told(self) -> str:
+        """What became of the stage, where it was found so."""
+        return f"nothing thin, hollow or guessed at: ended after {self.end} of {self.steps} steps"

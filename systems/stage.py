@@ -102,8 +102,8 @@ class Stage(lightning.LightningModule):
         """What the guidances say in a step, by the parts as they are."""
         seed_draws(step_seed(self.seed, step), self.device)
         self._on_step(step)
-        batch, scheduled = self.data.at(step), self.scheduled(step)
-        return corrected_losses(self.guidance, self._draw, batch, scheduled, self.corrections)
+        scheduled = self.scheduled(step)
+        return corrected_losses(self.guidance, self._draw, self.data.at(step, scheduled), scheduled, self.corrections)
 
     def _on_step(self, step: int) -> None:
         self.geometry.on_step(self.scheduled(step))

@@ -52,7 +52,8 @@ def write_coarse(target: Path, coarse: Sv3dNerf, mesh: Mesh) -> None:
     """What a coarse stage has learned, and its surface."""
     state: dict[str, Any] = {name: part.state_dict() for name, part in _learned(coarse).items()}
     openings = [opening.card() for opening in coarse.openings]
-    found = {"vertices": mesh.vertices, "faces": mesh.faces, "openings": openings, "dents": coarse.filled_dents}
+    found = {"vertices": mesh.vertices, "faces": mesh.faces, "openings": openings}
+    found |= {"dents": coarse.filled_dents, "solid": coarse.solid.found}
     torch.save(found | state, target / STATE)
 
 
@@ -71,6 +72,7 @@ def read_coarse(source: Path, coarse: Sv3dNerf, reference: Reference) -> Mesh:
             raise
     coarse.openings = [Opening(**opening) for opening in state.get("openings", ())]
     coarse.filled_dents = float(state.get("dents", 0.0))
+    coarse.solid.found = bool(state.get("solid", False))
     coarse.eval()
     return mesh
 

@@ -70,9 +70,9 @@ class ViewBatches:
     def sampling_at(self, step: int) -> Sampling:
         return self.milestones[max(start for start in self.milestones if start <= step)]
 
-    def at(self, step: int) -> ViewBatch:
-        """The batch of a step."""
-        sampling = self.sampling_at(step)
+    def at(self, step: int, scheduled: int | None = None) -> ViewBatch:
+        """The batch of a step, sampled as `milestones` have it at the step `scheduled` (None: the same)."""
+        sampling = self.sampling_at(step if scheduled is None else scheduled)
         stream = generator(self.seed, "views", step)
         if sampling.layout == "patches":
             return self._patches(sampling, stream)

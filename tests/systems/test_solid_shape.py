@@ -29,8 +29,15 @@ def test_a_stage_that_never_looks_is_as_long_as_it_is():
     assert never.after is None and never.last_step == 40 and never.scheduled(30) == 30
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3, 5])
+def test_few_steps_have_a_look_only_where_it_may_end_them(steps):
+    solid = SolidShape(steps, 0.4, 0.6)
+    solid.found = solid.after is not None
+    assert solid.last_step <= steps and (solid.after is None or solid.after < solid.last_step < steps)
+
+
 def test_the_end_comes_after_the_look():
-    with pytest.raises(ValueError, match=r"solid_after=0.5: expected less than solid_steps=0.4"):
+    with pytest.raises(ValueError, match=r"coarse.solid_after=0.5: expected less than coarse.solid_steps=0.4"):
         SolidShape(40, 0.5, 0.4)
 
 
@@ -82,6 +89,8 @@ def test_a_solid_object_ends_early_and_a_killed_run_goes_on_to_the_same_mesh(vie
         if killed_at is None:
             run.execute()
             assert rates == [*range(20), *range(20, 40, 2)]
+            notes = json.loads((folder / "run.json").read_text())["notes"]
+            assert notes["coarse"] == "nothing thin, hollow or guessed at: ended after 30 of 40 steps"
         else:
             with pytest.raises(MemoryError):
                 run.execute()
