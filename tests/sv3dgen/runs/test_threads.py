@@ -8,7 +8,7 @@ import pytest
 from checkout import ROOT
 
 from sv3dgen.runs import threads
-from sv3dgen.runs.threads import is_idle, quota_cores, settle_threads
+from sv3dgen.runs.threads import quota_cores, settle_threads
 
 
 def test_waiting_threads_sleep_unless_the_user_says_otherwise():
@@ -22,40 +22,13 @@ def test_waiting_threads_sleep_unless_the_user_says_otherwise():
 
 
 @pytest.mark.parametrize(
-    ("given", "idle", "turns"),
-    [
-        ({}, True, "3000"),
-        ({}, False, None),
-        ({"OMP_WAIT_POLICY": "passive"}, True, None),  # a user's word, or that of a run that has settled it
-        ({"GOMP_SPINCOUNT": "7"}, True, "7"),
-    ],
+    ("given", "turns"), [({}, "3000"), ({"OMP_WAIT_POLICY": "passive"}, None), ({"GOMP_SPINCOUNT": "7"}, "7")]
 )
-def test_they_spin_for_a_moment_where_nothing_else_computes(monkeypatch, given, idle, turns):
-    monkeypatch.setattr(threads, "is_idle", lambda: idle)
+def test_they_spin_for_a_moment_unless_the_user_says_how_they_wait(given, turns):
     environment = dict(given)
-    settle_threads(environment)
-    assert environment.get("GOMP_SPINCOUNT") == turns and environment["OMP_WAIT_POLICY"] == "passive"
-
-
-def test_a_child_looks_anew_at_what_its_parent_chose_and_keeps_what_the_user_did(monkeypatch):
-    environment: dict[str, str] = {}
-    for idle, turns in ((True, "3000"), (False, None), (True, "3000")):
-        monkeypatch.setattr(threads, "is_idle", lambda idle=idle: idle)
+    for _ in range(2):  # a child process finds what its parent has settled
         settle_threads(environment)
-        assert environment.get("GOMP_SPINCOUNT") == turns
-    environment = {"GOMP_SPINCOUNT": "7"}
-    settle_threads(environment)
-    settle_threads(environment)
-    assert environment["GOMP_SPINCOUNT"] == "7"
-
-
-@pytest.mark.parametrize(
-    ("text", "idle"), [("0.20 0.18 0.12 1/80 11206", True), ("0.0 0.0 0.0 2/80 11206", False), ("", False)]
-)
-def test_what_runs_is_read_from_the_system(tmp_path, text, idle):
-    (tmp_path / "loadavg").write_text(text)
-    assert is_idle(tmp_path / "loadavg") is idle
-    assert is_idle(tmp_path / "missing") is False
+        assert environment.get("GOMP_SPINCOUNT") == turns and environment["OMP_WAIT_POLICY"] == "passive"
 
 
 @pytest.mark.parametrize(
