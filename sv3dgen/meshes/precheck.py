@@ -49,19 +49,21 @@ def what_else(path: Path) -> str:
     header = _ply_header(path)
     if "f_dc_0" in header or "packed_position" in header:
         return " (Gaussian splats)"
-    if "element tristrips" in header:
+    if _elements("tristrips", header):
         return " (triangle strips, which are not read)"
-    others = re.findall(r"(?m)^element (?!vertex\b)\w+ 0*[1-9]", header)
-    return "" if others else " (points alone)"
+    return "" if _elements(r"(?!vertex\b)\w+", header) else " (points alone)"
 
 
 def _refuse_without_faces(path: Path) -> None:
     """Points and splats come by the million: they are told by the header."""
     header = _ply_header(path)
-    if re.search(r"(?m)^element vertex\b", header) and not re.search(
-        r"(?m)^element (face|tristrips)\b 0*[1-9]", header
-    ):
+    if re.search(r"(?m)^element[ \t]+vertex\b", header) and not _elements("(?:face|tristrips)", header):
         raise InputError(f"{path}: holds no triangles{what_else(path)}, expected a mesh")
+
+
+def _elements(name: str, header: str) -> bool:
+    """Whether it tells of more than none of them; some programs pad the count with spaces or zeros."""
+    return bool(re.search(rf"(?m)^element[ \t]+{name}[ \t]+0*[1-9]", header))
 
 
 def _ply_header(path: Path) -> str:

@@ -6,7 +6,7 @@ from PIL import Image
 from sv3dgen.errors import InputError
 from sv3dgen.meshes.files import read_mesh
 from sv3dgen.meshes.other_kinds import other_kind
-from sv3dgen.meshes.precheck import precheck_mesh
+from sv3dgen.meshes.precheck import precheck_mesh, what_else
 
 TRIANGLE = b"v 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nf 1/1 2/1 3/1\n"
 
@@ -74,3 +74,19 @@ def test_textures_keep_their_stored_colors(tmp_path):
 
     Image.new("RGB", (4, 4), (200, 100, 80)).save(tmp_path / "t.png", icc_profile=matrix_profile("Display P3"))
     assert open_texture((tmp_path / "t.png").read_bytes(), "t").getpixel((0, 0)) == (200, 100, 80)
+
+
+@pytest.mark.parametrize("element", ["element face    1", "element  face\t0001"])
+def test_padded_counts_of_a_ply_are_counts(tmp_path, element):
+    lines = ["ply", "format ascii 1.0", "element vertex    3", *(f"property float {axis}" for axis in "xyz"), element]
+    lines += ["property list uchar int vertex_indices", "end_header", "0 0 0", "1 0 0", "0 1 0", "3 0 1 2", ""]
+    (tmp_path / "a.ply").write_text("\n".join(lines))
+    precheck_mesh(tmp_path / "a.ply")
+    assert len(read_mesh(tmp_path / "a.ply").faces) == 1
+
+
+def test_padded_strips_of_a_ply_are_named(tmp_path):
+    lines = ["ply", "format ascii 1.0", "element vertex 3", *(f"property float {axis}" for axis in "xyz")]
+    lines += ["element  tristrips  1", "property list int int vertex_indices", "end_header", "0 0 0", "1 0 0", "0 1 0"]
+    (tmp_path / "a.ply").write_text("\n".join([*lines, "3 0 1 2", ""]))
+    assert what_else(tmp_path / "a.ply") == " (triangle strips, which are not read)"
