@@ -1,5 +1,7 @@
 """Files that are no mesh that is read are told by name, with what to do."""
 
+import struct
+
 import pytest
 from PIL import Image
 
@@ -90,3 +92,17 @@ def test_padded_strips_of_a_ply_are_named(tmp_path):
     lines += ["element  tristrips  1", "property list int int vertex_indices", "end_header", "0 0 0", "1 0 0", "0 1 0"]
     (tmp_path / "a.ply").write_text("\n".join([*lines, "3 0 1 2", ""]))
     assert what_else(tmp_path / "a.ply") == " (triangle strips, which are not read)"
+
+
+@pytest.mark.parametrize("header", [b"Blender STL export", b"BLENDER", b"Draco test", b"#x3d", b"ply\n", b"mtllib a"])
+def test_a_binary_stl_s_header_says_nothing(tmp_path, header):
+    triangle = struct.pack("<12fH", 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0)
+    (tmp_path / "a.stl").write_bytes(header.ljust(80, b"\0") + struct.pack("<I", 1) + triangle)
+    precheck_mesh(tmp_path / "a.stl")
+    assert len(read_mesh(tmp_path / "a.stl").faces) == 1
+
+
+@pytest.mark.parametrize("content", [b"Blender STL export", b"draco, a dragon"])
+def test_words_in_text_are_no_binary_marks(tmp_path, content):
+    (tmp_path / "a.stl").write_bytes(content)
+    assert other_kind(tmp_path / "a.stl") is None
