@@ -9,7 +9,12 @@ _PHOTOS = (".png", ".jpg", ".jpeg", ".webp", ".heic")
 _USUAL = ("images", "photos", "rgb")  # folders of photos, the first that is there
 # Cameras of other programs: which files, how these begin (after that of XML), whose they are, what reads them.
 _CAMERAS: tuple[tuple[str, tuple[bytes, ...], str, str], ...] = (
-    ("*.xml", (b"<document", b"<chunk"), "Metashape's cameras", "nerfstudio's ns-process-data metashape --xml"),
+    (
+        "*.xml",
+        (b"<document ", b"<document>", b"<chunk ", b"<chunk>"),
+        "Metashape's cameras",
+        "nerfstudio's ns-process-data metashape --xml",
+    ),
     ("*.csv", (b"#name,x,y,",), "RealityCapture's cameras", "nerfstudio's ns-process-data realitycapture --csv"),
     ("*.txt", (b"#PhotoID", b"# Cameras ("), "Metashape's angles, without a lens (export its cameras as XML)", ""),
     ("reconstruction.json", (b"[", b"{"), "OpenSfM's cameras", "nerfstudio's ns-process-data odm"),
@@ -59,12 +64,22 @@ def _others_cameras(folder: Path) -> str:
     """Whose cameras lie there and what makes transforms.json of them, as the beginning of a hint; empty for none."""
     for pattern, starts, whose, maker in _CAMERAS:
         for file in sorted(folder.glob(pattern)):
-            with file.open("rb") as opened:
-                start = re.sub(rb"^\xef\xbb\xbf|<\?xml.*?\?>|\s+(?=<)", b"", opened.read(400)).lstrip()
+            start = re.sub(rb"^\xef\xbb\xbf|<\?xml.*?\?>|\s+(?=<)", b"", _start(file)).lstrip()
             if start.startswith(starts):
                 made = f": {maker} writes transforms.json of them, and " if maker else ", which are not read; "
                 return f"{file.name} has {whose}{made}"
     return ""
+
+
+def _start(path: Path) -> bytes:
+    """How a file begins; nothing of what is none, or cannot be read."""
+    if not path.is_file():  # a pipe would be waited for
+        return b""
+    try:
+        with path.open("rb") as file:
+            return file.read(400)
+    except OSError:
+        return b""
 
 
 def _folder_of_photos(folder: Path) -> Path | None:

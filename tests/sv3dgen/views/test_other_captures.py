@@ -64,3 +64,15 @@ def test_notes_are_nobody_s_cameras(tmp_path: Path) -> None:
         (tmp_path / name).write_text("some text")
     with pytest.raises(InputError, match=r"\(it has a.xml, b.csv, c.txt, d.sfm\)$"):
         read_transforms(tmp_path)
+
+
+def test_what_only_looks_like_cameras_is_none(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").touch()
+    (tmp_path / "x.xml").mkdir()
+    (tmp_path / "gone.csv").symlink_to("nowhere")
+    (tmp_path / "y.xml").write_text('<?xml version="1.0"?>\n<documentation><p/></documentation>')
+    with pytest.raises(InputError, match="of photos without poses, python -m sv3dgen.pose"):
+        read_transforms(tmp_path)
+    (tmp_path / "z.xml").write_text("<document>\n<chunk>")
+    with pytest.raises(InputError, match="z.xml has Metashape's cameras"):
+        read_transforms(tmp_path)
