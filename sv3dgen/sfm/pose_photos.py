@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,14 +90,16 @@ def _pose(
 
 def _write_pictures(photos: Sequence[Path], folder: Path) -> tuple[list[str], float | None]:
     """Upright RGB pictures of at most LONGEST_PX; their names, and a focal length where all metadata say the same."""
-    names, lenses = [], set()
+    names, lenses, notes = [], set(), []
     for index, path in enumerate(photos):
-        image = read_photo(path).convert("RGB")
+        image = read_photo(path, notes).convert("RGB")
         image.thumbnail((LONGEST_PX, LONGEST_PX), Image.Resampling.LANCZOS)
         lenses.add((image.size, _focal_share(path)))
         names.append(f"{index:03d}.png")
         with atomic_write(folder / names[-1]) as temporary:
             image.save(temporary, compress_level=1)
+    for note, count in Counter(notes).items():
+        log.info("%s: %d of %d photos: %s", photos[0].parent, count, len(photos), note)
     (size, share), *others = lenses
     return names, None if others or share is None else share * max(size)
 
@@ -119,7 +122,8 @@ def _write_masks(photos: Sequence[Path], names: Sequence[str], out: Path, mattin
             size = image.size
         try:
             with _quiet(MATTING_LOG):
-                cutout = cut_out(_scaled(read_photo(path), size), str(path), method=matting)
+                photo = read_photo(path, [])  # what is to be said of it is said
+                cutout = cut_out(_scaled(photo, size), str(path), method=matting)
         except InputError as error:
             log.warning("%s; the photo is left out", error)
             continue

@@ -53,12 +53,13 @@ def read_rgba(path: str | Path) -> Image.Image:
         return in_srgb(image, to_rgba(image, path))
 
 
-def read_photo(path: str | Path) -> Image.Image:
+def read_photo(path: str | Path, notes: list[str] | None = None) -> Image.Image:
     """A photo as 8-bit RGBA with straight alpha, turned upright by its EXIF orientation; InputError names a bad file.
 
     Of an animation or a burst the first picture is taken, and said to be. An orientation that EXIF doesn't define is
-    ignored.
+    ignored. What is to be said is put into `notes` where they are given, for who reads many, else logged.
     """
+    told: list[str] = [] if notes is None else notes
     path = Path(path)
     with open_image(path) as image:
         width, height = image.size
@@ -66,14 +67,16 @@ def read_photo(path: str | Path) -> Image.Image:
             raise InputError(f"{path}: {width}x{height} pixels, expected sides that differ at most {MAX_ASPECT} times")
         pictures = getattr(image, "n_frames", 1)
         if pictures > 1:
-            log.info("%s: holds %d pictures; the first is taken", path, pictures)
+            told.append(f"holds {pictures} pictures; the first is taken")
         _check_checksums(image, path)
         if image.format == "TIFF":
             image.load()  # PIL turns these upright itself, and only then forgets the tag
         turn = _UPRIGHT.get(_orientation(image))
         upright = in_srgb(image, to_rgba(image, path))
         if TOLD in upright.info:
-            log.info("%s: %s", path, upright.info[TOLD])
+            told.append(upright.info[TOLD])
+        for note in told if notes is None else ():
+            log.info("%s: %s", path, note)
         return upright if turn is None else upright.transpose(turn)
 
 

@@ -12,6 +12,7 @@ from sphere_on_box import traced
 from sv3dgen.commands.pose import main
 from sv3dgen.errors import InputError
 from sv3dgen.sfm.pose_photos import pose_photos
+from sv3dgen.views.color_profile import matrix_profile
 from sv3dgen.views.posed_views import read_views
 from sv3dgen.views.unposed import check_unposed, is_unposed
 
@@ -114,3 +115,19 @@ def test_a_focal_length_in_the_metadata_is_kept(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     names, focal_px = _write_pictures(sorted(tmp_path.glob("*.jpg")), tmp_path / "out")
     assert names == ["000.png", "001.png"] and focal_px == 400 * 27 / 36
+
+
+def test_what_all_photos_have_is_told_once(tmp_path: Path, caplog) -> None:
+    from sv3dgen.sfm.pose_photos import _write_masks, _write_pictures
+
+    cutout = Image.new("RGBA", (64, 64))
+    cutout.paste((200, 100, 80, 255), (16, 16, 48, 48))
+    for index in range(3):
+        cutout.save(tmp_path / f"{index}.png", icc_profile=matrix_profile("Display P3"))
+    photos = sorted(tmp_path.glob("*.png"))
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+    with caplog.at_level("INFO"):
+        names, _ = _write_pictures(photos, tmp_path / "images")
+        assert _write_masks(photos, names, tmp_path, "auto") == names
+    assert caplog.messages == [f"{tmp_path}: 3 of 3 photos: colors are converted from Display P3 to sRGB"]
