@@ -4,6 +4,7 @@ The ffmpeg program comes with imageio-ffmpeg; called directly, pipes and errors 
 """
 
 import errno
+import logging
 import os
 import re
 import shutil
@@ -25,9 +26,11 @@ from torch import Tensor
 
 from sv3dgen.atomic import atomic_write
 from sv3dgen.errors import InputError
-from sv3dgen.views.color_profile import in_srgb
+from sv3dgen.views.color_profile import TOLD, in_srgb
 from sv3dgen.views.image import OBJECT_ALPHA, check_size, open_image
 from sv3dgen.views.precheck import check_video, is_picture
+
+log = logging.getLogger(__name__)
 
 MAX_FRAMES = 400
 THUMBNAIL_PX = 48
@@ -64,6 +67,8 @@ def read_video(path: str | Path, only: Collection[int] | None = None) -> Iterato
     check_video(path)
     count = 0
     for index, frame in enumerate(_frames(path)):
+        if index == 0 and TOLD in frame.info:
+            log.info("%s: %s", path, frame.info[TOLD])
         if only is not None and index not in only:
             continue
         count += 1

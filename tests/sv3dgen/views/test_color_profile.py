@@ -142,7 +142,7 @@ def test_a_converted_picture_takes_no_profile_along(tmp_path):
     assert shown(read_photo(tmp_path / "b.png")) == shown(read_photo(tmp_path / "a.png"))
 
 
-def test_frames_of_an_animation_are_converted(tmp_path):
+def test_frames_of_an_animation_are_converted_and_told_once(tmp_path, caplog):
     frames = [patches(), patches().rotate(180)]
     frames[0].save(
         tmp_path / "a.webp",
@@ -151,8 +151,10 @@ def test_frames_of_an_animation_are_converted(tmp_path):
         lossless=True,
         icc_profile=matrix_profile("Display P3"),
     )
-    found = np.array(shown(next(iter(read_video(tmp_path / "a.webp"))))[0])
-    assert np.abs(found - expected("Display P3", COLORS[0])).max() <= 1.5
+    with caplog.at_level("INFO"):
+        first, _ = read_video(tmp_path / "a.webp")
+    assert np.abs(shown(first)[0] - expected("Display P3", COLORS[0])).max() <= 1.5
+    assert caplog.messages == [f"{tmp_path / 'a.webp'}: colors are converted from Display P3 to sRGB"]
 
 
 def test_color_spaces_that_heif_files_name_by_number():
