@@ -12,7 +12,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 
@@ -38,19 +38,21 @@ from sv3dgen.runs.plain_log import log_plainly
 from sv3dgen.runs.result import told_to_programs
 from sv3dgen.runs.run_folder import can_go_on, discard_unused, is_new, read_card
 from sv3dgen.runs.run_lock import alone_in
-from sv3dgen.runs.stopping import Stopped, handled, raise_stopped, told_of_stop, was_requeued
+from sv3dgen.runs.stopping import Stopped, handled, left_at_once, raise_stopped, told_of_stop, was_requeued
 from sv3dgen.runs.sweep_cell import run_in_subprocess
 from sv3dgen.runs.threads import settle_threads
 from sv3dgen.views.unposed import is_unposed
 
 ROOT = Path(__file__).resolve().parent
 MISFITS = re.compile("Can't instantiate abstract class|unexpected keyword argument|missing .* required")  # of a part
+_BEFORE_THE_RUN = ExitStack()  # what signals do until there is a run
 
 
 @hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name="config")
 def start(config: DictConfig) -> None:
     """One run, in the folder that Hydra made."""
     gc.enable()
+    _BEFORE_THE_RUN.close()  # signals are the run's own affair from here
     register_resolvers()  # again, because a sweep's launcher may have started this in a process of its own
     runtime = HydraConfig.get().runtime
     folder, top = Path(runtime.output_dir), Path(runtime.cwd)
@@ -91,13 +93,15 @@ def work(config: DictConfig) -> None:
     compile_ahead(config)
     leave_out_unused()
     gc.disable()  # nothing of what the import makes is garbage: looking for it takes a fifth of the import
-    from systems.run import run  # imports torch and lightning, which take seconds
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    with nullcontext() if sweeps.is_sweep() else left_at_once(lambda: how_to_go_on(folder)):
+        from systems.run import run  # imports torch and lightning, which take seconds
 
     gc.freeze()
     gc.enable()
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its import sets INFO, which is chatter here
     warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec.` is deprecated")  # Lightning's own affair
-    with told_to_programs(Path(HydraConfig.get().runtime.output_dir)):
+    with told_to_programs(folder):
         run(config)
 
 
@@ -184,7 +188,10 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
 
 if __name__ == "__main__":
     settle_threads()
-    gc.disable()  # nothing of what is read and composed here is garbage
+    again = f"stopped before the run began; to start again: {shlex.join(['python', 'launch.py', *sys.argv[1:]])}"
+    _BEFORE_THE_RUN.enter_context(left_at_once(lambda: again))
+    if not {"-m", "--multirun", "hydra.mode=MULTIRUN"} & set(sys.argv[1:]):
+        gc.disable()  # nothing of what is read and composed here is garbage; of a sweep, each run's config is
     try:
         command = checked_command(sys.argv[1:], ROOT)
         sys.argv[1:] = command.arguments
@@ -193,6 +200,8 @@ if __name__ == "__main__":
             sys.exit()
         if command.run is not None:
             look_at_views(command.run)
+        else:
+            _BEFORE_THE_RUN.close()  # a sweep's launcher may run all in other processes
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:

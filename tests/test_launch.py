@@ -162,6 +162,41 @@ def test_an_interrupt_says_how_to_go_on(project: Path, here: Path, mishap: str, 
     assert told.format(here / "my run") in result.stderr
 
 
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize(
+    "moment", ["sv3dgen.cli.command_line.checked_command", "hydra._internal.hydra.Hydra.run", "import"]
+)
+def test_a_signal_before_the_run_s_own_work_is_one_line(project: Path, here: Path, moment: str, name: str) -> None:
+    """Also within an import or Hydra, which make another error of an exception."""
+    script = (
+        "import os, signal, sys, runpy\n"
+        "from unittest import mock\n"
+        "def mangled(*args, **kwargs):\n"
+        "    try:\n"
+        f"        os.kill(os.getpid(), signal.{name})\n"
+        "        sum(range(10**6))\n"
+        "    except BaseException as error:\n"
+        "        raise RecursionError from error\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        return mangled() if name == 'systems.run' else None\n"
+        f"moment = {moment!r}\n"
+        "if moment == 'import':\n"
+        "    sys.meta_path.insert(0, Finder())\n"
+        "else:\n"
+        "    import hydra._internal.hydra, sv3dgen.cli.command_line\n"
+        "    mock.patch(moment, mangled).start()\n"
+        f"sys.argv[:] = [{str(project / 'launch.py')!r}, 'views=toy', 'name=a b', 'hydra.run.dir=mine']\n"
+        f"sys.path.insert(0, {str(project)!r})\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    )
+    result = subprocess.run([sys.executable, "-c", script], cwd=here, capture_output=True, text=True, timeout=60)
+    again = "python launch.py 'resume=" if moment == "import" else "python launch.py views=toy 'name=a b'"
+    assert result.returncode == {"SIGINT": 130, "SIGTERM": 143}[name], result.stderr
+    assert result.stderr.startswith("sv3dgen: stopped before the ") and result.stderr.count("\n") == 1
+    assert f"to start again: {again}".replace("'resume=", "resume=") in result.stderr
+
+
 def test_a_refusal_leaves_a_folder_of_the_user_s_alone(project: Path, here: Path) -> None:
     shutil.copytree(here / "toy", here / "obj" / "views")
     result = launch(project, here, "views=toy", "mishap=input", "hydra.run.dir=obj")

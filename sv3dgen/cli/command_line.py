@@ -80,6 +80,7 @@ def checked_command(arguments: list[str], root: Path) -> CheckedCommand:
     for text in flags.overrides:
         check_is_setting(text)
     settings = [quoted(text) for text in flags.overrides]
+    flags.multirun = flags.multirun or "hydra.mode=MULTIRUN" in settings
     others = [text for text in arguments if text not in flags.overrides]
     resumed = resumed_sweep(settings) if flags.multirun else resumed_run(settings)
     settings = settings if resumed is None else resumed.settings

@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -49,6 +49,25 @@ def handled(handler: Callable[[int, FrameType | None], None], signals: tuple[int
 def raise_stopped(number: int, frame: FrameType | None = None) -> None:
     """A handler that ends the run where it is."""
     raise Stopped(number)
+
+
+@contextmanager
+def left_at_once(way: Callable[[], str]) -> Iterator[None]:
+    """Have an interrupt, and what a scheduler sends, end the program where it is, with the line that `way` makes.
+
+    For where nothing is to be finished: an exception within imports, or within Hydra, comes out as another one.
+    """
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(Exception):  # a second flush within one
+                stream.flush()
+        with suppress(OSError):
+            os.write(2, f"sv3dgen: {way()}\n".encode(errors="replace"))
+        os._exit(128 + number)
+
+    with handled(leave, (signal.SIGINT, *ENDING)):
+        yield
 
 
 def was_requeued() -> bool:

@@ -94,4 +94,5 @@ def test_a_sweep_s_runs_begin_before_they_are_refused(given, monkeypatch, tmp_pa
     film = [f"views={given / 'a.mp4'}", "orbit=static", "elevation_deg=20", "preset=draft"]
     assert checked_command(film, launch.ROOT).run.elevation_deg == 20
     assert checked_command(["-m", *film], launch.ROOT).run is None
+    assert checked_command(["hydra.mode=MULTIRUN", *film], launch.ROOT).run is None
     assert checked_command(["--cfg", "job", *film], launch.ROOT).run is None
