@@ -41,10 +41,12 @@ from sv3dgen.runs.run_lock import alone_in
 from sv3dgen.runs.stopping import Stopped, handled, left_at_once, raise_stopped, told_of_stop, was_requeued
 from sv3dgen.runs.sweep_cell import run_in_subprocess
 from sv3dgen.runs.threads import settle_threads
+from sv3dgen.views.kept_views import held_lines, tell
 from sv3dgen.views.unposed import is_unposed
 
 ROOT = Path(__file__).resolve().parent
 MISFITS = re.compile("Can't instantiate abstract class|unexpected keyword argument|missing .* required")  # of a part
+_LINES: list[logging.LogRecord] = []  # of what was done before the run, for its log
 _BEFORE_THE_RUN = ExitStack()  # what signals do until there is a run
 
 
@@ -87,6 +89,8 @@ def start(config: DictConfig) -> None:
 def work(config: DictConfig) -> None:
     """What a run does, once it has its folder."""
     log_plainly()
+    tell(_LINES)
+    _LINES.clear()
     register_resolvers()  # again, because a sweep does this in a process of its own
     check_targets(config, ROOT, HydraConfig.get().searchpath)  # again, with what only a running Hydra resolves
     settle_compile_cache()
@@ -119,8 +123,10 @@ def look_at_views(config: DictConfig) -> None:
         return
     with on_console():
         log_plainly()
-        settle_compile_cache()
-        compile_ahead(config)
+        with held_lines(logging.getLogger("sv3dgen")) as lines:
+            settle_compile_cache()
+            compile_ahead(config)
+        _LINES.extend(lines)  # for the run's log, which is not there yet
         from sv3dgen.cli.views_ahead import read_ahead  # imports torch
         from systems.view_sizes import read_px
 

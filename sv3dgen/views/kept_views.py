@@ -37,19 +37,19 @@ class _Holder(logging.Handler):
 
 
 @contextmanager
-def held_lines() -> Iterator[list[logging.LogRecord]]:
-    """What reading logs in the block, for later; told at once where it ends in an error."""
+def held_lines(of: logging.Logger = _READERS) -> Iterator[list[logging.LogRecord]]:
+    """What reading, or another logger, logs in the block, for later; told at once where it ends in an error."""
     holder, ended_well = _Holder(), False
-    _READERS.addHandler(holder)
-    _READERS.propagate = False
+    of.addHandler(holder)
+    of.propagate = False
     try:
         yield holder.records
         ended_well = True
     finally:
-        _READERS.removeHandler(holder)
-        _READERS.propagate = True
+        of.removeHandler(holder)
+        of.propagate = True
         if not ended_well:
-            _tell(holder.records)
+            tell(holder.records)
 
 
 def asked_for(path: Path, **settings: Any) -> tuple[Any, ...]:
@@ -69,7 +69,7 @@ def taken(asked: tuple[Any, ...]) -> Any | None:
     kept, _kept, _checked = _kept, None, None
     if kept is None or kept.asked != asked or kept.stamp != _stamp(asked[0]):
         return None
-    _tell(kept.records)
+    tell(kept.records)
     _checked = kept.views if kept.checked else None
     return kept.views
 
@@ -81,7 +81,8 @@ def is_checked(views: Any) -> bool:
     return known is not None and known is views
 
 
-def _tell(records: list[logging.LogRecord] | tuple[logging.LogRecord, ...]) -> None:
+def tell(records: list[logging.LogRecord] | tuple[logging.LogRecord, ...]) -> None:
+    """Have lines that were held go where the log goes now."""
     for record in records:
         logging.getLogger(record.name).handle(record)
 

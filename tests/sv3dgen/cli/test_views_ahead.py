@@ -96,3 +96,21 @@ def test_a_sweep_s_runs_begin_before_they_are_refused(given, monkeypatch, tmp_pa
     assert checked_command(["-m", *film], launch.ROOT).run is None
     assert checked_command(["hydra.mode=MULTIRUN", *film], launch.ROOT).run is None
     assert checked_command(["--cfg", "job", *film], launch.ROOT).run is None
+
+
+def test_what_is_compiled_ahead_is_in_the_run_s_log(given, monkeypatch, tmp_path, caplog):
+    """Which is not there yet when it begins: its lines are held for it."""
+    monkeypatch.setattr(views_ahead, "read_ahead", lambda *_: None)
+    monkeypatch.setattr("systems.view_sizes.read_px", lambda _: 512)
+    monkeypatch.setattr(launch, "settle_compile_cache", lambda: None)
+    monkeypatch.setattr(launch, "compile_ahead", lambda _: launch.ahead.log.info("compiling 9 kernels"))
+    monkeypatch.setattr(launch, "_LINES", [])
+    settings = config(given / "views", 20)
+    settings.system = {"stages": ["coarse"]}
+    settings.hydra = {"run": {"dir": str(tmp_path / "new")}}
+    launch.look_at_views(settings)
+    assert caplog.messages == []
+    assert [line.getMessage() for line in launch._LINES] == ["compiling 9 kernels"]
+    with caplog.at_level("INFO"), pytest.raises(ValueError, match="HydraConfig was not set"):
+        launch.work(settings)
+    assert caplog.messages == ["compiling 9 kernels"] and launch._LINES == []
