@@ -107,17 +107,18 @@ def _transform(profile: bytes, channels: str) -> tuple[ImageCms.ImageCmsTransfor
         ImageCms.Intent.RELATIVE_COLORIMETRIC,
         ImageCms.Flags.BLACKPOINTCOMPENSATION,
     )
-    if mode != "CMYK" and _keeps_colors(transform, mode):
+    if mode != "CMYK" and _keeps_colors(transform, mode, grays=channels == "gray"):
         return None
     return transform, ImageCms.getProfileDescription(source).strip() or "its profile", mode
 
 
-def _keeps_colors(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
+def _keeps_colors(transform: ImageCms.ImageCmsTransform, mode: str, *, grays: bool) -> bool:
+    """Whether it moves no color; of a gray picture, no gray."""
     steps = range(0, 256, 51)
     colors = bytes(level for gray in range(256) for level in 3 * (gray,))
     colors += bytes(level for red in steps for green in steps for blue in steps for level in (red, green, blue))
     sample = Image.frombytes("RGB", (len(colors) // 3, 1), colors)
-    if mode == "L":
+    if grays:
         sample = sample.crop((0, 0, 256, 1))
     moved = ImageCms.applyTransform(sample.convert(mode), transform)
     assert moved is not None

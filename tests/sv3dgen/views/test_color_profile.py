@@ -72,6 +72,13 @@ def test_alpha_palettes_and_gray_keep_their_meaning(tmp_path):
         assert np.abs(np.asarray(read)[8, 8, :3] - wanted).max() <= 1.5
 
 
+def test_grays_that_no_profile_moves_are_not_told(tmp_path, caplog):
+    patches("L").save(tmp_path / "a.png", icc_profile=matrix_profile("Display P3"))
+    with caplog.at_level("INFO"):
+        assert shown(read_photo(tmp_path / "a.png")) == shown(patches("L"))
+    assert not caplog.messages
+
+
 def gray_profile(exponent):
     """As scanners write them: one curve."""
     curve = b"curv" + struct.pack(">2IH", 0, 1, round(exponent * 256)) + bytes(2)
