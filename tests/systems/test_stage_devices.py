@@ -157,7 +157,7 @@ def test_a_fine_step_is_the_cpus(posed_views, device, material, layout, share):
     assert_alike(step_of(fine(posed_views, device, layout, *settings), 16), expected)
 
 
-MARCHING = {"sv3dgen/kernels/ray_marching/march.py:march": 1, "sv3dgen/kernels/ray_marching/march.py:select": 1}
+MARCHING = {"sv3dgen/kernels/ray_marching/march.py:march": 1, "sv3dgen/kernels/ray_marching/seen.py:march_seen": 1}
 MESHING = {
     "sv3dgen/kernels/marching_tetrahedra/march.py:marching_tets": 2,
     "sv3dgen/kernels/rasterizer/edge_adjacency.py:_edge_adjacency_reference": 1,

@@ -29,8 +29,11 @@ class RaySamples:
 
     def select(self, keep: Bool[Tensor, " samples"]) -> "RaySamples":
         """The samples that `keep` marks. Their intervals stay as long as they were."""
+        return self.picked(keep, keep.nonzero()[:, 0])  # once: the host waits for a GPU to tell how many there are
+
+    def picked(self, keep: Bool[Tensor, " samples"], index: Int[Tensor, " kept"]) -> "RaySamples":
+        """As `select`, where the places of what `keep` marks are known."""
         kept_before = torch.nn.functional.pad(keep.cumsum(0), (1, 0))
-        index = keep.nonzero()[:, 0]  # once: the host waits for a GPU to tell how many there are
         return RaySamples(self.ray_index[index], self.t[index], self.delta[index], kept_before[self.offsets])
 
 

@@ -43,4 +43,5 @@ def march_seen(
     density = density_at(origins[rays] + samples.t[:, None] * directions[rays])
     limits = {"min_transmittance": min_transmittance, "min_alpha": min_alpha}
     keep = prune(density, samples.delta, samples.offsets, **limits, backend=backend)
-    return samples.select(keep), density[keep]
+    index = keep.nonzero()[:, 0]  # once: the host waits for a GPU to tell how many there are
+    return samples.picked(keep, index), density[index]
