@@ -31,7 +31,6 @@ TINY = (
     "pictures_every_steps=10",
     "losses_every_steps=5",
     "coarse.steps=20",
-    "coarse.solid_after=null",
     "coarse.learning_rate=[[0, 0.01], [20, 0.002]]",
     "coarse.data.milestones=[[0, {size_px:48,layout:patches,patches:64}]]",
     "coarse.guidance.regularity.weights.opaque=[[0, 0], [20, 10]]",
