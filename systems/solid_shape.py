@@ -31,5 +31,5 @@ class SolidShape:
         return self.after + round(share * (self.steps - self.after))
 
     def told(self) -> str:
-        """What became of the stage, where it was found so."""
-        return f"nothing thin, hollow or guessed at: ended after {self.end} of {self.steps} steps"
+        """What becomes of the stage where it is found so."""
+        return f"nothing thin, hollow or guessed at; {self.end} of {self.steps} steps will do"

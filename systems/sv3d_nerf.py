@@ -172,7 +172,7 @@ class Sv3dNerf(Stage):
     def _on_step(self, step: int) -> None:
         if step == self.solid.after and self._is_solid():
             self.solid.found = True
-            log.info("coarse: nothing thin, hollow or guessed at; %d of %d steps will do", self.last_step, self.steps)
+            log.info("coarse: %s", self.solid.told())
         super()._on_step(step)
         self.renderer.on_step(self.geometry, step)
 

@@ -65,9 +65,8 @@ def checked_command(arguments: list[str], root: Path) -> CheckedCommand:
     by the settings that FOLDER was started with, followed by the ones given now.
     """
     if int(os.environ.get("LOCAL_RANK", 0)) > 0:
-        return CheckedCommand(
-            arguments
-        )  # a further process of a distributed run is given what the first one has checked
+        # A further process of a distributed run is given what the first one has checked.
+        return CheckedCommand(arguments)
     parser = get_args_parser()
     parser.error = _refuse_flag  # type: ignore[method-assign]  (argparse would print its usage on several lines)
     flags = parser.parse_intermixed_args(arguments)  # Hydra alone wants its flags before the settings

@@ -1,7 +1,7 @@
 """How many threads compute, and how they wait: settled before OpenMP and numba start, never over a user's own wish.
 
 Threads that spin while they wait take the cores of whoever else computes on the machine, and of each other. Threads
-that sleep at once are woken some sixty times a step, for longer than most of a step's loops take. So they spin for a
+that sleep at once are woken dozens of times a step, for longer than most of a step's loops take. So they spin for a
 moment and then sleep: a stage is a fifth faster for it, and next to other work no slower.
 """
 
@@ -14,7 +14,7 @@ from sv3dgen.parallel.cores import usable_cores
 
 # What OpenMP (torch, numba) and OpenBLAS (numpy) read when they are loaded.
 WAITING = {"OMP_WAIT_POLICY": "passive", "KMP_BLOCKTIME": "0"}
-MOMENT = "GOMP_SPINCOUNT", "3000"  # turns of libgomp's loop, some tens of microseconds
+MOMENT = "GOMP_SPINCOUNT", "3000"  # turns of libgomp's waiting loop
 # Of numba's layers those that end with the program: with TBB, which it prefers where the system has it, finished
 # runs have spun in `tbb::finalize` for minutes.
 LAYERS = {"NUMBA_THREADING_LAYER_PRIORITY": "omp workqueue tbb"}
@@ -23,8 +23,8 @@ QUOTAS = (Path("/sys/fs/cgroup/cpu.max"), Path("/sys/fs/cgroup/cpu/cpu.cfs_quota
 
 
 def settle_threads(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Let waiting threads sleep soon, on a layer that ends with the program; and have no more threads than
-    cores where a container's quota allows fewer than there are.
+    """Let waiting threads sleep soon, on a layer that ends with the program; and have no more threads than cores where
+    a container's quota allows fewer than there are.
 
     Has an effect only before torch and numba are imported. What the environment says already stays.
     """

@@ -57,7 +57,8 @@ def read_photo(path: str | Path, notes: list[str] | None = None) -> Image.Image:
     """A photo as 8-bit RGBA with straight alpha, turned upright by its EXIF orientation; InputError names a bad file.
 
     Of an animation or a burst the first picture is taken, and said to be. An orientation that EXIF doesn't define is
-    ignored. What is to be said is put into `notes` where they are given, for who reads many, else logged.
+    ignored. Lines for the user are appended to `notes`, so that a caller who reads many photos can say them once; where
+    `notes` is None they are logged.
     """
     told: list[str] = [] if notes is None else notes
     path = Path(path)

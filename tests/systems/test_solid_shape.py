@@ -90,7 +90,7 @@ def test_a_solid_object_ends_early_and_a_killed_run_goes_on_to_the_same_mesh(vie
             run.execute()
             assert rates == [*range(20), *range(20, 40, 2)]
             notes = json.loads((folder / "run.json").read_text())["notes"]
-            assert notes["coarse"] == "nothing thin, hollow or guessed at: ended after 30 of 40 steps"
+            assert notes["coarse"] == "nothing thin, hollow or guessed at; 30 of 40 steps will do"
         else:
             with pytest.raises(MemoryError):
                 run.execute()

@@ -15,18 +15,18 @@ from sv3dgen.sv3d.config import SV3DConfig
 
 def test_config_beside_the_file(values: Values, tmp_path: Path) -> None:
     file = write_checkpoint(tmp_path, values)
-    beside = tmp_path / "config.json"
-    beside.write_text("{broken")
-    assert "not JSON" in refusal_of(beside, file)
-    beside.write_text(json.dumps({"unet": {"chanels": 32}}))
-    assert "unet.chanels: no such key" in refusal_of(beside, file)
-    beside.write_text(json.dumps({"unet": {"channels": "many"}}))
-    assert "unet.channels: found many, expected a whole number" in refusal_of(beside, file)
-    beside.write_text(json.dumps({"official_config": {"model": {}}}))
-    assert "no params" in refusal_of(beside, file)
-    beside.write_text(json.dumps({"official_config": []}))
-    assert "not the official configuration" in refusal_of(beside, file)
-    beside.write_text(json.dumps({"model_type": "something else"}))
+    config_file = tmp_path / "config.json"
+    config_file.write_text("{broken")
+    assert "not JSON" in refusal_of(config_file, file)
+    config_file.write_text(json.dumps({"unet": {"chanels": 32}}))
+    assert "unet.chanels: no such key" in refusal_of(config_file, file)
+    config_file.write_text(json.dumps({"unet": {"channels": "many"}}))
+    assert "unet.channels: found many, expected a whole number" in refusal_of(config_file, file)
+    config_file.write_text(json.dumps({"official_config": {"model": {}}}))
+    assert "no params" in refusal_of(config_file, file)
+    config_file.write_text(json.dumps({"official_config": []}))
+    assert "not the official configuration" in refusal_of(config_file, file)
+    config_file.write_text(json.dumps({"model_type": "something else"}))
     assert "by the released sizes" in refusal(file)
     assert_equal(parameters(load_parts(file, TINY)), expected(values))
 
