@@ -31,9 +31,8 @@ from sv3dgen.schedules import Schedule
 from sv3dgen.stereo.carving import carved
 from sv3dgen.stereo.plane_sweep import PlaneSweepStereo, StereoDepths
 from sv3dgen.views.thinness import THIN, thin_share
-from sv3dgen.views.uncovered import needed_parts
+from sv3dgen.views.uncovered import needed_cells
 from sv3dgen.views.views_hull import hull_of_views
-from sv3dgen.views.visual_hull import drawn
 from systems.solid_shape import SolidShape
 from systems.stage import Stage
 from systems.weighting import check_features, check_kind
@@ -202,6 +201,15 @@ class Sv3dNerf(Stage):
 
     def _volume(self) -> tuple[Tensor, Tensor]:
         """The truncated signed distance to the surface, hollowed where that was decided, and the cells near it."""
+        volume, seen, near = self._fused()
+        if self.unseen == "open":
+            volume[self._unseen_hollows(volume, seen)] = self.mesh_truncation
+        elif self.unseen == "auto" and self.whole is not None and not self.solid.found:
+            volume, self.openings = self._hollowed(volume, seen)
+        return volume, near
+
+    def _fused(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The truncated signed distance to the surface that the views see, which cells they see, and those near it."""
         self.renderer.eval()
         cameras = self.views.resized(self._depth_px).cameras
         depth = self.renderer.depth(self.geometry, cameras)
@@ -220,32 +228,24 @@ class Sv3dNerf(Stage):
             stereo=self.depths,
             stereo_weight=self.stereo_weight,
         )
-        if self.unseen == "open":
-            volume[self._unseen_hollows(volume, seen)] = self.mesh_truncation
-        elif self.unseen == "auto" and self.whole is not None and not self.solid.found:
-            volume, self.openings = self._hollowed(volume, seen)
-        return volume, near
+        return volume, seen, near
 
     @torch.no_grad()
     def _is_solid(self) -> bool:
-        """Whether pixels say that every opening is none, and nothing is thin or a guess."""
+        """Whether pixels say that every opening is none, and nothing is thin, proven to be empty, or a guess."""
         if self.detail > 1 or self.unseen != "auto" or self.whole is None or self.corrections.count:
             return False
-        self._volume()
-        return self.filled_dents == 0 and not any(one.hollow or one.decided_by == "prior" for one in self.openings)
+        volume, seen, _ = self._fused()
+        trial, proven = self._trial(volume, seen)
+        if self.filled_dents > 0 or bool(((proven > 0) & (trial.volume <= 0)).any()):
+            return False
+        openings = trial.plainly_solid(self.opening_radius)
+        self.openings = openings or []
+        return openings is not None
 
     def _needed(self, labels: np.ndarray, kept: np.ndarray) -> np.ndarray:
         """Which loose sets of cells the views can't do without: their silhouettes would have holes."""
-        trusted = torch.tensor([index for index, trust in enumerate(self.views.trust) if trust > 0])
-        small = self.views[trusted].resized(self._depth_px).to("cpu")
-        cells = torch.from_numpy(labels)
-        radius = float(self.renderer.radius)
-        centers = cells.nonzero()
-        points = ((centers + 0.5) * (2 * radius / len(cells)) - radius).float()
-        part = cells[centers.unbind(1)]
-        staying = torch.from_numpy(kept)[part]
-        uncovered = small.masks & ~drawn(points[staying], small.cameras)
-        return needed_parts(points[~staying], part[~staying], len(kept), uncovered, small.cameras).numpy()
+        return needed_cells(labels, kept, self.views, float(self.renderer.radius), self._depth_px)
 
     def _unseen_hollows(self, volume: Tensor, seen: Tensor, solid: Tensor | None = None) -> Tensor:
         """Cells that are empty since nobody sees them under an opening; where `auto`, one that stereo has proven."""
@@ -272,6 +272,13 @@ class Sv3dNerf(Stage):
         return self._hollowed_plainly(volume, seen)
 
     def _hollowed_plainly(self, volume: Tensor, seen: Tensor) -> tuple[Tensor, list[Opening]]:
+        trial, proven = self._trial(volume, seen)
+        found, openings = hollowed_by_views(trial, proven, self.opening_radius)
+        found, below = hollowed_from_below(trial, found, self.opening_radius)
+        return found.to(volume.device), [*openings, *below]
+
+    def _trial(self, volume: Tensor, seen: Tensor) -> tuple[Hollowing, Tensor]:
+        """What cavities are tried on, its dents filled; and its volume where stereo has proven free space."""
         grid = Grid(len(volume), float(self.renderer.radius))
         photos = zip(self.views.generated, self.views.trust, strict=True)
         asked = torch.tensor([index for index, (made, trust) in enumerate(photos) if not made and trust == 1])
@@ -285,9 +292,7 @@ class Sv3dNerf(Stage):
         shallow = torch.from_numpy(trial.depth * grid.spacing <= FIRST_WALLS[0]).to(volume.device)
         proven = volume.clone()
         proven[self._unseen_hollows(volume, seen, shallow)] = self.mesh_truncation
-        found, openings = hollowed_by_views(trial, proven.cpu(), self.opening_radius)
-        found, below = hollowed_from_below(trial, found, self.opening_radius)
-        return found.to(volume.device), [*openings, *below]
+        return trial, proven.cpu()
 
     def _proven(self, cells: int) -> Bool[Tensor, "x y z"]:
         """Where stereo has carved the visual hull."""

@@ -114,16 +114,40 @@ class Hollowing:
         def hollow(wall: float) -> Tensor:
             return self.hollowed(volume, cavity, wall)
 
-        errors = None
-        for wall in FIRST_WALLS:
-            errors = self._compared([before, self._depth(hollow(wall))])
-            if errors is None:
-                return Judgement(None)
-            if clearly_less(*errors) or clearly_less(*errors[::-1]):
-                break
+        errors = self._first_errors(hollow, before)
         if errors is None or not clearly_less(*errors[::-1]):
             return Judgement(None) if errors is None else Judgement(None, None, errors[0], errors[1])
         return self._with_best_wall(hollow, before, errors)
+
+    def _first_errors(self, hollow: Callable[[float], Tensor], before: Tensor) -> list[float] | None:
+        """Of the shape as it is and of a hollow one, the first of two that differs clearly; None of too few pixels."""
+        errors = None
+        for wall in FIRST_WALLS:
+            errors = self._compared([before, self._depth(hollow(wall))])
+            if errors is None or clearly_less(*errors) or clearly_less(*errors[::-1]):
+                break
+        return errors
+
+    def plainly_solid(self, opening_radius: float | int) -> list[Opening] | None:
+        """The openings that the outside allows where pixels clearly speak against each, and nothing like a basin lies
+        in them or below; else None. Far quicker than what decides how a cavity is dug.
+        """
+        inside, turned = (self.volume <= 0).numpy(), (self.volume.flip(1) <= 0).numpy()
+        plan = np.asarray(self.hull.any(1))
+        if water_share(turned, plan, least_cells=BASIN_CELLS) >= LEAST_BELOW:
+            return None
+        hollows = basins(inside, plan, least_cells=BASIN_CELLS)
+        openings, before = [], None
+        for cavity in self.cavities(opening_radius):
+            if any((region & cavity.columns).any() for region in hollows):
+                return None
+            before = self._depth(self.volume) if before is None else before
+            errors = self._first_errors(lambda wall, cavity=cavity: self.hollowed(self.volume, cavity, wall), before)
+            if errors is None or not clearly_less(*errors):
+                return None
+            share = float(cavity.columns.sum() / max(1, int(plan.sum())))
+            openings.append(Opening(share, False, "pixels", None, errors[0], errors[1]))
+        return openings
 
     def _judged_basins(self, volume: Tensor, cavity: Cavity, before: Tensor) -> Judgement | None:
         """Dug under the basins of its top, but for columns where pixels lose by it: what is over them is a handle.

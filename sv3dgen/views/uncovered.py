@@ -6,6 +6,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sv3dgen.views.cameras import Cameras, project
+from sv3dgen.views.posed_views import PosedViews
+from sv3dgen.views.visual_hull import drawn
 
 FEWEST_VIEWS = 2  # that have to need a part: one alone may be wrong at an outline
 FEWEST_POINTS = 2  # of a part, that have to lie on what is uncovered in such a view
@@ -28,3 +30,22 @@ def needed_parts(
         hit[inside] = uncovered[view, row[inside], col[inside]]
         views += np.bincount(part[hit].cpu().numpy(), minlength=count) >= FEWEST_POINTS
     return torch.from_numpy(views >= FEWEST_VIEWS)
+
+
+def needed_cells(
+    labels: Int[np.ndarray, "x y z"], kept: Bool[np.ndarray, " parts"], views: PosedViews, radius: float, size_px: int
+) -> Bool[np.ndarray, " parts"]:
+    """Which loose sets of cells the views can't do without, at `size_px`: their silhouettes would have holes.
+
+    `labels` number the sets of a grid over |x| <= `radius`, 0 where there is none; `kept` says which stay anyway. Views
+    without any trust are not asked.
+    """
+    trusted = torch.tensor([index for index, trust in enumerate(views.trust) if trust > 0])
+    small = views[trusted].resized(size_px).to("cpu")
+    cells = torch.from_numpy(labels)
+    centers = cells.nonzero()
+    points = ((centers + 0.5) * (2 * radius / len(cells)) - radius).float()
+    part = cells[centers.unbind(1)]
+    staying = torch.from_numpy(kept)[part]
+    uncovered = small.masks & ~drawn(points[staying], small.cameras)
+    return needed_parts(points[~staying], part[~staying], len(kept), uncovered, small.cameras).numpy()

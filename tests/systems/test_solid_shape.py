@@ -48,25 +48,47 @@ def built(views: Path, folder: Path, *settings: str) -> Sv3dNerf:
     return run.coarse
 
 
+class Trial:
+    """Stands in for `Hollowing`: openings that pixels speak against, or None."""
+
+    volume = torch.full((4, 4, 4), -1.0)
+
+    def __init__(self, openings):
+        self.openings = openings
+
+    def plainly_solid(self, opening_radius):
+        return self.openings
+
+
+NONE = Opening(0.5, False, "pixels")
+
+
 @pytest.mark.parametrize(
-    "found, solid",
+    "found, openings, solid",
     [
-        ({}, True),
-        ({"openings": [Opening(0.5, False, "pixels")]}, True),
-        ({"openings": [Opening(0.5, False, "pixels"), Opening(0.2, True, "pixels")]}, False),
-        ({"openings": [Opening(0.5, False, "prior")]}, False),  # a guess, which later steps may still decide
-        ({"filled_dents": 0.01}, False),
-        ({"detail": 2}, False),
-        ({"unseen": "open"}, False),
-        ({"whole": None}, False),  # without stereo openings are not looked for
+        ({}, [], True),
+        ({}, [NONE], True),
+        ({}, None, False),
+        ({"filled_dents": 0.01}, [NONE], False),
+        ({"detail": 2}, [NONE], False),
+        ({"unseen": "open"}, [NONE], False),
+        ({"whole": None}, [NONE], False),  # without stereo openings are not looked for
     ],
 )
-def test_what_is_plainly_solid(found, solid, views_folder, tmp_path, monkeypatch):
+def test_what_is_plainly_solid(found, openings, solid, views_folder, tmp_path, monkeypatch):
     coarse = built(views_folder, tmp_path)
     for name, value in found.items():
         setattr(coarse, name, value)
-    monkeypatch.setattr(coarse, "_volume", lambda: None)
-    assert coarse._is_solid() is solid
+    monkeypatch.setattr(coarse, "_fused", lambda: (Trial.volume, None, None))
+    monkeypatch.setattr(coarse, "_trial", lambda volume, seen: (Trial(openings), volume))
+    assert coarse._is_solid() is solid and coarse.openings == ([NONE] if solid and openings else [])
+
+
+def test_what_stereo_has_proven_to_be_empty_is_not_plainly_solid(views_folder, tmp_path, monkeypatch):
+    coarse = built(views_folder, tmp_path)
+    monkeypatch.setattr(coarse, "_fused", lambda: (Trial.volume, None, None))
+    monkeypatch.setattr(coarse, "_trial", lambda volume, seen: (Trial([]), volume.abs()))
+    assert not coarse._is_solid()
 
 
 def test_a_solid_object_ends_early_and_a_killed_run_goes_on_to_the_same_mesh(views_folder, tmp_path, monkeypatch):

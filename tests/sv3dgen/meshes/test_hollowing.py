@@ -59,6 +59,21 @@ def test_a_bell_is_dug_from_below_and_what_has_no_basin_is_not_tried():
     assert not openings and flat.equal(block())
 
 
+def test_what_is_plainly_solid_is_told_from_what_may_be_hollow():
+    def asked(true: torch.Tensor, as_is: torch.Tensor, views=None):
+        trial = Hollowing(as_is, block() < 0, views or views_of(true), GRID, TRUNCATION)
+        return trial.plainly_solid(0.04)
+
+    (opening,) = asked(block(), block()) or [None]
+    assert not opening.hollow and opening.decided_by == "pixels" and opening.error_as_is < opening.error_hollow
+    assert asked(cup(), block()) is None  # pixels speak for a cavity
+    assert asked(block(), block(), in_one_color(views_of(block()))) is None  # and here they say nothing
+    lid = box_distance((0.27, 0.18, 0.27), center_y=-0.04)
+    sunken = torch.minimum(cup(), lid).clamp(-TRUNCATION, TRUNCATION)
+    assert asked(cup(), sunken) is None  # a basin
+    assert asked(cup(), sunken.flip(1)) is None  # or one below
+
+
 def test_what_lies_next_to_a_tub_stays_solid():
     """A block whose right half is a tub with a sunken lid: pixels say nothing of what is inside its left half."""
     whole = box_distance((0.5, 0.2, 0.28)).clamp(-TRUNCATION, TRUNCATION)
