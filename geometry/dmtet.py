@@ -114,7 +114,7 @@ class DMTet(Surface):
 
     def refine(self, step: int) -> bool:
         """A finer lattice around the present surface, at the steps that `resolutions` names."""
-        due = step > 0 and step in self.resolutions and self.resolutions[step] > int(self.cells)
+        due = step > 0 and self._cells_at(step) > int(self.cells)
         if due:
             with torch.no_grad():
                 mesh = self.isosurface()
@@ -125,16 +125,19 @@ class DMTet(Surface):
 
     def build(self, mesh: Mesh, step: int = 0) -> None:
         """Start from a closed mesh: a true signed distance to it on the lattice of `step`. Makes new parameters."""
-        start = max(known for known in self.resolutions if known <= step)
-        seed, cells = mesh.detach(), self.resolutions[start]
-        finest = self.thin_factor * max(self.resolutions.values())
+        seed, usual = mesh.detach(), max(self.resolutions.values())
+        cells = first = self._cells_at(step)
+        finest = self.thin_factor * usual
         self._build(seed, cells)
-        usual = max(self.resolutions.values())
         while 2 * cells <= finest and not (self._holds(seed) and (cells >= usual or not self._pierces(seed))):
             cells *= 2
             self._build(seed, cells)
-        if cells != self.resolutions[start]:
+        if cells != first:
             log.info("the lattice has %d cells along the object: fewer would lose parts of it that are thin", cells)
+
+    def _cells_at(self, step: int) -> int:
+        """What `resolutions` asks for at a step."""
+        return self.resolutions[max(known for known in self.resolutions if known <= step)]
 
     @torch.no_grad()
     def _holds(self, seed: Mesh) -> bool:

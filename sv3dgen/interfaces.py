@@ -194,8 +194,10 @@ class FieldRenderer(Renderer):
     hull: Bool[Tensor, "x y z"]  # cells that may hold something; any resolution
 
     @abstractmethod
-    def start_from(self, hull: Bool[Tensor, "x y z"]) -> None:
-        """Take a visual hull, of any resolution over the cube: there is nothing outside it."""
+    def start_from(self, hull: Bool[Tensor, "x y z"], pixel: float = 0.0) -> None:
+        """Take a visual hull, of any resolution over the cube: there is nothing outside it; and how wide a pixel of the
+        views is at the origin, in world units: they tell nothing of what is finer.
+        """
 
     @abstractmethod
     def depth(self, geometry: Field, cameras: Cameras) -> Float[Tensor, "views height width"]:

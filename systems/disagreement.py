@@ -10,6 +10,7 @@ from sv3dgen.color import over_white
 from sv3dgen.export.doubtful_surface import doubts, least_doubt
 from sv3dgen.interfaces import Surface, ViewBatch
 from sv3dgen.meshes.mesh import Mesh
+from sv3dgen.views.certainty import usual_pixel
 from sv3dgen.views.posed_views import PosedViews
 from systems.stage import Stage
 
@@ -35,12 +36,5 @@ def doubt_of_views(
     rgb = render.rgb if corrected.gain is None else render.rgb * corrected.gain
     error = over_white(rgb, render.opacity) - over_white(batch.rgb, batch.alpha)
     plain = replace(corrected.cameras, warp=None).to("cpu")
-    least = least_doubt(pixel_width(views[picked]))
+    least = least_doubt(usual_pixel(views[picked]))
     return doubts(mesh, plain, error.square().mean(1).cpu(), least=least, keep_unseen=keep_unseen)
-
-
-def pixel_width(views: PosedViews) -> float:
-    """The median over the views of how wide one of their own pixels is at the origin, in world units."""
-    own = [views.images.shape[3] if small is None else small.shape[2] for small in views.small]
-    focal_px = views.cameras.focal_px[:, 0].cpu() * torch.tensor(own) / views.cameras.width_px
-    return float((views.cameras.positions.norm(dim=1).cpu() / focal_px).median())

@@ -9,6 +9,7 @@ from sv3dgen.atomic import atomic_write
 from sv3dgen.color import over_white
 from sv3dgen.export.fit import Fit, failure, fit_of_glb
 from sv3dgen.runs.run_folder import RunCard
+from sv3dgen.views.certainty import certain
 from sv3dgen.views.posed_views import PosedViews
 
 PICTURE = "worst_view.png"  # in the run's folder: the view that the mesh fits least, and the mesh next to it
@@ -22,8 +23,7 @@ def report_fit(folder: Path, views: PosedViews, light: dict, card: RunCard) -> t
     """
     rgba = views.rgba
     fit = fit_of_glb(folder / "mesh" / "mesh.glb", light, views.cameras, rgba[:, :3], rgba[:, 3:], views.trust)
-    asked = [not made and trust == 1 for made, trust in zip(views.generated, views.trust, strict=True)]
-    failed = failure(fit, views.names, asked)
+    failed = failure(fit, views.names, certain(views))
     card.add_fit(fit.card(views.names), failed)
     target = over_white(rgba[fit.worst : fit.worst + 1, :3], rgba[fit.worst : fit.worst + 1, 3:])[0]
     pixels = torch.cat([target, fit.worst_picture.to(target)], 2).clamp(0, 1)

@@ -13,6 +13,7 @@ from sv3dgen.interfaces import Geometry, Guidance, Material, Reference, Renderer
 from sv3dgen.schedules import Schedule, value_at
 from sv3dgen.seeding import seed_draws
 from sv3dgen.views.cameras import Cameras
+from systems.pace import Pace
 from systems.weighting import (
     Weighted,
     buffers_needed,
@@ -45,13 +46,14 @@ class Stage(lightning.LightningModule):
         steps: int,
         corrections: ViewCorrections | None,
         seed: int,
+        pace: Pace,
     ):
         super().__init__()
         check_steps(steps, seed)
         self.geometry, self.material, self.renderer = geometry, material, renderer
         self.guidance = switched_on(guidance)
         self.corrections = ViewCorrections(of="none") if corrections is None else corrections
-        self.data, self.steps, self.seed = data, steps, seed
+        self.data, self.steps, self.seed, self.pace = data, steps, seed, pace
 
     @property
     def rates(self) -> tuple[Schedule, ...]:
@@ -61,11 +63,11 @@ class Stage(lightning.LightningModule):
     @property
     def last_step(self) -> int:
         """After how many steps the stage ends; it may find out, while it runs, that fewer than `steps` will do."""
-        return self.steps
+        return self.pace.last_step
 
     def scheduled(self, step: int) -> int:
         """The step of the whole stage's schedules that a step takes place at."""
-        return step
+        return self.pace.scheduled(step)
 
     def guidance_keys(self, reference: Reference) -> dict[str, str | None]:
         """What the losses of each guidance follow from, but for settings, views and model (`Guidance.cache_key`)."""
@@ -75,6 +77,8 @@ class Stage(lightning.LightningModule):
     def _take(self, reference: Reference) -> None:
         """Have views, guidances and corrections start from the reference."""
         self.views = reference.views.to(self.device)
+        if not any(part.needs_nvs for part in self.guidance.values()):  # a model at work has its own time to take
+            self.pace.start_from(reference.views)
         self.data.use(self.views)
         start_guidance(self.guidance, reference)
         self.guidance.to(self.device)

@@ -6,10 +6,11 @@ import torch
 
 from sv3dgen.data.view_batches import ViewBatches
 from sv3dgen.data.view_corrections import ViewCorrections
-from sv3dgen.domains import LearningRates, Seed, Steps
+from sv3dgen.domains import LearningRates, Pixels, Seed, Share, Steps
 from sv3dgen.interfaces import Geometry, Guidance, Material, Reference, Renderer, Surface
 from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.schedules import Schedule
+from systems.pace import Pace
 from systems.stage import Stage
 from systems.weighting import check_features, check_kind
 
@@ -18,7 +19,8 @@ class Sv3dDmtet(Stage):
     """Refines the coarse stage's mesh, texture field and light with the mesh renderer (SV3D, section 4).
 
     The surface's shape learns at `shape_learning_rate` (of a DMTet in cells a step), its features and the light at
-    `learning_rate`. Where the surface is refined, the optimizer starts afresh for the new shape only.
+    `learning_rate`. Where the surface is refined, the optimizer starts afresh for the new shape only. `small_steps` of
+    `steps` will do where a model's views have at most `small_px` pixels a side (`pace.py`).
     """
 
     geometry: Surface
@@ -36,6 +38,8 @@ class Sv3dDmtet(Stage):
         learning_rate: LearningRates = 0.01,
         shape_learning_rate: LearningRates = 0.01,
         seed: Seed = 0,
+        small_px: Pixels | None = None,
+        small_steps: Share = 1.0,
     ):
         super().__init__(
             geometry=geometry,
@@ -46,6 +50,7 @@ class Sv3dDmtet(Stage):
             steps=steps,
             corrections=corrections,
             seed=seed,
+            pace=Pace("fine", steps, small_px, small_steps),
         )
         check_kind("fine.geometry", geometry, Surface, renderer)
         check_kind("fine.renderer", renderer, Renderer, geometry)
@@ -77,7 +82,7 @@ class Sv3dDmtet(Stage):
 
     def on_train_batch_start(self, batch: int, batch_idx: int) -> None:
         # Before the step, not in it: Lightning already holds the step's optimizer by then.
-        if self.geometry.refine(self.global_step):
+        if self.geometry.refine(self.scheduled(self.global_step)):
             self._renew_optimizer()
 
     def surface(self) -> Mesh:

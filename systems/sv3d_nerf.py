@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool
 from torch import Tensor
-from torch.nn.functional import avg_pool3d, interpolate
+from torch.nn.functional import avg_pool3d
 
 from sv3dgen.data.view_batches import ViewBatches
 from sv3dgen.data.view_corrections import ViewCorrections
@@ -17,22 +17,19 @@ from sv3dgen.domains import Between, Cells, LearningRates, Magnitude, Pixels, Se
 from sv3dgen.interfaces import Field, FieldRenderer, Guidance, Material, Reference
 from sv3dgen.meshes.dents import told_of_dents, without_dents
 from sv3dgen.meshes.depth_fusion import fuse_depth, largest_component, sizable_components, unseen_hollows
-from sv3dgen.meshes.grid import Grid, dilated, resampled
-from sv3dgen.meshes.hollowing import (
-    FIRST_WALLS,
-    Hollowing,
-    hollowed_by_views,
-    hollowed_from_below,
-)
+from sv3dgen.meshes.grid import Grid, dilated, emptied_like, resampled
+from sv3dgen.meshes.hollowing import FIRST_WALLS, Hollowing, hollowed_by_views, hollowed_from_below
 from sv3dgen.meshes.isosurface import marching_cubes
 from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.meshes.openings import Opening, told
 from sv3dgen.schedules import Schedule
 from sv3dgen.stereo.carving import carved
 from sv3dgen.stereo.plane_sweep import PlaneSweepStereo, StereoDepths
+from sv3dgen.views.certainty import certain, usual_pixel
 from sv3dgen.views.thinness import THIN, thin_share
 from sv3dgen.views.uncovered import needed_cells
 from sv3dgen.views.views_hull import hull_of_views
+from systems.pace import Pace
 from systems.solid_shape import SolidShape
 from systems.stage import Stage
 from systems.weighting import check_features, check_kind
@@ -61,7 +58,8 @@ class Sv3dNerf(Stage):
 
     What is solid needs fewer steps. After `solid_after` of them the stage looks at its surface: where nothing is thin,
     hollow or guessed at, it goes through the rest of its schedules faster, and ends at `solid_steps` (both are shares
-    of `steps`; None: it never looks).
+    of `steps`; None: it never looks). `small_steps` of `steps` will do where a model's views have at most `small_px`
+    pixels a side (`pace.py`).
     """
 
     geometry: Field
@@ -93,6 +91,8 @@ class Sv3dNerf(Stage):
         thin_detail: Annotated[int, Between(1, 4)] = 2,
         solid_after: Share | None = None,
         solid_steps: Share = 0.6,
+        small_px: Pixels | None = None,
+        small_steps: Share = 1.0,
     ):
         super().__init__(
             geometry=geometry,
@@ -103,6 +103,7 @@ class Sv3dNerf(Stage):
             steps=steps,
             corrections=corrections,
             seed=seed,
+            pace=Pace("coarse", steps, small_px, small_steps),
         )
         check_kind("coarse.geometry", geometry, Field, renderer)
         check_kind("coarse.renderer", renderer, FieldRenderer, geometry)
@@ -137,9 +138,8 @@ class Sv3dNerf(Stage):
         if thin >= self.thin_from and self.thin_detail > 1:
             self.detail = max(1, min(self.thin_detail, MOST_CELLS // self.mesh_resolution))
             cells = self.mesh_resolution * self.detail
-            log.info(
-                "silhouettes: %.0f %% is thinner than %g; the surface is taken from %d cells", 100 * thin, THIN, cells
-            )
+            told_thin = "silhouettes: %.0f %% is thinner than %g; the surface is taken from %d cells"
+            log.info(told_thin, 100 * thin, THIN, cells)
         stereo = None if self.stereo is None else self.stereo.depths(views, hull, aabb)
         if stereo is not None:
             self.whole = hull.to(self.device)
@@ -148,7 +148,7 @@ class Sv3dNerf(Stage):
             taken = 1 - int(hull.sum()) / max(1, int(self.whole.sum()))
             log.info("stereo: free space takes %.1f %% of the visual hull away", 100 * taken)
         self._take(replace(reference, stereo=stereo))
-        self.renderer.start_from(hull.to(self.device))
+        self.renderer.start_from(hull.to(self.device), usual_pixel(views))
 
     @property
     def _depth_px(self) -> int:
@@ -160,10 +160,10 @@ class Sv3dNerf(Stage):
 
     @property
     def last_step(self) -> int:
-        return self.solid.last_step
+        return self.solid.last_step if self.solid.found else super().last_step
 
     def scheduled(self, step: int) -> int:
-        return self.solid.scheduled(step)
+        return self.solid.scheduled(step) if self.solid.found else super().scheduled(step)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return self._adam([*self.geometry.parameters(), *self.material.parameters()])
@@ -233,7 +233,7 @@ class Sv3dNerf(Stage):
     @torch.no_grad()
     def _is_solid(self) -> bool:
         """Whether pixels say that every opening is none, and nothing is thin, proven to be empty, or a guess."""
-        if self.detail > 1 or self.unseen != "auto" or self.whole is None or self.corrections.count:
+        if self.detail > 1 or self.unseen != "auto" or self.whole is None or self.corrections.count or self.pace.short:
             return False
         volume, seen, _ = self._fused()
         trial, proven = self._trial(volume, seen)
@@ -266,9 +266,7 @@ class Sv3dNerf(Stage):
             coarse = avg_pool3d(volume[None, None], self.detail)[0, 0]
             seen = avg_pool3d(seen[None, None].float(), self.detail)[0, 0] > 0.5
             found, openings = self._hollowed_plainly(coarse, seen)
-            fine = interpolate(found[None, None], size=volume.shape, mode="trilinear")[0, 0]
-            emptied = interpolate((found > coarse)[None, None].float(), size=volume.shape)[0, 0] > 0
-            return torch.where(emptied, torch.maximum(volume, fine), volume), openings
+            return emptied_like(volume, coarse, found), openings
         return self._hollowed_plainly(volume, seen)
 
     def _hollowed_plainly(self, volume: Tensor, seen: Tensor) -> tuple[Tensor, list[Opening]]:
@@ -280,9 +278,7 @@ class Sv3dNerf(Stage):
     def _trial(self, volume: Tensor, seen: Tensor) -> tuple[Hollowing, Tensor]:
         """What cavities are tried on, its dents filled; and its volume where stereo has proven free space."""
         grid = Grid(len(volume), float(self.renderer.radius))
-        photos = zip(self.views.generated, self.views.trust, strict=True)
-        asked = torch.tensor([index for index, (made, trust) in enumerate(photos) if not made and trust == 1])
-        small = self.views[asked].resized(self.mesh_depth_px).to("cpu")
+        small = self.views[torch.tensor(certain(self.views)).nonzero()[:, 0]].resized(self.mesh_depth_px).to("cpu")
         assert self.whole is not None
         hull = resampled(self.whole, grid.cells).cpu()
         if self.detail == 1:  # what is thin all over has no plain sides

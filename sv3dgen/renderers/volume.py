@@ -24,9 +24,9 @@ class Volume(FieldRenderer):
     """Deferred volume renderer with an occupancy grid.
 
     Features and normals are composited along the ray and shaded once per pixel (docs/method.md). `step_size` is the
-    distance between samples in world units. The occupancy grid starts from a visual hull and drops cells whose
-    opacity over one step falls under `prune_alpha`; a cell outside the hull never comes back. `albedo_jitter` is the
-    step, in world units, of the buffer `albedo_nearby`.
+    distance between samples in world units, or, while training, `least_step_px` pixels of the views if that is more.
+    The occupancy grid starts from a visual hull and drops cells whose opacity over one step falls under `prune_alpha`;
+    a cell outside the hull never comes back. `albedo_jitter` is the step, in world units, of `albedo_nearby`.
     """
 
     occupied: Tensor
@@ -40,6 +40,7 @@ class Volume(FieldRenderer):
         resolution: Cells = 64,
         radius: Radius = 0.62,
         step_size: Annotated[float | int, Between(0.0001, 1.0)] = 0.0055,
+        least_step_px: Share = 0.0,
         prune_alpha: Share = 0.01,
         update_every: Interval = 16,
         warmup_steps: IntervalOrNever = 256,
@@ -49,6 +50,7 @@ class Volume(FieldRenderer):
     ):
         super().__init__()
         self.resolution, self.radius, self.step_size = resolution, radius, step_size
+        self.least_step_px, self.training_step = least_step_px, step_size
         self.prune_alpha, self.update_every, self.warmup_steps = prune_alpha, update_every, warmup_steps
         self.prune_samples = prune_samples
         self.warm = False
@@ -61,8 +63,9 @@ class Volume(FieldRenderer):
         self.register_buffer("cell_density", torch.zeros(cells))
         self.register_buffer("aabb", torch.tensor([[-radius] * 3, [radius] * 3]), persistent=False)
 
-    def start_from(self, hull: Bool[Tensor, "x y z"]) -> None:
-        """Fill the occupancy grid with a visual hull of any resolution over the same box."""
+    def start_from(self, hull: Bool[Tensor, "x y z"], pixel: float = 0.0) -> None:
+        """Fill the occupancy grid with a visual hull of any resolution over the same box, and settle the step."""
+        self.training_step = max(self.step_size, self.least_step_px * pixel)
         coarse = torch.nn.functional.adaptive_max_pool3d(hull[None, None].float(), self.resolution)[0, 0] > 0
         # One cell of slack: the hull is sampled at cell centers.
         self.hull = torch.nn.functional.max_pool3d(coarse[None, None].float(), 3, stride=1, padding=1)[0, 0] > 0
@@ -169,7 +172,8 @@ class Volume(FieldRenderer):
     def _grid(self, rays: int, device: torch.device) -> dict[str, Any]:
         """What rays march through; shifted by a random part of a step per ray while training."""
         jitter = torch.rand(rays, device=device) if self.training else torch.full((rays,), 0.5, device=device)
-        return {"occupied": self.occupied, "aabb": self.aabb, "step_size": self.step_size, "jitter": jitter}
+        step_size = self.training_step if self.training else self.step_size
+        return {"occupied": self.occupied, "aabb": self.aabb, "step_size": step_size, "jitter": jitter}
 
     @torch.no_grad()
     def depth(self, geometry: Field, cameras: Cameras) -> Float[Tensor, "views height width"]:

@@ -11,6 +11,7 @@ from sv3dgen.domains import Between, Pixels, Share
 from sv3dgen.kernels.plane_sweep.sweep import NOTHING, plane_sweep
 from sv3dgen.stereo.sweep_planes import hull_span, neighbors, pixel_directions, plane_homographies
 from sv3dgen.views.cameras import Cameras, project
+from sv3dgen.views.certainty import certain
 from sv3dgen.views.posed_views import PosedViews
 from sv3dgen.views.visual_hull import voxel_centers
 
@@ -55,7 +56,7 @@ class PlaneSweepStereo:
     @torch.no_grad()
     def depths(self, views: PosedViews, hull: Bool[Tensor, "x y z"], aabb: Float[Tensor, "2 3"]) -> StereoDepths | None:
         """Depths of the views, on the CPU; None where fewer than three views can be asked, or the hull is empty."""
-        asked = [not made and trust == 1 for made, trust in zip(views.generated, views.trust, strict=True)]
+        asked = certain(views)
         if sum(asked) < FEWEST_VIEWS or not hull.any():
             return None
         small = views.resized(self.size_px)

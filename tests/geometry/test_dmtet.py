@@ -69,8 +69,13 @@ def test_a_state_dict_brings_its_lattice_along(surface):
 def test_refining_happens_at_the_named_steps(surface):
     assert [step for step in range(20) if surface.refine(step)] == [10]
     assert int(surface.cells) == 32
+    assert not surface.refine(11)
     with pytest.raises(InputError, match="step 0"):
         DMTet(resolutions=[[5, 24]])
+
+
+def test_refining_waits_for_no_step_of_its_own(surface):
+    assert [step for step in range(0, 20, 3) if surface.refine(step)] == [12]  # as a stage that skips some asks
 
 
 def test_a_lattice_that_loses_a_wire_is_made_finer(surface):

@@ -3,6 +3,8 @@
 SIZES = (
     "pictures_every_steps=0",
     "coarse.solid_after=null",  # each step of the toy is one that tests count
+    "coarse.small_px=null",
+    "fine.small_px=null",
     "coarse.hull_resolution=64",
     "coarse.mesh_resolution=48",
     "coarse.mesh_depth_px=48",

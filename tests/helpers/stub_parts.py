@@ -117,7 +117,7 @@ class EvenSamples(FieldRenderer):
         self.samples, self.radius = samples, radius
         self.hull = torch.ones(32, 32, 32, dtype=torch.bool)
 
-    def start_from(self, hull: Tensor) -> None:
+    def start_from(self, hull: Tensor, pixel: float = 0.0) -> None:
         self.hull = hull
 
     def depth(self, geometry: Field, cameras) -> Tensor:

@@ -1,3 +1,4 @@
+import pytest
 import torch
 from torch import nn
 
@@ -121,3 +122,18 @@ def test_only_a_light_that_learns_has_a_gradient():
     for material, learns in ((Constant(), False), (Sg(), True)):
         render = Volume(step_size=0.01)(Ball(0.3, 4.0), material, one_camera())
         assert render.buffer("irradiance").requires_grad is learns and render.opacity.requires_grad
+
+
+def test_samples_stand_as_far_apart_as_the_views_pixels_while_training():
+    torch.manual_seed(0)
+    counts = []
+    for least_step_px, pixel in ((0.0, 0.04), (0.5, 0.04), (0.5, 0.01)):
+        renderer = Volume(step_size=0.01, least_step_px=least_step_px, prune_samples=False)
+        renderer.start_from(torch.ones(8, 8, 8, dtype=torch.bool), pixel)
+        renderer(Ball(0.3, 2.0), Plain(False), one_camera())
+        training = renderer.num_samples
+        renderer.eval()(Ball(0.3, 2.0), Plain(False), one_camera())
+        counts.append((training, renderer.num_samples))
+    (fine, picture), (coarse, same), (again, _) = counts
+    assert coarse == pytest.approx(fine / 2, rel=0.02) and again == pytest.approx(fine, rel=0.02)
+    assert same == picture == pytest.approx(fine, rel=0.02)  # a picture has them where they always are

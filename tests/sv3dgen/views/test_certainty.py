@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from sv3dgen.views.cameras import look_at_origin
+from sv3dgen.views.certainty import usual_pixel
 from sv3dgen.views.posed_views import PosedViews
-from systems.disagreement import pixel_width
 
 
 def test_a_pixel_is_as_wide_as_the_views_own_pictures_have_it():
@@ -14,6 +14,6 @@ def test_a_pixel_is_as_wide_as_the_views_own_pictures_have_it():
     images = torch.zeros(2, 4, 128, 128, dtype=torch.uint8)
     views = PosedViews(images, cameras, ("0", "1"), ("train",) * 2, *angles, torch.eye(4))
     width = 2.0 / float(cameras.focal_px[0, 0])
-    assert pixel_width(views) == pytest.approx(width)
+    assert usual_pixel(views) == pytest.approx(width)
     small = torch.zeros(4, 32, 32, dtype=torch.uint8)
-    assert pixel_width(dataclasses.replace(views, small=(small, small))) == pytest.approx(4 * width)
+    assert usual_pixel(dataclasses.replace(views, small=(small, small))) == pytest.approx(4 * width)
