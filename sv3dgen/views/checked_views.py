@@ -14,7 +14,7 @@ from sv3dgen.views.posed_views import PosedViews, read_views
 
 
 def read_checked(config: DictConfig, source: Path, max_size_px: int) -> PosedViews:
-    """The views of `source`; InputError for what `read_views` and `check_poses` refuse."""
+    """The views of `source`, as `check_poses` trusts them; InputError for what it and `read_views` refuse."""
     settings = _settings(config, max_size_px)
     views = read_views(source, **settings)
     if config.check_poses:
@@ -23,7 +23,7 @@ def read_checked(config: DictConfig, source: Path, max_size_px: int) -> PosedVie
             declared = orbit(config.elevation_deg, len(views), torch.Generator().manual_seed(config.seed))
             declared = declared.mirrored() if config.clockwise else declared
         try:
-            check_poses(views, declared)
+            views = check_poses(views, declared)
         except InputError as error:
             raise InputError(f"{source}: {error}") from None
     return views

@@ -1,6 +1,7 @@
 """Do cameras and pictures belong together? Told in one line each, before minutes are spent on them."""
 
 import logging
+from dataclasses import replace
 from itertools import combinations
 
 import torch
@@ -39,21 +40,23 @@ _ONE_VIEW_MISFITS = 0.2  # below the median: a swapped view is 0.25 or more, the
 _PAIR_CLEAN, _PAIR_RESOLUTION = 0.97, 96
 
 
-def check_poses(views: PosedViews, declared_orbit: Orbit | None = None) -> None:
+def check_poses(views: PosedViews, declared_orbit: Orbit | None = None) -> PosedViews:
     """Raise InputError for the first thing that is wrong with cameras and masks; takes about a second.
 
+    Gives the views back, with trust 0 in those that a model made so that they fit nowhere among the others.
     `declared_orbit` is compared with the cameras where the user declared one; else the angles that the views carry are.
     """
     if len(views) < 2:
         raise InputError(f"{views.names[0]}: a single view, expected at least 2 (21 in an SV3D orbit)")
     if is_checked(views):
-        return
+        return views
     check_matrices(views)
     check_masks(views)
     check_aim(views)
     check_angles(views, declared_orbit or Orbit(views.elevation_deg, views.azimuth_deg), declared_orbit is not None)
-    check_silhouettes(views)
+    views = check_silhouettes(views)
     tell_contradictions(views)
+    return views
 
 
 def check_matrices(views: PosedViews) -> None:
@@ -141,12 +144,15 @@ def check_angles(views: PosedViews, orbit: Orbit, declared: bool) -> None:
     )
 
 
-def check_silhouettes(views: PosedViews) -> None:
-    """The masks have a common visual hull, and no other reading of the cameras gives a clearly better one."""
+def check_silhouettes(views: PosedViews) -> PosedViews:
+    """The masks have a common visual hull, and no other reading of the cameras gives a clearly better one.
+
+    A photo that does not fit the others is refused; a generated view is as its model made it, and is left out: trust 0.
+    """
     silhouettes = small_silhouettes(views.images[:, 3].float() / 255, views.cameras)
     given = agreement(silhouettes)
     if given >= _SURELY_RIGHT:
-        return
+        return views
     other = best_explanation(silhouettes, views.names)
     gain = other.agreement - given
     if gain >= _FAR or (gain >= _CLEARLY and other.agreement >= _CLEAN):
@@ -155,12 +161,15 @@ def check_silhouettes(views: PosedViews) -> None:
         )
     by_view = agreement_by_view(silhouettes)
     unlike = (by_view < by_view.median() - _ONE_VIEW_MISFITS).nonzero()[:, 0].tolist()
-    misfits = [views.names[view] for view in unlike if contradicts(silhouettes, view)]
+    misfits = [view for view in unlike if views.trust[view] and contradicts(silhouettes, view)]
+    told = "{}: silhouette and camera do not fit the other views; "
+    if photos := [views.names[view] for view in misfits if not views.generated[view]]:
+        raise InputError(told.format(", ".join(photos)) + "swapped with another, or a wrong picture or mask?")
     if misfits:
-        raise InputError(
-            f"{', '.join(misfits)}: silhouette and camera do not fit the other views; "
-            "swapped with another, or a wrong picture or mask?"
-        )
+        names = ", ".join(views.names[view] for view in misfits)
+        log.warning(told.format(names) + "generated, so left out (check_poses=false fits it all the same)")
+        trust = [0.0 if view in misfits else trust for view, trust in enumerate(views.trust)]
+        views = replace(views, trust=tuple(trust))
     if given < _CLEAN and given < agreement_by_chance(silhouettes) + _ABOVE_CHANCE:
         raise InputError(
             "views out of order, or poses of another capture: the silhouettes fit the cameras no better than in random "
@@ -170,6 +179,7 @@ def check_silhouettes(views: PosedViews) -> None:
         log.info("the views agree on %s of their silhouettes; inconsistent views give a smoother mesh", _percent(given))
         if not any(views.generated):
             log.info("where that is the cameras' fault, corrections=all learns what each view is off")
+    return views
 
 
 def tell_contradictions(views: PosedViews) -> None:

@@ -65,6 +65,18 @@ def test_the_only_view_that_sees_a_plate_from_its_edge_passes():
     refused(with_alpha(views, edge, shifted), "019.png", "do not fit the other views")
 
 
+def test_a_generated_view_that_fits_nowhere_is_left_out_and_a_bad_frame_that_is_marked_is_let_be(views, caplog):
+    wrong = with_alpha(views, 4, views.images[4, 3].roll(24, 0))
+    refused(wrong, "004.png", "do not fit the other views")
+    made = tuple(index != len(views) - 1 for index in range(len(views)))
+    checked = check_poses(change(wrong, generated=made))
+    assert [index for index, trust in enumerate(checked.trust) if trust == 0] == [4]
+    assert "004.png: silhouette and camera do not fit the other views; generated, so left out" in caplog.text
+    caplog.clear()
+    marked = change(wrong, trust=tuple(float(index != 4) for index in range(len(views))))
+    assert check_poses(marked).trust == marked.trust and "do not fit" not in caplog.text
+
+
 @pytest.mark.parametrize("folder", sorted(SHARED.glob("orbits/*/")) or [None], ids=lambda p: p.name if p else "none")
 def test_rendered_orbits_pass(folder):
     if folder is None:
