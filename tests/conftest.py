@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,10 @@ from sv3dgen.parallel.cores import usable_cores
 from sv3dgen.runs.lean_imports import leave_out_unused
 from sv3dgen.runs.threads import settle_threads
 from sv3dgen.views.posed_views import PosedViews, write_views
+
+# A shell has what it starts in the background ignore SIGINT, and children inherit that: tests interrupt theirs.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
