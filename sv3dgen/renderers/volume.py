@@ -24,9 +24,10 @@ class Volume(FieldRenderer):
     """Deferred volume renderer with an occupancy grid.
 
     Features and normals are composited along the ray and shaded once per pixel (docs/method.md). `step_size` is the
-    distance between samples in world units, or, while training, `least_step_px` pixels of the views if that is more.
-    The occupancy grid starts from a visual hull and drops cells whose opacity over one step falls under `prune_alpha`;
-    a cell outside the hull never comes back. `albedo_jitter` is the step, in world units, of `albedo_nearby`.
+    distance between samples in world units, or, while training, `least_step_px` pixels of the views if that is more, up
+    to a cell. The occupancy grid starts from a visual hull and drops cells whose opacity over one step falls under
+    `prune_alpha`; a cell outside the hull never comes back. `albedo_jitter` is the step, in world units, of
+    `albedo_nearby`.
     """
 
     occupied: Tensor
@@ -65,7 +66,8 @@ class Volume(FieldRenderer):
 
     def start_from(self, hull: Bool[Tensor, "x y z"], pixel: float = 0.0) -> None:
         """Fill the occupancy grid with a visual hull of any resolution over the same box, and settle the step."""
-        self.training_step = max(self.step_size, self.least_step_px * pixel)
+        cell = 2 * self.radius / self.resolution  # one must not be stepped over
+        self.training_step = max(self.step_size, min(self.least_step_px * pixel, cell))
         coarse = torch.nn.functional.adaptive_max_pool3d(hull[None, None].float(), self.resolution)[0, 0] > 0
         # One cell of slack: the hull is sampled at cell centers.
         self.hull = torch.nn.functional.max_pool3d(coarse[None, None].float(), 3, stride=1, padding=1)[0, 0] > 0

@@ -127,8 +127,8 @@ def test_only_a_light_that_learns_has_a_gradient():
 def test_samples_stand_as_far_apart_as_the_views_pixels_while_training():
     torch.manual_seed(0)
     counts = []
-    for least_step_px, pixel in ((0.0, 0.04), (0.5, 0.04), (0.5, 0.01)):
-        renderer = Volume(step_size=0.01, least_step_px=least_step_px, prune_samples=False)
+    for least_step_px, pixel in ((0.0, 0.036), (0.5, 0.036), (0.5, 0.01)):
+        renderer = Volume(step_size=0.009, least_step_px=least_step_px, prune_samples=False)
         renderer.start_from(torch.ones(8, 8, 8, dtype=torch.bool), pixel)
         renderer(Ball(0.3, 2.0), Plain(False), one_camera())
         training = renderer.num_samples
@@ -136,4 +136,6 @@ def test_samples_stand_as_far_apart_as_the_views_pixels_while_training():
         counts.append((training, renderer.num_samples))
     (fine, picture), (coarse, same), (again, _) = counts
     assert coarse == pytest.approx(fine / 2, rel=0.02) and again == pytest.approx(fine, rel=0.02)
+    renderer.start_from(torch.ones(8, 8, 8, dtype=torch.bool), 1.0)  # views of a few pixels
+    assert renderer.training_step == 2 * renderer.radius / renderer.resolution
     assert same == picture == pytest.approx(fine, rel=0.02)  # a picture has them where they always are
