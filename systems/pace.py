@@ -28,8 +28,8 @@ class Pace:
             return
         self.short = statistics.median(sizes) <= self.small_px
         if self.short:
-            told = "%s: the views are a model's and of at most %d px; %d of %d steps will do"
-            log.info(told, self.stage, self.small_px, self.fewer, self.steps)
+            told = "%s: the views are a model's and of at most %d px; %d of %d steps will do (%s.small_px=null: all)"
+            log.info(told, self.stage, self.small_px, self.fewer, self.steps, self.stage)
 
     @property
     def last_step(self) -> int:

@@ -66,7 +66,7 @@ def test_a_run_takes_fewer_steps_in_both_stages_and_refines_its_surface(views, t
     assert int(run.fine.geometry.cells) == 28  # due at step 10 of 16, which no step of the 7 falls on
     told = [line for line in caplog.messages if "will do" in line]
     assert told == [
-        "coarse: the views are a model's and of at most 96 px; 10 of 20 steps will do",
-        "fine: the views are a model's and of at most 96 px; 7 of 16 steps will do",
+        "coarse: the views are a model's and of at most 96 px; 10 of 20 steps will do (coarse.small_px=null: all)",
+        "fine: the views are a model's and of at most 96 px; 7 of 16 steps will do (fine.small_px=null: all)",
     ]
     assert json.loads((tmp_path / "run" / "run.json").read_text())["finished"]
