@@ -10,10 +10,10 @@ import numpy as np
 import scipy.sparse
 import torch
 from jaxtyping import Float
-from scipy.sparse.linalg import splu
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, grid_sample
 
+from sv3dgen.export.symmetric_factors import symmetric_factors
 from sv3dgen.export.unseen_surface import continued_colors
 from sv3dgen.meshes.mesh import Mesh
 from sv3dgen.renderers.unseen import in_sight, smoothstep
@@ -97,14 +97,11 @@ def _smooth(mesh: Mesh, values: np.ndarray, wave: float) -> np.ndarray:
     Laplacian over the area.
 
     With areas A and the cotangent matrix L the system is A + s^2 L A^-1 L = (A + isL) A^-1 (A - isL): two solves with
-    one factorization, which is as sparse as L and a third of the work. No pivots: the real part is positive definite.
+    one factorization, which is as sparse as L and a third of the work.
     """
     laplace, area = _laplacian(mesh)
-    factors = splu(
-        (scipy.sparse.diags_array(area.astype(complex)) + 1j * (wave / (2 * math.pi)) ** 2 * laplace).tocsc(),
-        permc_spec="MMD_AT_PLUS_A",
-        diag_pivot_thresh=0.0,
-        options={"SymmetricMode": True},
+    factors = symmetric_factors(
+        scipy.sparse.diags_array(area.astype(complex)) + 1j * (wave / (2 * math.pi)) ** 2 * laplace
     )
     halfway = area[:, None] * factors.solve((area[:, None] * values).astype(complex))
     return factors.solve(halfway.conj()).real

@@ -6,9 +6,9 @@ from dataclasses import replace
 import scipy.sparse
 import torch
 from jaxtyping import Float
-from scipy.sparse.linalg import splu
 from torch import Tensor
 
+from sv3dgen.export.symmetric_factors import symmetric_factors
 from sv3dgen.kernels.rasterizer.antialias import antialiased_coverage
 from sv3dgen.kernels.rasterizer.rasterize import clip_positions, rasterize
 from sv3dgen.meshes.mesh import Mesh
@@ -71,5 +71,5 @@ def _smoother(mesh: Mesh) -> Callable[[Tensor], Float[Tensor, "vertices 3"]]:
     links = scipy.sparse.coo_array(([1.0] * len(first), (first, second)), shape=(count, count)).tocsr()
     links = links + links.T
     laplace = scipy.sparse.diags_array(links.sum(axis=1)) - links
-    factors = splu((scipy.sparse.eye_array(count) + SPREAD * laplace).tocsc())
+    factors = symmetric_factors(scipy.sparse.eye_array(count) + SPREAD * laplace)
     return lambda values: torch.from_numpy(factors.solve(values.double().numpy())).to(values)
