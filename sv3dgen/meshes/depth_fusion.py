@@ -10,7 +10,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from sv3dgen.stereo.plane_sweep import StereoDepths
-from sv3dgen.views.cameras import Cameras, project
+from sv3dgen.views.cameras import Cameras, distance_to, project
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ def _add(
         col, row = image_points[0].floor().long().unbind(-1)
         in_frame = (col >= 0) & (col < camera.width_px) & (row >= 0) & (row < camera.height_px)
         col, row = col.clamp(0, camera.width_px - 1), row.clamp(0, camera.height_px - 1)
-        ahead = (depth[view, row, col] - (points - camera.positions).norm(dim=-1)).clamp(max=truncation)
+        ahead = (depth[view, row, col] - distance_to(points, cameras.positions[view])).clamp(max=truncation)
         counted = torch.where(in_frame & (ahead > -truncation), weight[view, row, col], 0.0)
         total += torch.where(counted > 0, ahead * counted, 0.0)
         votes += counted

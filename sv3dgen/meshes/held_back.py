@@ -7,7 +7,7 @@ from torch.nn.functional import grid_sample
 
 from sv3dgen.kernels.rasterizer.rasterize import clip_positions, rasterize
 from sv3dgen.meshes.mesh import Mesh
-from sv3dgen.views.cameras import Cameras, project
+from sv3dgen.views.cameras import Cameras, distance_to, project
 
 SOURCES = 6  # views, nearest in direction, that a held-back view's colors are carried over from
 UNCOVERED = 0.3  # error of a pixel of the object that a shape leaves uncovered
@@ -54,7 +54,7 @@ def held_back_errors(
             c, r = places[0].unbind(-1)
             inside = (z[0] > 0) & (c >= 0.5) & (r >= 0.5) & (c < cameras.width_px - 0.5) & (r < cameras.height_px - 0.5)
             at = (r.clamp(0, cameras.height_px - 1).long(), c.clamp(0, cameras.width_px - 1).long())
-            behind = (points - cameras.positions[other]).norm(dim=-1) - depth[other][at]
+            behind = distance_to(points, cameras.positions[other]) - depth[other][at]
             sees = (inside & (behind < IN_SIGHT) & depth[other][at].isfinite())[:, None].float()
             grid = torch.stack([c / cameras.width_px, r / cameras.height_px], -1) * 2 - 1
             color = grid_sample(rgb[other : other + 1], grid[None, None], align_corners=False)[0, :, 0].t()

@@ -5,7 +5,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sv3dgen.stereo.plane_sweep import StereoDepths
-from sv3dgen.views.cameras import project
+from sv3dgen.views.cameras import distance_to, project
 from sv3dgen.views.visual_hull import voxel_centers
 
 LEAST_CONFIDENCE = 1.0  # summed over the views that see through a voxel: one that is quite sure, or several
@@ -29,7 +29,7 @@ def carved(
         col, row = places[0].floor().long().unbind(-1)
         inside = (z[0] > 0) & (col >= 0) & (row >= 0) & (col < cameras.width_px) & (row < cameras.height_px)
         col, row = col.clamp(0, cameras.width_px - 1), row.clamp(0, cameras.height_px - 1)
-        ahead = depths.depth[view, row, col] - (points - cameras.positions[view]).norm(dim=-1)
+        ahead = depths.depth[view, row, col] - distance_to(points, cameras.positions[view])
         sure = depths.confidence[view, row, col] * inside
         through += torch.where(ahead > margin, sure, 0.0)
         surface += torch.where(ahead.abs() <= margin, sure, 0.0)

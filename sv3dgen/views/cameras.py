@@ -126,6 +126,12 @@ def project(
     return flipped / depth[..., None] * cameras.focal_px[:, None] + cameras.center_px[:, None], depth
 
 
+def distance_to(points: Float[Tensor, "points 3"], position: Float[Tensor, "3"]) -> Float[Tensor, " points"]:
+    """How far points are from a camera's position, in world units. No gradient where they meet."""
+    # Of three numbers, a norm along the last dimension takes three times as long.
+    return torch.cdist(points, position[None], compute_mode="donot_use_mm_for_euclid_dist")[:, 0]
+
+
 def look_at_origin(
     elevation_deg: Float[Tensor, " views"],
     azimuth_deg: Float[Tensor, " views"],
