@@ -70,6 +70,10 @@ class HashGrid(Field):
             if isinstance(layer, nn.Linear):
                 nn.init.zeros_(layer.bias)  # so that a fresh field is its prior, up to the tiny table
 
+    @property
+    def finest_cell(self) -> float:  # type: ignore[override]
+        return 2 * self.radius / self.spec.resolutions[self.active_levels - 1]
+
     def on_step(self, step: int) -> None:
         if self.levels_open is not None:
             self.active_levels = self._levels_at(step)

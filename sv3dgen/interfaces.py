@@ -111,6 +111,8 @@ class Geometry(nn.Module, ABC):
 class Field(Geometry):
     """A density in space, for the volume renderer."""
 
+    finest_cell: float = 0.0  # side of the smallest cells that it can tell apart now, in world units; 0: not known
+
     @abstractmethod
     def forward(self, points: Float[Tensor, "points 3"], with_normals: bool = False) -> FieldSample:
         """Density and features at world points; normals too where asked for."""
@@ -204,7 +206,9 @@ class FieldRenderer(Renderer):
         """Distance along each pixel's ray to the surface, in world units; infinite where there is none. No gradient."""
 
     def on_step(self, geometry: Field, step: int) -> None:
-        """Advance whatever follows the field; called by the system before each optimization step."""
+        """Advance whatever follows the field; called by the system before each optimization step, at its place in the
+        schedules.
+        """
 
 
 class Guidance(nn.Module, ABC):

@@ -24,10 +24,10 @@ class Volume(FieldRenderer):
     """Deferred volume renderer with an occupancy grid.
 
     Features and normals are composited along the ray and shaded once per pixel (docs/method.md). `step_size` is the
-    distance between samples in world units, or, while training, `least_step_px` pixels of the views if that is more, up
-    to a cell. The occupancy grid starts from a visual hull and drops cells whose opacity over one step falls under
-    `prune_alpha`; a cell outside the hull never comes back. `albedo_jitter` is the step, in world units, of
-    `albedo_nearby`.
+    distance between samples in world units, or, while training, `least_step_px` pixels of the views or
+    `least_step_cells` of the field's finest cells, if that is more, up to a cell of the occupancy grid. This grid
+    starts from a visual hull and drops cells whose opacity over one step falls under `prune_alpha`; a cell outside the
+    hull never comes back. `albedo_jitter` is the step, in world units, of `albedo_nearby`.
     """
 
     occupied: Tensor
@@ -42,6 +42,7 @@ class Volume(FieldRenderer):
         radius: Radius = 0.62,
         step_size: Annotated[float | int, Between(0.0001, 1.0)] = 0.0055,
         least_step_px: Share = 0.0,
+        least_step_cells: Share = 0.0,
         prune_alpha: Share = 0.01,
         update_every: Interval = 16,
         warmup_steps: IntervalOrNever = 256,
@@ -51,7 +52,8 @@ class Volume(FieldRenderer):
     ):
         super().__init__()
         self.resolution, self.radius, self.step_size = resolution, radius, step_size
-        self.least_step_px, self.training_step = least_step_px, step_size
+        self.least_step_px, self.least_step_cells = least_step_px, least_step_cells
+        self.pixel = 0.0  # width of one of the views', in world units
         self.prune_alpha, self.update_every, self.warmup_steps = prune_alpha, update_every, warmup_steps
         self.prune_samples = prune_samples
         self.warm = False
@@ -65,9 +67,8 @@ class Volume(FieldRenderer):
         self.register_buffer("aabb", torch.tensor([[-radius] * 3, [radius] * 3]), persistent=False)
 
     def start_from(self, hull: Bool[Tensor, "x y z"], pixel: float = 0.0) -> None:
-        """Fill the occupancy grid with a visual hull of any resolution over the same box, and settle the step."""
-        cell = 2 * self.radius / self.resolution  # one must not be stepped over
-        self.training_step = max(self.step_size, min(self.least_step_px * pixel, cell))
+        """Fill the occupancy grid with a visual hull of any resolution over the same box."""
+        self.pixel = pixel
         coarse = torch.nn.functional.adaptive_max_pool3d(hull[None, None].float(), self.resolution)[0, 0] > 0
         # One cell of slack: the hull is sampled at cell centers.
         self.hull = torch.nn.functional.max_pool3d(coarse[None, None].float(), 3, stride=1, padding=1)[0, 0] > 0
@@ -130,7 +131,7 @@ class Volume(FieldRenderer):
             least = 1e-3 if self.warm and self.training else 0.0
             samples, _ = self._march_seen(geometry, origins, directions, LEAST_LIGHT, least)
         else:
-            samples = march(*_plain(origins, directions), **self._grid(len(origins), origins.device))
+            samples = march(*_plain(origins, directions), **self._grid(geometry, len(origins), origins.device))
         self.num_samples = len(samples.t)
         rays = samples.ray_index
         # By index_select: a warp's gradient comes back this way, and that of brackets is summed in any order on a CPU.
@@ -168,13 +169,18 @@ class Volume(FieldRenderer):
     ) -> tuple[RaySamples, Float[Tensor, " samples"]]:
         """The samples that more than `least_light` reaches and that stop more than `least_alpha`, and their density."""
         limits = {"min_transmittance": least_light, "min_alpha": least_alpha}
-        grid = self._grid(len(origins), origins.device)
+        grid = self._grid(geometry, len(origins), origins.device)
         return march_seen(lambda at: geometry(at).density, *_plain(origins, directions), **grid, **limits)
 
-    def _grid(self, rays: int, device: torch.device) -> dict[str, Any]:
+    def training_step(self, geometry: Field) -> float:
+        """The distance between samples while training: what is finer, neither the views nor the field tell of."""
+        least = max(self.least_step_px * self.pixel, self.least_step_cells * geometry.finest_cell)
+        return max(self.step_size, min(least, 2 * self.radius / self.resolution))  # no cell is stepped over
+
+    def _grid(self, geometry: Field, rays: int, device: torch.device) -> dict[str, Any]:
         """What rays march through; shifted by a random part of a step per ray while training."""
         jitter = torch.rand(rays, device=device) if self.training else torch.full((rays,), 0.5, device=device)
-        step_size = self.training_step if self.training else self.step_size
+        step_size = self.training_step(geometry) if self.training else self.step_size
         return {"occupied": self.occupied, "aabb": self.aabb, "step_size": step_size, "jitter": jitter}
 
     @torch.no_grad()

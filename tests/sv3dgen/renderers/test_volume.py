@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from geometry.hash_grid import HashGrid
 from sv3dgen.interfaces import Field, FieldSample, Material, Shading
 from sv3dgen.materials.constant import Constant
 from sv3dgen.materials.sg import Sg
@@ -137,5 +138,17 @@ def test_samples_stand_as_far_apart_as_the_views_pixels_while_training():
     (fine, picture), (coarse, same), (again, _) = counts
     assert coarse == pytest.approx(fine / 2, rel=0.02) and again == pytest.approx(fine, rel=0.02)
     renderer.start_from(torch.ones(8, 8, 8, dtype=torch.bool), 1.0)  # views of a few pixels
-    assert renderer.training_step == 2 * renderer.radius / renderer.resolution
+    assert renderer.training_step(Ball(0.3, 2.0)) == 2 * renderer.radius / renderer.resolution
     assert same == picture == pytest.approx(fine, rel=0.02)  # a picture has them where they always are
+
+
+def test_samples_stand_as_far_apart_as_the_fields_cells_tell_while_levels_open():
+    field = HashGrid(levels=4, base_resolution=16, growth=2.0, levels_open=[[0, 1], [3, 4]], log2_table_size=12)
+    renderer = Volume(step_size=0.009, least_step_cells=0.5)
+    steps = []
+    for step in range(4):
+        field.on_step(step)
+        steps.append(renderer.training_step(field))
+    # Cells of 1.24 / 16, 32, 64 and 128; half of the first is more than a cell of the occupancy grid, 1.24 / 64.
+    assert steps == pytest.approx([1.24 / 64, 1.24 / 64, 0.62 / 64, 0.009])
+    assert Volume(step_size=0.009).training_step(field) == 0.009
