@@ -60,9 +60,11 @@ def test_a_pixel_is_as_wide_as_the_views_own_are(views):
 def test_a_run_takes_fewer_steps_in_both_stages_and_refines_its_surface(views, tmp_path, caplog):
     caplog.set_level("INFO")
     write_views(replace(views, generated=(True,) * (len(views) - 1) + (False,)), tmp_path / "views")
-    run = Run(small(tmp_path / "views", *STEPS, "fine.small_steps=0.4375"), tmp_path / "run")
+    settings = (*STEPS, "fine.small_steps=0.4375", "coarse.renderer.warmup_steps=12")
+    run = Run(small(tmp_path / "views", *settings), tmp_path / "run")
     run.execute()
     assert run.coarse.global_step == 10 and run.fine.global_step == 7
+    assert run.coarse.renderer.warm  # from step 12 of 20, the sixth of the ten
     assert int(run.fine.geometry.cells) == 28  # due at step 10 of 16, which no step of the 7 falls on
     told = [line for line in caplog.messages if "will do" in line]
     assert told == [
