@@ -14,6 +14,7 @@ from sv3dgen.interfaces import Guidance, GuidanceOutput, Reference, RenderOutput
 from sv3dgen.losses import masked_mean, mse
 from sv3dgen.schedules import active_terms, checked_weights, ever_nonzero
 from sv3dgen.seeding import generator
+from sv3dgen.views.certainty import mostly_small
 from sv3dgen.views.footprints import averaged
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,8 @@ class ReferenceViews(Guidance):
     is compared with the render's mean over each of its pixels (`ViewBatch.footprint_px`), inside which the render
     should be plain. AlexNet's weights of LPIPS come with the project; VGG16's are `lpips_file`, or fetched once.
     `lpips_px` cuts squares of at most that size around the object for LPIPS, at places that change with the step.
+    Where a photo stands alone and most views are generated ones of at most `small_px` pixels, its color error goes in
+    times `photo_color`: no view of the size shows what it does, and a field makes pits of it, which it alone sees into.
     """
 
     terms: tuple[str, ...] = ("rgb", "mask", "lpips")
@@ -49,6 +52,8 @@ class ReferenceViews(Guidance):
         lpips_px: Pixels | None = None,
         robust_scale: Annotated[float | int, Between(0.001, 10.0)] | None = None,
         mask_doubt: Share = 0.0,
+        small_px: Pixels | None = None,
+        photo_color: Share = 1.0,
         seed: Seed = 0,
     ) -> None:
         super().__init__()
@@ -62,10 +67,18 @@ class ReferenceViews(Guidance):
         if not 0 <= mask_doubt <= 1:
             raise ValueError(f"mask_doubt={mask_doubt}: expected 0 to 1")
         self.mask_doubt = mask_doubt
+        self.small_px, self.photo_color = small_px, photo_color
+        self._photo_color = 1.0  # of these views
         self.seed = seed
         # An Lpips, or None where nobody asks for it or its weights cannot be had.
         self.lpips: Any = _lpips(lpips_net, lpips_file) if ever_nonzero(self.weights.get("lpips", 0.0)) else None
         self._too_small_told = False
+
+    def start_from(self, reference: Reference) -> None:
+        """See whether a photo stands alone among small views."""
+        views = reference.views
+        alone = self.small_px is not None and len(views.photos_among_generated) == 1
+        self._photo_color = self.photo_color if alone and mostly_small(views, self.small_px or 0) else 1.0
 
     def cache_key(self, reference: Reference) -> str | None:
         """What LPIPS weighs by: a file may be exchanged between two runs, and a network fetched."""
@@ -100,6 +113,8 @@ class ReferenceViews(Guidance):
         mean = averaged(drawn, batch.footprint_px, mask)
         # A mean says nothing of what it is made of: without the second term that would be noise.
         squared = (mean - target).square() + WITHIN_FOOTPRINT * (drawn - mean).square()
+        if batch.generated is not None and self._photo_color < 1:
+            squared = torch.where(batch.generated[:, None, None, None], squared, self._photo_color * squared)
         if batch.generated is None or self.robust_scale is None:
             return masked_mean(squared, mask)
         forgiving = squared / (1 + squared.mean(1, keepdim=True) / self.robust_scale**2)

@@ -1,8 +1,8 @@
 """How many of its steps a stage takes: a share of them where a model has made small views, which tell little."""
 
 import logging
-import statistics
 
+from sv3dgen.views.certainty import mostly_small
 from sv3dgen.views.posed_views import PosedViews
 
 log = logging.getLogger(__name__)
@@ -23,10 +23,9 @@ class Pace:
 
     def start_from(self, views: PosedViews) -> None:
         """Settle it for the views to fit."""
-        sizes = [px for px, made in zip(views.own_px, views.generated, strict=True) if made]
-        if self.small_px is None or self.fewer >= self.steps or 2 * len(sizes) <= len(views):
+        if self.small_px is None or self.fewer >= self.steps:
             return
-        self.short = statistics.median(sizes) <= self.small_px
+        self.short = mostly_small(views, self.small_px)
         if self.short:
             told = "%s: the views are a model's and of at most %d px; %d of %d steps will do (%s.small_px=null: all)"
             log.info(told, self.stage, self.small_px, self.fewer, self.steps, self.stage)

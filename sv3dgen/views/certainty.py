@@ -10,6 +10,12 @@ def certain(views: PosedViews) -> list[bool]:
     return [not made and trust == 1 for made, trust in zip(views.generated, views.trust, strict=True)]
 
 
+def mostly_small(views: PosedViews, px: int) -> bool:
+    """Whether most views are generated ones, which are themselves of at most `px` pixels a side; the median."""
+    sizes = [own for own, made in zip(views.own_px, views.generated, strict=True) if made]
+    return 2 * len(sizes) > len(views) and statistics.median(sizes) <= px
+
+
 def usual_pixel(views: PosedViews) -> float:
     """How wide a pixel of the views' own pictures is at the distance of the origin, in world units; the median."""
     pixels = views.cameras.positions.norm(dim=-1) / views.cameras.focal_px.mean(1)

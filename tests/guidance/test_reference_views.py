@@ -3,6 +3,7 @@ import dataclasses
 import logging
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,9 +12,10 @@ from guidance import reference_views
 from guidance.reference_views import ReferenceViews
 from sv3dgen import losses
 from sv3dgen.errors import InputError
-from sv3dgen.interfaces import RenderOutput, ViewBatch
+from sv3dgen.interfaces import Reference, RenderOutput, ViewBatch
 from sv3dgen.metrics.lpips import Lpips
 from sv3dgen.views.cameras import look_at_origin
+from tests.helpers.plain_views import plain_views
 
 
 def scene(height: int = 8, width: int = 8, seed: int = 0) -> tuple[RenderOutput, ViewBatch]:
@@ -200,6 +202,27 @@ def test_the_color_error_of_generated_views_levels_off():
     assert forgiving < photos
     with pytest.raises(ValueError, match="robust_scale=0"):
         ReferenceViews(weights={"rgb": 1.0}, robust_scale=0.0)
+
+
+@pytest.mark.parametrize("own_px, photos, counts", [(6, 1, False), (7, 1, True), (6, 2, True)])
+def test_a_photo_alone_among_small_views_pulls_by_its_mask_alone(own_px, photos, counts):
+    render, batch = scene()
+    small = tuple(torch.zeros(4, own_px, own_px, dtype=torch.uint8) if at >= photos else None for at in range(5))
+    cameras = look_at_origin(torch.zeros(5), torch.arange(5.0) * 72, distance=2.0, size_px=8)
+    views = plain_views(torch.ones(5, 4, 8, 8), cameras)
+    views = dataclasses.replace(views, generated=tuple(at >= photos for at in range(5)), small=small)
+    mixed = dataclasses.replace(batch, generated=torch.tensor([True, False]))
+    weights = {"rgb": 1.0, "mask": 1.0}
+    guidance, plain = (ReferenceViews(weights=weights, small_px=6, photo_color=color) for color in (0.0, 1.0))
+    for part in (guidance, plain):
+        part.start_from(Reference(views, Path("views")))
+    found, expected = guidance(render, mixed, 0).losses, plain(render, mixed, 0).losses
+    torch.testing.assert_close(found["mask"], expected["mask"])
+    shaded = render.shaded.clone()
+    shaded[1] = False
+    share = 1.0 if counts else float(shaded.sum() / render.shaded.sum())
+    of_generated = plain(dataclasses.replace(render, shaded=shaded), mixed, 0).losses["rgb"]
+    torch.testing.assert_close(found["rgb"], expected["rgb"] if counts else share * of_generated)
 
 
 def test_a_generated_alpha_of_one_half_says_nothing_of_the_outline():
