@@ -75,10 +75,13 @@ class ReferenceViews(Guidance):
         self._too_small_told = False
 
     def start_from(self, reference: Reference) -> None:
-        """See whether a photo stands alone among small views."""
-        views = reference.views
-        alone = self.small_px is not None and len(views.photos_among_generated) == 1
-        self._photo_color = self.photo_color if alone and mostly_small(views, self.small_px or 0) else 1.0
+        """See whether a photo stands alone among small views; where its color counts less for it, a line says so."""
+        views, small_px = reference.views, self.small_px
+        alone = small_px is not None and len(views.photos_among_generated) == 1 and mostly_small(views, small_px)
+        self._photo_color = self.photo_color if alone else 1.0
+        if self._photo_color < 1:
+            told = "the photo is alone among views of at most %d px: its color counts %g here, its outline wholly"
+            log.info(told, small_px, self._photo_color)
 
     def cache_key(self, reference: Reference) -> str | None:
         """What LPIPS weighs by: a file may be exchanged between two runs, and a network fetched."""

@@ -205,7 +205,8 @@ def test_the_color_error_of_generated_views_levels_off():
 
 
 @pytest.mark.parametrize("own_px, photos, counts", [(6, 1, False), (7, 1, True), (6, 2, True)])
-def test_a_photo_alone_among_small_views_pulls_by_its_mask_alone(own_px, photos, counts):
+def test_a_photo_alone_among_small_views_pulls_by_its_mask_alone(own_px, photos, counts, caplog):
+    caplog.set_level("INFO")
     render, batch = scene()
     small = tuple(torch.zeros(4, own_px, own_px, dtype=torch.uint8) if at >= photos else None for at in range(5))
     cameras = look_at_origin(torch.zeros(5), torch.arange(5.0) * 72, distance=2.0, size_px=8)
@@ -217,6 +218,7 @@ def test_a_photo_alone_among_small_views_pulls_by_its_mask_alone(own_px, photos,
     for part in (guidance, plain):
         part.start_from(Reference(views, Path("views")))
     found, expected = guidance(render, mixed, 0).losses, plain(render, mixed, 0).losses
+    assert ["6 px: its color counts 0 here" in line for line in caplog.messages] == ([] if counts else [True])
     torch.testing.assert_close(found["mask"], expected["mask"])
     shaded = render.shaded.clone()
     shaded[1] = False
