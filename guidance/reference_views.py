@@ -80,7 +80,7 @@ class ReferenceViews(Guidance):
         alone = small_px is not None and len(views.photos_among_generated) == 1 and mostly_small(views, small_px)
         self._photo_color = self.photo_color if alone else 1.0
         if self._photo_color < 1:
-            told = "the photo is alone among views of at most %d px: its color counts %g here, its outline wholly"
+            told = "the photo is alone among views of at most %d px: its color counts %g in this stage, its mask 1"
             log.info(told, small_px, self._photo_color)
 
     def cache_key(self, reference: Reference) -> str | None:
