@@ -123,6 +123,7 @@ class Interrupt(lightning.Callback):
         self.requested, self.outcome = False, outcome
         self.where: tuple[str, int, int] | None = None  # stage, step, of how many, at which a stage was ended
         self._ended_by: int | None = None
+        self._quits = False
         self._stage, self._save, self._training = "", None, False
 
     @property
@@ -153,6 +154,8 @@ class Interrupt(lightning.Callback):
         self._again.enter_context(handled(self._end))  # Lightning has just put handlers of its own before these
 
     def on_train_batch_start(self, trainer: lightning.Trainer, *_: Any) -> None:
+        if self._quits:  # the exception was lost on its way: Python ignores those of finalizers
+            raise Stopped(signal.SIGINT)
         trainer.should_stop = trainer.should_stop or self.requested
 
     def on_train_batch_end(self, trainer: lightning.Trainer, module: Any, outputs: Any, batch: Any, index: int) -> None:
@@ -186,6 +189,7 @@ class Interrupt(lightning.Callback):
 
     def _request(self, *_: Any) -> None:
         if self.requested:
+            self._quits = True
             raise Stopped(signal.SIGINT)  # no KeyboardInterrupt, of which Lightning makes an exit with status 1
         self.finish()
 

@@ -25,7 +25,7 @@ from sv3dgen.runs.csv_log import keep_numbers
 from sv3dgen.runs.progress import ProgressLine, summary
 from sv3dgen.runs.provenance import provenance
 from sv3dgen.runs.run_folder import RunCard, holds_made_views
-from sv3dgen.runs.stopping import Stopped
+from sv3dgen.runs.stopping import Stopped, undisguised
 from sv3dgen.viewer.live_page import LivePage
 from sv3dgen.views.posed_views import PosedViews, read_views
 from systems.building import build_stage
@@ -135,7 +135,8 @@ class Run:
         self.begin()
         with notified_loggers(self.trainer["logger"], self.config), self.card.hearing_warnings():
             try:
-                self._execute()
+                with undisguised():
+                    self._execute()
             except (Stopped, KeyboardInterrupt):  # the latter while nothing listens: in the views, and in the export
                 self.card.stop(*self._ended_at())
                 raise

@@ -52,6 +52,24 @@ def raise_stopped(number: int, frame: FrameType | None = None) -> None:
 
 
 @contextmanager
+def undisguised() -> Iterator[None]:
+    """Raise a stop as itself where it has become the cause of another exception.
+
+    What a signal's handler raises within numba's dispatcher comes out as a SystemError, and who restores a checkpoint
+    makes of that a damaged file.
+    """
+    try:
+        yield
+    except Exception as error:
+        cause = error.__cause__
+        while cause is not None and not isinstance(cause, Stopped | KeyboardInterrupt):
+            cause = cause.__cause__
+        if cause is None:
+            raise
+        raise cause from None
+
+
+@contextmanager
 def left_at_once(way: Callable[[], str]) -> Iterator[None]:
     """Have an interrupt, and what a scheduler sends, end the program where it is, with the line that `way` makes.
 

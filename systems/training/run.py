@@ -23,7 +23,7 @@ from sv3dgen.runs.csv_log import keep_numbers
 from sv3dgen.runs.progress import ProgressLine
 from sv3dgen.runs.provenance import provenance
 from sv3dgen.runs.run_folder import RunCard
-from sv3dgen.runs.stopping import Stopped
+from sv3dgen.runs.stopping import Stopped, undisguised
 from systems.fitting import Interrupt, Restored, WrittenInPlace, read_checkpoint
 from systems.reporting import Losses, notified_loggers
 from systems.training.batches import TimedLoader, TrainingBatch, TrainingBatches
@@ -95,7 +95,7 @@ class TrainingRun:
         checkpoint = self.checkpoint if resumed else None
         try:
             stage = nullcontext() if card is None else card.stage(STAGE)
-            with heard, stage, self.interrupt.listening(), self.restored.told():
+            with undisguised(), heard, stage, self.interrupt.listening(), self.restored.told():
                 self.trainer.fit(self.module, datamodule=orbits, ckpt_path=checkpoint, weights_only=True)
         except Stopped:
             if card is not None:

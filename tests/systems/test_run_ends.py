@@ -6,8 +6,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import lightning
 import pytest
 import torch
 from checkout import ROOT
@@ -18,8 +21,8 @@ from sv3dgen.runs import compile_cache
 from sv3dgen.runs.result import read_result, told_to_programs
 from sv3dgen.runs.run_folder import RunCard, read_card
 from sv3dgen.runs.run_lock import alone_in, check_free
-from sv3dgen.runs.stopping import Stopped
-from systems.fitting import read_checkpoint
+from sv3dgen.runs.stopping import Stopped, undisguised
+from systems.fitting import Interrupt, read_checkpoint
 from systems.run import Run
 from tests.systems.test_run import small
 
@@ -39,15 +42,27 @@ SMALL = (
 DEADLINE_S = 300  # of a second or two of work, on a machine with much else to do
 
 
-def start(folder: Path, *settings: str, **environment: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / "launch.py"), *settings],
-        cwd=folder,
-        env=os.environ | {"OMP_NUM_THREADS": "1", **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts `launch.py`; what still runs after the test is killed, cells of a sweep with it."""
+    started = []
+
+    def start(folder: Path, *settings: str, **environment: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, str(ROOT / "launch.py"), *settings],
+            cwd=folder,
+            env=os.environ | {"OMP_NUM_THREADS": "1", **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
 def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
@@ -100,7 +115,7 @@ FURTHER = pytest.mark.thorough
     ("name", "status"),
     [("SIGTERM", 143), pytest.param("SIGUSR1", 138, marks=FURTHER), pytest.param("SIGUSR2", 140, marks=FURTHER)],
 )
-def test_a_schedulers_signal_leaves_a_checkpoint_and_its_status(name, status, views_folder, tmp_path):
+def test_a_schedulers_signal_leaves_a_checkpoint_and_its_status(name, status, start, views_folder, tmp_path):
     """Started again by Slurm, the same command in the same folder goes on from there."""
     command = (f"views={views_folder}", *SMALL, "system=sv3d_nerf", "coarse.steps=200", "hydra.run.dir=run")
     run = start(tmp_path, *command)
@@ -119,7 +134,7 @@ def test_a_schedulers_signal_leaves_a_checkpoint_and_its_status(name, status, vi
     assert "finished" in card and card["resumed"][0]["stopped"]["stage"] == "coarse"
 
 
-def test_a_run_that_is_ended_early_says_where_and_is_not_finished(views_folder, tmp_path):
+def test_a_run_that_is_ended_early_says_where_and_is_not_finished(start, views_folder, tmp_path):
     run = start(tmp_path, f"views={views_folder}", *SMALL, "coarse.steps=4000", "hydra.run.dir=run")
     wait_for(tmp_path / "run" / "checkpoints" / "last.ckpt", run)
     run.send_signal(signal.SIGINT)
@@ -131,7 +146,7 @@ def test_a_run_that_is_ended_early_says_where_and_is_not_finished(views_folder, 
     assert "stopped early" in (tmp_path / "run" / "report.html").read_text()
 
 
-def test_ctrl_c_twice_ends_a_sweep_and_its_cells_die_with_it(views_folder, tmp_path):
+def test_ctrl_c_twice_ends_a_sweep_and_its_cells_die_with_it(start, views_folder, tmp_path):
     command = ("-m", f"views={views_folder}", *SMALL, "coarse.steps=100000", "seed=0,1", "hydra.sweep.dir=sweep")
     sweep = start(tmp_path, *command)
     wait_for(tmp_path / "sweep" / "0" / "checkpoints" / "last.ckpt", sweep)
@@ -251,8 +266,6 @@ def test_kernels_are_compiled_where_nothing_else_can_be_written_to(tmp_path, mon
 
 
 def test_a_signal_between_stages_ends_the_run_there():
-    from systems.fitting import Interrupt
-
     with pytest.raises(Stopped) as stop, Interrupt().listening():
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(1)
@@ -269,3 +282,36 @@ def test_ctrl_c_where_no_stage_listens_is_booked(at, stage, views_folder, tmp_pa
     with pytest.raises(KeyboardInterrupt), told_to_programs(tmp_path):
         run.execute()
     assert read_result(tmp_path).message == f"stopped in {stage}"
+
+
+@pytest.mark.parametrize("stop", [Stopped(signal.SIGINT), KeyboardInterrupt()])
+def test_a_stop_within_a_kernels_call_is_booked_as_one(stop, views_folder, tmp_path, monkeypatch):
+    """Numba's dispatcher makes a SystemError of what a signal's handler raises."""
+    run = Run(small(views_folder, "system=sv3d_nerf", "coarse.steps=12"), tmp_path)
+    step = run.coarse.training_step
+
+    def stopping(*args):
+        if run.coarse.global_step == 5:
+            raise SystemError("returned a result with an exception set") from stop
+        return step(*args)
+
+    monkeypatch.setattr(run.coarse, "training_step", stopping)
+    with pytest.raises(type(stop)), told_to_programs(tmp_path):
+        run.execute()
+    assert read_result(tmp_path).message.startswith("stopped in coarse")
+
+
+def test_other_exceptions_stay_what_they_are():
+    with pytest.raises(OSError, match="full") as failure, undisguised():
+        raise OSError("full") from ValueError("5")
+    assert isinstance(failure.value.__cause__, ValueError)
+
+
+def test_a_second_ctrl_c_whose_exception_is_lost_ends_the_run_at_the_next_step():
+    interrupt = Interrupt()
+    with interrupt.listening():
+        os.kill(os.getpid(), signal.SIGINT)
+        with suppress(Stopped):  # as Python does within a finalizer
+            os.kill(os.getpid(), signal.SIGINT)
+    with pytest.raises(Stopped):
+        interrupt.on_train_batch_start(lightning.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False))
