@@ -154,8 +154,7 @@ class Interrupt(lightning.Callback):
         self._again.enter_context(handled(self._end))  # Lightning has just put handlers of its own before these
 
     def on_train_batch_start(self, trainer: lightning.Trainer, *_: Any) -> None:
-        if self._quits:  # the exception was lost on its way: Python ignores those of finalizers
-            raise Stopped(signal.SIGINT)
+        self._quit_if_asked()
         trainer.should_stop = trainer.should_stop or self.requested
 
     def on_train_batch_end(self, trainer: lightning.Trainer, module: Any, outputs: Any, batch: Any, index: int) -> None:
@@ -173,6 +172,7 @@ class Interrupt(lightning.Callback):
         if self.requested:
             self._note(trainer)
         self._leave()
+        self._quit_if_asked()
         if self._ended_by is not None:  # in the last step, whose checkpoint is written
             raise Stopped(self._ended_by)
 
@@ -183,6 +183,10 @@ class Interrupt(lightning.Callback):
         if self._training:
             self._training = False
             self._again.close()
+
+    def _quit_if_asked(self) -> None:
+        if self._quits:  # its exception was lost: Python ignores a finalizer's, and a preview's failure is only told
+            raise Stopped(signal.SIGINT)
 
     def _note(self, trainer: lightning.Trainer) -> None:
         self.where = self._stage, trainer.global_step, trainer.max_steps

@@ -20,6 +20,7 @@ from sv3dgen.cli.command import OneLineParser, exit_status
 from sv3dgen.domains import plain
 from sv3dgen.errors import InputError
 from sv3dgen.meshes.precheck import COLORLESS, SUFFIXES
+from sv3dgen.runs.stopping import undisguised
 
 if TYPE_CHECKING:
     from sv3dgen.data.orbit_rendering import RenderJob, RenderSettings
@@ -270,7 +271,8 @@ def attempt(
     from sv3dgen.data.orbit_rendering import render_object
 
     try:
-        return (render or render_object)(job, settings)
+        with undisguised():
+            return (render or render_object)(job, settings)
     except InputError as error:
         return str(error)
     except OSError:

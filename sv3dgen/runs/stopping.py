@@ -55,8 +55,8 @@ def raise_stopped(number: int, frame: FrameType | None = None) -> None:
 def undisguised() -> Iterator[None]:
     """Raise a stop as itself where it has become the cause of another exception.
 
-    What a signal's handler raises within numba's dispatcher comes out as a SystemError, and who restores a checkpoint
-    makes of that a damaged file.
+    Numba's dispatcher makes a SystemError of what a signal's handler raises within it. Callers take that for a mistake
+    of theirs: a damaged checkpoint, a broken mesh, a failed cell of a sweep.
     """
     try:
         yield

@@ -124,6 +124,16 @@ def test_where_all_meshes_are_broken_their_reasons_are_told(tmp_path, capsys):
     assert "no complete orbit in it" in told.err
 
 
+def test_ctrl_c_within_a_kernels_call_is_no_broken_mesh(tmp_path, monkeypatch, capsys):
+    def interrupted(*_):
+        raise SystemError("returned a result with an exception set") from KeyboardInterrupt()
+
+    monkeypatch.setattr("sv3dgen.data.orbit_rendering.render_object", interrupted)
+    assert run("--procedural", 2, "--out", tmp_path / "out", *QUICK) == 130
+    told = capsys.readouterr()
+    assert "left out" not in told.out and "the same command goes on from here" in told.err
+
+
 def test_several_processes_render_the_same(rendered, tmp_path):
     assert run("--procedural", 2, "--split-test", 1, "--out", tmp_path, *QUICK[:-1], 2) == 0
     for name in ("procedural_00000000", "procedural_00000001"):
