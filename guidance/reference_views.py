@@ -35,8 +35,9 @@ class ReferenceViews(Guidance):
     is compared with the render's mean over each of its pixels (`ViewBatch.footprint_px`), inside which the render
     should be plain. AlexNet's weights of LPIPS come with the project; VGG16's are `lpips_file`, or fetched once.
     `lpips_px` cuts squares of at most that size around the object for LPIPS, at places that change with the step.
-    Where a photo stands alone and most views are generated ones of at most `small_px` pixels, its color error goes in
-    times `photo_color`: no view of the size shows what it does, and a field makes pits of it, which it alone sees into.
+    Where a photo stands alone and most views are generated ones of at most `lone_photo_px` pixels, its squared color
+    error goes in times `lone_photo_color`: a field digs pits, which the photo alone sees into, for what no other view
+    shows.
     """
 
     terms: tuple[str, ...] = ("rgb", "mask", "lpips")
@@ -52,8 +53,8 @@ class ReferenceViews(Guidance):
         lpips_px: Pixels | None = None,
         robust_scale: Annotated[float | int, Between(0.001, 10.0)] | None = None,
         mask_doubt: Share = 0.0,
-        small_px: Pixels | None = None,
-        photo_color: Share = 1.0,
+        lone_photo_px: Pixels | None = None,
+        lone_photo_color: Share = 1.0,
         seed: Seed = 0,
     ) -> None:
         super().__init__()
@@ -67,7 +68,9 @@ class ReferenceViews(Guidance):
         if not 0 <= mask_doubt <= 1:
             raise ValueError(f"mask_doubt={mask_doubt}: expected 0 to 1")
         self.mask_doubt = mask_doubt
-        self.small_px, self.photo_color = small_px, photo_color
+        if not 0 <= lone_photo_color <= 1:
+            raise ValueError(f"lone_photo_color={lone_photo_color}: expected 0 to 1")
+        self.lone_photo_px, self.lone_photo_color = lone_photo_px, lone_photo_color
         self._photo_color = 1.0  # of these views
         self.seed = seed
         # An Lpips, or None where nobody asks for it or its weights cannot be had.
@@ -76,12 +79,15 @@ class ReferenceViews(Guidance):
 
     def start_from(self, reference: Reference) -> None:
         """See whether a photo stands alone among small views; where its color counts less for it, a line says so."""
-        views, small_px = reference.views, self.small_px
-        alone = small_px is not None and len(views.photos_among_generated) == 1 and mostly_small(views, small_px)
-        self._photo_color = self.photo_color if alone else 1.0
+        views, most_px = reference.views, self.lone_photo_px
+        alone = most_px is not None and len(views.photos_among_generated) == 1 and mostly_small(views, most_px)
+        self._photo_color = self.lone_photo_color if alone else 1.0
         if self._photo_color < 1:
-            told = "the photo is alone among views of at most %d px: its color counts %g in this stage, its mask 1"
-            log.info(told, small_px, self._photo_color)
+            told = (
+                "reference_views: the photo is alone among views of at most %d px; in this stage its color counts "
+                "%g (lone_photo_color), its outline in full"
+            )
+            log.info(told, most_px, self._photo_color)
 
     def cache_key(self, reference: Reference) -> str | None:
         """What LPIPS weighs by: a file may be exchanged between two runs, and a network fetched."""

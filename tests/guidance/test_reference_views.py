@@ -214,17 +214,19 @@ def test_a_photo_alone_among_small_views_pulls_by_its_mask_alone(own_px, photos,
     views = dataclasses.replace(views, generated=tuple(at >= photos for at in range(5)), small=small)
     mixed = dataclasses.replace(batch, generated=torch.tensor([True, False]))
     weights = {"rgb": 1.0, "mask": 1.0}
-    guidance, plain = (ReferenceViews(weights=weights, small_px=6, photo_color=color) for color in (0.0, 1.0))
+    guidance, plain = (ReferenceViews(weights=weights, lone_photo_px=6, lone_photo_color=color) for color in (0.0, 1.0))
     for part in (guidance, plain):
         part.start_from(Reference(views, Path("views")))
     found, expected = guidance(render, mixed, 0).losses, plain(render, mixed, 0).losses
-    assert ["6 px: its color counts 0 in this stage" in line for line in caplog.messages] == ([] if counts else [True])
+    assert ["6 px; in this stage its color counts 0 (lone_photo_color)" in line for line in caplog.messages] == ([] if counts else [True])
     torch.testing.assert_close(found["mask"], expected["mask"])
     shaded = render.shaded.clone()
     shaded[1] = False
     share = 1.0 if counts else float(shaded.sum() / render.shaded.sum())
     of_generated = plain(dataclasses.replace(render, shaded=shaded), mixed, 0).losses["rgb"]
     torch.testing.assert_close(found["rgb"], expected["rgb"] if counts else share * of_generated)
+    with pytest.raises(ValueError, match="lone_photo_color=2"):
+        ReferenceViews(weights=weights, lone_photo_px=6, lone_photo_color=2.0)
 
 
 def test_a_generated_alpha_of_one_half_says_nothing_of_the_outline():
