@@ -71,7 +71,7 @@ class HashGrid(Field):
                 nn.init.zeros_(layer.bias)  # so that a fresh field is its prior, up to the tiny table
 
     @property
-    def finest_cell(self) -> float:  # type: ignore[override]
+    def finest_cell(self) -> float:
         return 2 * self.radius / self.spec.resolutions[self.active_levels - 1]
 
     def on_step(self, step: int) -> None:

@@ -111,7 +111,10 @@ class Geometry(nn.Module, ABC):
 class Field(Geometry):
     """A density in space, for the volume renderer."""
 
-    finest_cell: float = 0.0  # side of the smallest cells that it can tell apart now, in world units; 0: not known
+    @property
+    def finest_cell(self) -> float:
+        """Side of the smallest cells that it can tell apart now, in world units; 0 where it does not know."""
+        return 0.0
 
     @abstractmethod
     def forward(self, points: Float[Tensor, "points 3"], with_normals: bool = False) -> FieldSample:
@@ -205,9 +208,11 @@ class FieldRenderer(Renderer):
     def depth(self, geometry: Field, cameras: Cameras) -> Float[Tensor, "views height width"]:
         """Distance along each pixel's ray to the surface, in world units; infinite where there is none. No gradient."""
 
-    def on_step(self, geometry: Field, step: int) -> None:
-        """Advance whatever follows the field; called by the system before each optimization step, at its place in the
-        schedules.
+    def on_step(self, geometry: Field, step: int, before: int) -> None:
+        """Advance whatever follows the field; called by the system before each optimization step.
+
+        `step` is its place in the schedules, `before` that of the step before it (-1: there was none): a stage that
+        goes through its schedules faster leaves out some places.
         """
 
 

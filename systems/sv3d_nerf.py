@@ -173,7 +173,7 @@ class Sv3dNerf(Stage):
             self.solid.found = True
             log.info("coarse: %s", self.solid.told())
         super()._on_step(step)
-        self.renderer.on_step(self.geometry, self.scheduled(step))
+        self.renderer.on_step(self.geometry, self.scheduled(step), self.scheduled(step - 1) if step else -1)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if self.solid.found:

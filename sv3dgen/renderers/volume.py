@@ -79,10 +79,10 @@ class Volume(FieldRenderer):
         self.draws_nearby = self.albedo_jitter > 0 and "albedo_nearby" in buffers
 
     @torch.no_grad()
-    def on_step(self, geometry: Field, step: int) -> None:
+    def on_step(self, geometry: Field, step: int, before: int) -> None:
         """Refresh the occupancy from the field's density at a random point of every cell of the hull."""
         self.warm = step >= self.warmup_steps
-        if not self.warm or step % self.update_every:
+        if not self.warm or step // self.update_every == before // self.update_every:
             return
         cells = self.hull.nonzero()
         points = (cells + torch.rand(cells.shape, device=cells.device)) * (
@@ -172,15 +172,15 @@ class Volume(FieldRenderer):
         grid = self._grid(geometry, len(origins), origins.device)
         return march_seen(lambda at: geometry(at).density, *_plain(origins, directions), **grid, **limits)
 
-    def training_step(self, geometry: Field) -> float:
-        """The distance between samples while training: what is finer, neither the views nor the field tell of."""
+    def sample_spacing(self, geometry: Field) -> float:
+        """The distance between samples while training: views or field can't tell what is finer."""
         least = max(self.least_step_px * self.pixel, self.least_step_cells * geometry.finest_cell)
         return max(self.step_size, min(least, 2 * self.radius / self.resolution))  # no cell is stepped over
 
     def _grid(self, geometry: Field, rays: int, device: torch.device) -> dict[str, Any]:
         """What rays march through; shifted by a random part of a step per ray while training."""
         jitter = torch.rand(rays, device=device) if self.training else torch.full((rays,), 0.5, device=device)
-        step_size = self.training_step(geometry) if self.training else self.step_size
+        step_size = self.sample_spacing(geometry) if self.training else self.step_size
         return {"occupied": self.occupied, "aabb": self.aabb, "step_size": step_size, "jitter": jitter}
 
     @torch.no_grad()

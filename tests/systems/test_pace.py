@@ -64,7 +64,7 @@ def test_a_run_takes_fewer_steps_in_both_stages_and_refines_its_surface(views, t
     run = Run(small(tmp_path / "views", *settings), tmp_path / "run")
     run.execute()
     assert run.coarse.global_step == 10 and run.fine.global_step == 7
-    assert run.coarse.renderer.warm  # from step 12 of 20, the sixth of the ten
+    assert run.coarse.renderer.warm  # from step 12 of 20 on, which is step 6 of the ten
     assert int(run.fine.geometry.cells) == 28  # due at step 10 of 16, which no step of the 7 falls on
     told = [line for line in caplog.messages if "will do" in line]
     assert told == [

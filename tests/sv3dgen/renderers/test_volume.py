@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import nn
@@ -86,12 +88,22 @@ def test_occupancy_keeps_what_is_there_and_never_leaves_the_hull():
     renderer.start_from(hull)
     torch.manual_seed(0)
     for step in range(3):
-        renderer.on_step(Ball(0.3, 50.0), step)
+        renderer.on_step(Ball(0.3, 50.0), step, step - 1)
     centers = (torch.arange(32) + 0.5) / 32 * 1.24 - 0.62
     distance = torch.stack(torch.meshgrid(centers, centers, centers, indexing="ij"), dim=-1).norm(dim=-1)
     assert renderer.occupied[:16][distance[:16] < 0.25].all()
     assert not renderer.occupied[distance > 0.36].any()
     assert not renderer.occupied[18:].any()
+
+
+@pytest.mark.parametrize("steps, fewer", [(1200, 1200), (1200, 600), (1001, 500), (1200, 599)])
+def test_a_stage_that_leaves_out_places_of_its_schedules_looks_as_often(steps, fewer, monkeypatch):
+    renderer, ball, looks = Volume(resolution=8), Ball(0.3, 50.0), []
+    monkeypatch.setattr(ball, "forward", lambda at: looks.append(1) or FieldSample(at.new_zeros(len(at)), at, None))
+    places = [-1] + [round(step * steps / fewer) for step in range(fewer)]
+    for before, step in pairwise(places):
+        renderer.on_step(ball, step, before)
+    assert len(looks) == len(range(256, steps, 16))
 
 
 def test_gradient_reaches_the_density():
@@ -138,7 +150,7 @@ def test_samples_stand_as_far_apart_as_the_views_pixels_while_training():
     (fine, picture), (coarse, same), (again, _) = counts
     assert coarse == pytest.approx(fine / 2, rel=0.02) and again == pytest.approx(fine, rel=0.02)
     renderer.start_from(torch.ones(8, 8, 8, dtype=torch.bool), 1.0)  # views of a few pixels
-    assert renderer.training_step(Ball(0.3, 2.0)) == 2 * renderer.radius / renderer.resolution
+    assert renderer.sample_spacing(Ball(0.3, 2.0)) == 2 * renderer.radius / renderer.resolution
     assert same == picture == pytest.approx(fine, rel=0.02)  # a picture has them where they always are
 
 
@@ -148,7 +160,7 @@ def test_samples_stand_as_far_apart_as_the_fields_cells_tell_while_levels_open()
     steps = []
     for step in range(4):
         field.on_step(step)
-        steps.append(renderer.training_step(field))
+        steps.append(renderer.sample_spacing(field))
     # Cells of 1.24 / 16, 32, 64 and 128; half of the first is more than a cell of the occupancy grid, 1.24 / 64.
     assert steps == pytest.approx([1.24 / 64, 1.24 / 64, 0.62 / 64, 0.009])
-    assert Volume(step_size=0.009).training_step(field) == 0.009
+    assert Volume(step_size=0.009).sample_spacing(field) == 0.009
