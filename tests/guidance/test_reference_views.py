@@ -218,7 +218,9 @@ def test_a_photo_alone_among_small_views_pulls_by_its_mask_alone(own_px, photos,
     for part in (guidance, plain):
         part.start_from(Reference(views, Path("views")))
     found, expected = guidance(render, mixed, 0).losses, plain(render, mixed, 0).losses
-    assert ["6 px; in this stage its color counts 0 (lone_photo_color)" in line for line in caplog.messages] == ([] if counts else [True])
+    assert ["6 px; in this stage its color counts 0 (lone_photo_color)" in line for line in caplog.messages] == (
+        [] if counts else [True]
+    )
     torch.testing.assert_close(found["mask"], expected["mask"])
     shaded = render.shaded.clone()
     shaded[1] = False
