@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import Any, Protocol, runtime_checkable
 
 import lightning
+import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -89,11 +90,11 @@ class Weights(lightning.Callback):
 
 
 class Throughput(lightning.Callback):
-    """Samples a second, the share of the machine's bf16 peak that they are, and how long data were waited for.
+    """Samples a second, the share of the machine's peak that they are, and how long data were waited for.
 
     Operations are counted once, over the whole first batch, forwards and backwards; the peak is that of a matrix
-    product, measured before the first step (`matrix_flops`). Time outside the steps, for pictures or checkpoints, is
-    not counted.
+    product in bfloat16 or float32, whichever is faster, measured before the first step (`matrix_flops`). Time outside
+    the steps, for pictures or checkpoints, is not counted.
     """
 
     def __init__(self) -> None:
@@ -110,7 +111,7 @@ class Throughput(lightning.Callback):
         return loader.waited_s - self._waited_before if isinstance(loader, TimedLoader) else 0.0
 
     def on_train_start(self, trainer: lightning.Trainer, module: Any) -> None:
-        self.peak = matrix_flops(module.device)
+        self.peak = max(matrix_flops(module.device, dtype) for dtype in (torch.bfloat16, torch.float32))
         self._loader = trainer.train_dataloader
 
     def on_train_batch_start(self, trainer: lightning.Trainer, module: Any, batch: Any, index: int) -> None:
@@ -168,12 +169,12 @@ class Throughput(lightning.Callback):
         return f"{share:.0%} of the training time went by waiting for data; {fix}"
 
     def __str__(self) -> str:
-        """`8.4 samples/s, 41 % of the bf16 peak of 910 GFLOP/s, 0 % waiting for data`."""
+        """`8.4 samples/s, 41 % of the peak of 910 GFLOP/s, 0 % waiting for data`."""
         numbers = self.numbers()
         if not numbers:
             return ""
         return (
-            f"{numbers['samples_per_s']:.3g} samples/s, {numbers['share_of_peak']:.0%} of the bf16 peak of "
+            f"{numbers['samples_per_s']:.3g} samples/s, {numbers['share_of_peak']:.0%} of the peak of "
             f"{self.peak / 1e9:.0f} GFLOP/s, {numbers['share_waiting_for_data']:.0%} waiting for data"
         )
 

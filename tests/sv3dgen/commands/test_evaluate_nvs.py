@@ -9,6 +9,7 @@ from training_case import FRAMES, SIZE_PX, Discs, module
 
 from sv3dgen.commands import evaluate_nvs
 from sv3dgen.data import orbit_dataset
+from sv3dgen.kernels import matrix_speed
 from sv3dgen.kernels.matrix_speed import matrix_flops
 from sv3dgen.metrics.orbits import MOST_PSNR, score_orbits
 from sv3dgen.nvs.evaluation import (
@@ -137,3 +138,15 @@ def test_command_prints_the_table_and_json(tmp_path, capsys, monkeypatch):
 
 def test_a_matrix_product_has_a_speed():
     assert 1e9 < matrix_flops("cpu", torch.float32) < 1e14
+
+
+def test_the_speed_of_slow_products_is_known_after_the_first(monkeypatch):
+    sides, slow = [], torch.ones
+
+    def noted(rows, columns, **kind):
+        sides.append(rows)
+        return slow(rows, columns, **kind)
+
+    monkeypatch.setattr(torch, "ones", noted)
+    monkeypatch.setattr(matrix_speed, "perf_counter", iter(range(100)).__next__)  # a second from look to look
+    assert matrix_flops("cpu", torch.float32) == 2 * 256**3 and sides == [256, 256]
