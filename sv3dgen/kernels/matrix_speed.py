@@ -6,7 +6,7 @@ import torch
 
 _CPU_SIDES, _GPU_SIDES = (256, 1024, 2048), (4096, 8192)
 _REPEATS = 6
-_ENOUGH_S = 0.2  # a processor that multiplies bfloat16 one by one takes 20 s for a product of the largest
+_ENOUGH_S = 0.2  # a processor that multiplies bfloat16 one by one takes a minute for a product of the largest
 
 
 def matrix_flops(device: torch.device | str = "cpu", dtype: torch.dtype = torch.bfloat16) -> float:
