@@ -27,12 +27,12 @@ KERNELS: dict[str, dict[str, str]] = {
         "_collect_kernel": "f4[1] f4[1] b1[1] i8[1] i8[1] i8[1] f4[1] f4[1]",
     },
     "sv3dgen.kernels.hash_grid._numba": {
-        "_gather_kernel": "f4[2] f4[2] f4[2] i8[2] f4[2]",
+        "_gather_kernel": "f4[2] f4[2] u8[2] i8[2] f4[2]",
         "_scatter_kernel": "f4[2] f4[2] f4[2] i8[2] f4[3]",
         "_contract_kernel": "f4[2] f4[2] f4[2] f4[2] i8[2] f4[2]",
     },
     "sv3dgen.kernels.hash_grid._network_numba": {
-        "_network_kernel": "f4[2] f4[2] i8[2] f4[2] f4[1] f4[2] f4[1] f4[2] f4[2]",
+        "_network_kernel": "f4[2] u8[2] i8[2] f4[2] f4[1] f4[2] f4[1] f4[2] f4[2]",
         "_backward_kernel": "f4[2] f4[2] f4[2] f4[2] f4[1] f4[2] f4[2] f4[3] f4[2] f4[3]",
     },
     "sv3dgen.meshes.tet_grid": {

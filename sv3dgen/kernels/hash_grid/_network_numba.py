@@ -1,8 +1,8 @@
 """Encoding and a network of one hidden layer in one sweep: a block of points stays in the first-level cache.
 
 Channels and outputs lie as rows of BLOCK points, as in `_numba`. Sums are taken for two hidden units over eight
-channels at a time, whose rows one loop reads together: sixteen products for ten numbers read. Units and channels are
-padded with zeros to whole groups.
+channels at a time, whose rows one loop reads together: sixteen products for ten numbers read. Outputs are taken four at
+a time, so that a unit is read once for them. Units, channels and outputs are padded with zeros to whole groups.
 """
 
 from typing import no_type_check  # a run-time type checker's wrapper around a kernel cannot be compiled
@@ -13,10 +13,22 @@ from numba import prange
 from torch import Tensor
 
 from sv3dgen.compiling.kernel import kernel
-from sv3dgen.kernels.hash_grid._numba import BLOCK, CHUNK, FAST_MATH, _layout, _locate, _plain, _rows, _value_weights
+from sv3dgen.kernels.hash_grid._numba import (
+    BLOCK,
+    CHUNK,
+    FAST_MATH,
+    _hold,
+    _layout,
+    _locate,
+    _pairs,
+    _plain,
+    _rows,
+    _value_weights,
+    _weigh_pair,
+)
 from sv3dgen.kernels.hash_grid.encode import HashGridSpec
 
-CHANNELS, UNITS = 8, 8  # in a group of either; two units are summed at a time
+CHANNELS, UNITS, OUTPUTS = 8, 8, 4  # in a group of each; two units are summed at a time
 
 
 def evaluate(
@@ -34,8 +46,11 @@ def evaluate(
     """
     found = torch.empty(len(points), len(out[1]))
     encoded = torch.empty(active * spec.features_per_level, len(points) if keep else 0)
-    layers = *_padded(hidden, out[0], len(encoded)), _plain(out[1])
-    arrays = _rows(points), _plain(table), _layout(spec)[:active], *layers
+    weight, bias, out_weight = _padded(hidden, out[0], len(encoded))
+    out_bias = np.zeros(out_weight.shape[1], np.float32)
+    out_bias[: len(out[1])] = _plain(out[1])
+    layers = weight, bias, out_weight, out_bias
+    arrays = _rows(points), _pairs(table), _layout(spec)[:active], *layers
     _network_kernel(*arrays, encoded.numpy(), found.numpy())
     return found, encoded
 
@@ -53,7 +68,7 @@ def evaluate_backward(
     to_encoded = torch.empty(len(grad), channels)
     to_encoded[:, active:] = 0
     to_hidden = np.empty((chunks, *weight.shape), np.float32)
-    to_bias, to_out = np.empty((chunks, len(bias)), np.float32), np.empty((chunks, len(bias), outputs), np.float32)
+    to_bias, to_out = np.empty((chunks, len(bias)), np.float32), np.empty((chunks, *out_weight.shape), np.float32)
     layers = weight, np.ascontiguousarray(weight.T), bias, out_weight
     _backward_kernel(encoded.numpy(), _plain(grad), *layers, to_encoded.numpy(), to_hidden, to_bias, to_out)
     to_weight = torch.zeros(hidden[0].shape)
@@ -62,18 +77,18 @@ def evaluate_backward(
         to_encoded,
         to_weight,
         torch.from_numpy(to_bias.sum(0))[:units],
-        torch.from_numpy(to_out.sum(0))[:units].t().contiguous(),
+        torch.from_numpy(to_out.sum(0))[:units, :outputs].t().contiguous(),
         grad.sum(0),
     )
 
 
 def _padded(hidden: tuple[Tensor, Tensor], out: Tensor, channels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The hidden layer's weights [units, channels] and biases, and the output's weights [units, outputs]."""
+    """The hidden layer's weights [units, channels] and biases, and the outputs' weights [units, outputs]."""
     units = -(-len(hidden[1]) // UNITS) * UNITS
     weight = np.zeros((units, -(-channels // CHANNELS) * CHANNELS), np.float32)
     weight[: len(hidden[1]), :channels] = _plain(hidden[0])[:, :channels]
-    bias, out_weight = np.zeros(units, np.float32), np.zeros((units, len(out)), np.float32)
-    bias[: len(hidden[1])], out_weight[: len(hidden[1])] = _plain(hidden[1]), _plain(out.t())
+    bias, out_weight = np.zeros(units, np.float32), np.zeros((units, -(-len(out) // OUTPUTS) * OUTPUTS), np.float32)
+    bias[: len(hidden[1])], out_weight[: len(hidden[1]), : len(out)] = _plain(hidden[1]), _plain(out.t())
     return weight, bias, out_weight
 
 
@@ -89,7 +104,7 @@ def _network_kernel(points, table, layout, weight, bias, out_weight, out_bias, e
 @no_type_check
 def _network_chunk(points, table, layout, weight, bias, out_weight, out_bias, first, encoded, found):
     index, share = np.empty(8 * BLOCK, np.uint32), np.empty(8 * BLOCK, np.float32)
-    fraction = np.empty(3 * BLOCK, np.float32)
+    fraction, held = np.empty(3 * BLOCK, np.float32), np.empty(8 * BLOCK, np.uint64)
     first_unit, second_unit = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
     rows = np.zeros(weight.shape[1] * BLOCK, np.float32)
     sums = np.empty(len(out_bias) * BLOCK, np.float32)
@@ -98,8 +113,10 @@ def _network_chunk(points, table, layout, weight, bias, out_weight, out_bias, fi
         for level in layout:
             _locate(points, start, count, level, index, fraction)
             _value_weights(count, fraction, share)
-            for feature in range(table.shape[1]):
-                _gather_row(table, feature, count, index, share, rows[(level[6] + feature) * BLOCK :])
+            for pair in range(table.shape[1]):
+                _hold(table, pair, count, index, held)
+                row = (level[6] + 2 * pair) * BLOCK
+                _weigh_pair(held.view(np.float32), share, count, rows[row:], rows[row + BLOCK :])
         if encoded.shape[1] > 0:
             for c in range(encoded.shape[0]):
                 encoded[c, start : start + count] = rows[c * BLOCK : c * BLOCK + count]
@@ -109,21 +126,11 @@ def _network_chunk(points, table, layout, weight, bias, out_weight, out_bias, fi
             first_unit[:], second_unit[:] = bias[j], bias[j + 1]
             for c in range(0, weight.shape[1], CHANNELS):
                 _add_rows(weight[j, c:], weight[j + 1, c:], rows[c * BLOCK :], first_unit, second_unit)
-            for o in range(len(out_bias)):
-                _add_units(out_weight[j, o], out_weight[j + 1, o], first_unit, second_unit, sums[o * BLOCK :])
+            for o in range(0, len(out_bias), OUTPUTS):
+                _add_units(out_weight[j, o:], out_weight[j + 1, o:], first_unit, second_unit, sums[o * BLOCK :])
         for i in range(count):
-            for o in range(len(out_bias)):
+            for o in range(found.shape[1]):
                 found[start + i, o] = sums[o * BLOCK + i]
-
-
-@kernel(fastmath=FAST_MATH, error_model="numpy")
-@no_type_check
-def _gather_row(table, feature, count, index, share, row):
-    for i in range(count):
-        value = np.float32(0)
-        for k in range(8):
-            value += share[k * BLOCK + i] * table[index[k * BLOCK + i], feature]
-        row[i] = value
 
 
 @kernel(fastmath=FAST_MATH, error_model="numpy")
@@ -148,8 +155,15 @@ def _positive(x):
 @kernel(fastmath=FAST_MATH, error_model="numpy")
 @no_type_check
 def _add_units(a, b, first, second, sums):
+    """Add two units, weighted, to four outputs."""
+    a0, a1, a2, a3 = a[0], a[1], a[2], a[3]
+    b0, b1, b2, b3 = b[0], b[1], b[2], b[3]
     for i in range(BLOCK):
-        sums[i] += a * _positive(first[i]) + b * _positive(second[i])
+        p, q = _positive(first[i]), _positive(second[i])
+        sums[i] += a0 * p + b0 * q
+        sums[BLOCK + i] += a1 * p + b1 * q
+        sums[2 * BLOCK + i] += a2 * p + b2 * q
+        sums[3 * BLOCK + i] += a3 * p + b3 * q
 
 
 @kernel(parallel=True, fastmath=FAST_MATH, error_model="numpy")
@@ -163,7 +177,7 @@ def _backward_kernel(encoded, grad, weight, turned, bias, out_weight, to_encoded
 @kernel(fastmath=FAST_MATH, error_model="numpy")
 @no_type_check
 def _backward_chunk(encoded, grad, weight, turned, bias, out_weight, first, to_encoded, to_hidden, to_bias, to_out):
-    units, outputs, channels = len(bias), grad.shape[1], weight.shape[1]
+    units, outputs, channels = len(bias), out_weight.shape[1], weight.shape[1]
     rows, pulls = np.zeros(channels * BLOCK, np.float32), np.empty(units * BLOCK, np.float32)
     grads = np.zeros(outputs * BLOCK, np.float32)
     first_unit, second_unit = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
@@ -175,7 +189,7 @@ def _backward_chunk(encoded, grad, weight, turned, bias, out_weight, first, to_e
         for c in range(len(encoded)):
             rows[c * BLOCK : c * BLOCK + count] = encoded[c, start : start + count]
         for i in range(count):
-            for o in range(outputs):
+            for o in range(grad.shape[1]):
                 grads[o * BLOCK + i] = grad[start + i, o]
         for j in range(0, units, 2):
             first_unit[:], second_unit[:] = bias[j], bias[j + 1]
@@ -183,9 +197,9 @@ def _backward_chunk(encoded, grad, weight, turned, bias, out_weight, first, to_e
                 _add_rows(weight[j, c:], weight[j + 1, c:], rows[c * BLOCK :], first_unit, second_unit)
             first_pull, second_pull = pulls[j * BLOCK :], pulls[(j + 1) * BLOCK :]
             pulls[j * BLOCK : (j + 2) * BLOCK] = 0
-            for o in range(outputs):
-                to_out[j, o] += _pull_unit(out_weight[j, o], grads[o * BLOCK :], first_unit, first_pull)
-                to_out[j + 1, o] += _pull_unit(out_weight[j + 1, o], grads[o * BLOCK :], second_unit, second_pull)
+            for o in range(0, outputs, OUTPUTS):
+                _pull_unit(out_weight[j, o:], grads[o * BLOCK :], first_unit, first_pull, to_out[j, o:])
+                _pull_unit(out_weight[j + 1, o:], grads[o * BLOCK :], second_unit, second_pull, to_out[j + 1, o:])
             to_bias[j] += _cut(first_unit, first_pull)
             to_bias[j + 1] += _cut(second_unit, second_pull)
             for c in range(0, channels, 4):
@@ -201,13 +215,17 @@ def _backward_chunk(encoded, grad, weight, turned, bias, out_weight, first, to_e
 
 @kernel(fastmath=FAST_MATH, error_model="numpy")
 @no_type_check
-def _pull_unit(w, grad, unit, pull):
-    """Add an output's gradient to the unit's; gives the gradient in the weight between them."""
-    total = np.float32(0)
+def _pull_unit(weight, grads, unit, pull, to_weight):
+    """Add the gradients of four outputs to the unit's, and to those of the weights between them."""
+    w0, w1, w2, w3 = weight[0], weight[1], weight[2], weight[3]
+    t0 = t1 = t2 = t3 = np.float32(0)
     for i in range(BLOCK):
-        total += grad[i] * _positive(unit[i])
-        pull[i] += w * grad[i]
-    return total
+        g0, g1, g2, g3 = grads[i], grads[BLOCK + i], grads[2 * BLOCK + i], grads[3 * BLOCK + i]
+        h = _positive(unit[i])
+        t0, t1, t2, t3 = t0 + g0 * h, t1 + g1 * h, t2 + g2 * h, t3 + g3 * h
+        pull[i] += w0 * g0 + w1 * g1 + w2 * g2 + w3 * g3
+    to_weight[0], to_weight[1] = to_weight[0] + t0, to_weight[1] + t1
+    to_weight[2], to_weight[3] = to_weight[2] + t2, to_weight[3] + t3
 
 
 @kernel(fastmath=FAST_MATH, error_model="numpy")

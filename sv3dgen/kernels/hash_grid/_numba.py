@@ -7,6 +7,9 @@ scatter with them (table gradient) or to contract what the corners hold (point g
 
 Corner k of point i of a block is number k * BLOCK + i of a flat array. With constant distances between the corners LLVM
 can tell them apart, and puts 16 points into a register; with two-dimensional arrays it does not.
+
+To encode, a table is read as pairs of features, 64 bits at a time, into an array that lies as the corners do: that is
+half as much to look up, and arithmetic finds in rows what belongs together.
 """
 
 from functools import cache
@@ -29,7 +32,7 @@ FAST_MATH = {"contract", "reassoc", "nsz", "arcp"}  # not "nnan": points that ar
 def gather(points: Tensor, direction: Tensor | None, table: Tensor, spec: HashGridSpec, active: int) -> Tensor:
     encoded = torch.empty(len(points), spec.channels)
     encoded[:, active * spec.features_per_level :] = 0
-    _gather_kernel(_rows(points), _rows(direction), _plain(table), _layout(spec)[:active], encoded.numpy())
+    _gather_kernel(_rows(points), _rows(direction), _pairs(table), _layout(spec)[:active], encoded.numpy())
     return encoded.to(table.dtype)
 
 
@@ -57,6 +60,11 @@ def contract(
 
 def _plain(tensor: Tensor) -> np.ndarray:
     return tensor.detach().float().contiguous().numpy()
+
+
+def _pairs(table: Tensor) -> np.ndarray:
+    """[entries, features / 2], each the bits of two features."""
+    return _plain(table).view(np.uint64)
 
 
 def _rows(vectors: Tensor | None) -> np.ndarray:
@@ -151,25 +159,40 @@ def _gather_kernel(points, direction, table, layout, encoded):
     total = points.shape[1]
     for chunk in prange((total + CHUNK - 1) // CHUNK):
         index, fraction, weight = _scratch()
+        held = np.empty(8 * BLOCK, np.uint64)
+        first, second = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
         for start in range(chunk * CHUNK, min(total, (chunk + 1) * CHUNK), BLOCK):
             count = min(total - start, BLOCK)
             for level in layout:
                 _corners(points, start, count, level, direction, index, fraction, weight)
-                for feature in range(0, table.shape[1], 2):
-                    _gather_pair(table, feature, count, index, weight, encoded[start:, level[6] + feature :])
+                for pair in range(table.shape[1]):
+                    _hold(table, pair, count, index, held)
+                    _weigh_pair(held.view(np.float32), weight, count, first, second)
+                    channel = level[6] + 2 * pair
+                    for i in range(count):
+                        encoded[start + i, channel], encoded[start + i, channel + 1] = first[i], second[i]
+
+
+@kernel(error_model="numpy")
+@no_type_check
+def _hold(table, pair, count, index, held):
+    """What the table has of a pair of features at each corner."""
+    for k in range(8):
+        for j in range(k * BLOCK, k * BLOCK + count):
+            held[j] = table[index[j], pair]
 
 
 @kernel(fastmath=FAST_MATH, error_model="numpy")
 @no_type_check
-def _gather_pair(table, feature, count, index, weight, encoded):
+def _weigh_pair(held, weight, count, first, second):
+    """The weighted sums over the corners of both features of a pair."""
     for i in range(count):
-        first, second = np.float32(0), np.float32(0)
+        a, b = np.float32(0), np.float32(0)
         for k in range(8):
-            entry, w = index[k * BLOCK + i], weight[k * BLOCK + i]
-            first += w * table[entry, feature]
-            second += w * table[entry, feature + 1]
-        encoded[i, 0] = first
-        encoded[i, 1] = second
+            w = weight[k * BLOCK + i]
+            a += w * held[2 * (k * BLOCK + i)]
+            b += w * held[2 * (k * BLOCK + i) + 1]
+        first[i], second[i] = a, b
 
 
 @kernel(parallel=True, fastmath=FAST_MATH, error_model="numpy")
