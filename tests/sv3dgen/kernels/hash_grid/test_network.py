@@ -54,6 +54,24 @@ def test_gradients_equal_the_references(width, active, count):
         torch.testing.assert_close(found, expected, atol=2e-5 * max(scale, 1.0), rtol=1e-3)
 
 
+@pytest.mark.parametrize(("features", "outputs"), [(2, 1), (2, 5), (4, 4), (8, 17)])
+def test_any_number_of_features_and_outputs_and_a_table_that_no_word_begins_with(features, outputs):
+    spec = hash_grid_spec(levels=3, base_resolution=4, growth=1.6, log2_table_size=8, features_per_level=features)
+    generator = torch.Generator().manual_seed(6)
+    points = torch.rand(700, 3, generator=generator)
+    numbers = torch.randn(1 + spec.entries * features, generator=generator)
+    table = numbers[1:].view(-1, features).requires_grad_()  # 4 bytes into a word of 8
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        network = nn.Sequential(nn.Linear(spec.channels, 19), nn.ReLU(), nn.Linear(19, outputs))
+    results = []
+    for backend in ("torch", "numba"):
+        found = hash_network(points, table, spec, network, backend=backend)
+        results.append([found.detach(), *torch.autograd.grad(found.square().sum(), [table, *network.parameters()])])
+    for expected, found in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected, atol=2e-5 * max(float(expected.abs().max()), 1.0), rtol=1e-3)
+
+
 def test_twice_where_it_is_asked_for():
     points, table, network = problem(50)
     found = hash_network(points.requires_grad_(), table, SPEC, network, twice=True)
