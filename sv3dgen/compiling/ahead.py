@@ -27,7 +27,16 @@ from sv3dgen.compiling.in_a_run import KERNELS
 
 log = logging.getLogger(__name__)
 
-TYPES = {"f4": "float32", "f8": "float64", "i8": "int64", "i4": "int32", "i1": "int8", "u1": "uint8", "b1": "boolean"}
+TYPES = {
+    "f4": "float32",
+    "f8": "float64",
+    "i8": "int64",
+    "i4": "int32",
+    "i1": "int8",
+    "u8": "uint64",
+    "u1": "uint8",
+    "b1": "boolean",
+}
 FEW_KERNELS = 5  # that it is not worth telling of
 MOST_PROCESSES = 8  # of 200 MB each
 GPUS = ("/dev/nvidia0", "/dev/kfd")
