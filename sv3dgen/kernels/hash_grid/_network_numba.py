@@ -1,6 +1,6 @@
 """Encoding and a network of one hidden layer in one sweep: a block of points stays in the first-level cache.
 
-Channels and outputs lie as rows of BLOCK points, as in `_numba`. Sums are taken for two hidden units over eight
+Channels and outputs lie as rows of BLOCK points, as in `_corners_numba`. Sums are taken for two hidden units over eight
 channels at a time, whose rows one loop reads together: sixteen products for ten numbers read. Outputs are taken four at
 a time, so that a unit is read once for them. Units, channels and outputs are padded with zeros to whole groups.
 """
@@ -13,18 +13,18 @@ from numba import prange
 from torch import Tensor
 
 from sv3dgen.compiling.kernel import kernel
-from sv3dgen.kernels.hash_grid._numba import (
+from sv3dgen.kernels.hash_grid._corners_numba import (
     BLOCK,
     CHUNK,
     FAST_MATH,
-    _hold,
-    _layout,
-    _locate,
-    _pairs,
-    _plain,
-    _rows,
-    _value_weights,
-    _weigh_pair,
+    hold,
+    layout_of,
+    locate,
+    pairs,
+    plain,
+    rows_of,
+    value_weights,
+    weigh_pair,
 )
 from sv3dgen.kernels.hash_grid.encode import HashGridSpec
 
@@ -48,9 +48,9 @@ def evaluate(
     encoded = torch.empty(active * spec.features_per_level, len(points) if keep else 0)
     weight, bias, out_weight = _padded(hidden, out[0], len(encoded))
     out_bias = np.zeros(out_weight.shape[1], np.float32)
-    out_bias[: len(out[1])] = _plain(out[1])
+    out_bias[: len(out[1])] = plain(out[1])
     layers = weight, bias, out_weight, out_bias
-    arrays = _rows(points), _pairs(table), _layout(spec)[:active], *layers
+    arrays = rows_of(points), pairs(table), layout_of(spec)[:active], *layers
     _network_kernel(*arrays, encoded.numpy(), found.numpy())
     return found, encoded
 
@@ -70,7 +70,7 @@ def evaluate_backward(
     to_hidden = np.empty((chunks, *weight.shape), np.float32)
     to_bias, to_out = np.empty((chunks, len(bias)), np.float32), np.empty((chunks, *out_weight.shape), np.float32)
     layers = weight, np.ascontiguousarray(weight.T), bias, out_weight
-    _backward_kernel(encoded.numpy(), _plain(grad), *layers, to_encoded.numpy(), to_hidden, to_bias, to_out)
+    _backward_kernel(encoded.numpy(), plain(grad), *layers, to_encoded.numpy(), to_hidden, to_bias, to_out)
     to_weight = torch.zeros(hidden[0].shape)
     to_weight[:, :active] = torch.from_numpy(to_hidden.sum(0))[:units, :active]
     return (
@@ -86,9 +86,9 @@ def _padded(hidden: tuple[Tensor, Tensor], out: Tensor, channels: int) -> tuple[
     """The hidden layer's weights [units, channels] and biases, and the outputs' weights [units, outputs]."""
     units = -(-len(hidden[1]) // UNITS) * UNITS
     weight = np.zeros((units, -(-channels // CHANNELS) * CHANNELS), np.float32)
-    weight[: len(hidden[1]), :channels] = _plain(hidden[0])[:, :channels]
+    weight[: len(hidden[1]), :channels] = plain(hidden[0])[:, :channels]
     bias, out_weight = np.zeros(units, np.float32), np.zeros((units, -(-len(out) // OUTPUTS) * OUTPUTS), np.float32)
-    bias[: len(hidden[1])], out_weight[: len(hidden[1]), : len(out)] = _plain(hidden[1]), _plain(out.t())
+    bias[: len(hidden[1])], out_weight[: len(hidden[1]), : len(out)] = plain(hidden[1]), plain(out.t())
     return weight, bias, out_weight
 
 
@@ -111,12 +111,12 @@ def _network_chunk(points, table, layout, weight, bias, out_weight, out_bias, fi
     for start in range(first, min(points.shape[1], first + CHUNK), BLOCK):
         count = min(points.shape[1] - start, BLOCK)
         for level in layout:
-            _locate(points, start, count, level, index, fraction)
-            _value_weights(count, fraction, share)
+            locate(points, start, count, level, index, fraction)
+            value_weights(count, fraction, share)
             for pair in range(table.shape[1]):
-                _hold(table, pair, count, index, held)
+                hold(table, pair, count, index, held)
                 row = (level[6] + 2 * pair) * BLOCK
-                _weigh_pair(held.view(np.float32), share, count, rows[row:], rows[row + BLOCK :])
+                weigh_pair(held.view(np.float32), share, count, rows[row:], rows[row + BLOCK :])
         if encoded.shape[1] > 0:
             for c in range(encoded.shape[0]):
                 encoded[c, start : start + count] = rows[c * BLOCK : c * BLOCK + count]
