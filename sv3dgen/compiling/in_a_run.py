@@ -6,7 +6,7 @@ holds the list to what a run compiles.
 
 KERNELS: dict[str, dict[str, str]] = {
     "sv3dgen.views.visual_hull": {
-        "_carve": "u1[3] f4[3] b1[1] f4[1] f4[1] i8 i8",
+        "_count_missing": "u1[3] f4[3] b1[1] f4[1] f4[1] b1[3] i8",
         "_splat": "f4[2] f4[3] i8 i8",
     },
     "sv3dgen.kernels.plane_sweep._numba": {

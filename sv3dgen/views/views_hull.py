@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sv3dgen.views.cameras import Cameras, project
 from sv3dgen.views.posed_views import PosedViews
-from sv3dgen.views.visual_hull import dilated, drawn, visual_hull, voxel_centers
+from sv3dgen.views.visual_hull import dilated, drawn, missing_views, visual_hull, voxel_centers
 
 MISS_VOTES = 2  # generated views that may miss a voxel: none is quite right
 MORE_VOTES = (4, 6, 10)  # that may, one after the other, where the photo shows something and the hull is empty
@@ -36,22 +36,26 @@ def hull_of_views(
         asked = views[trusted.nonzero()[:, 0]]
         return visual_hull(asked.masks, asked.cameras, resolution=resolution, aabb=aabb, miss_votes=miss_votes or 0)
     made = views[generated.nonzero()[:, 0]]
-    widened = dilated(made.masks, round(SLACK * max(made.images.shape[2:])))
-
-    def of_generated(missing: int) -> Bool[Tensor, "x y z"]:
-        votes = min(missing, len(made) - 1)
-        return visual_hull(widened, made.cameras, resolution=resolution, aabb=aabb, miss_votes=votes)
-
-    hull = of_generated(MISS_VOTES if miss_votes is None else miss_votes)
+    first = MISS_VOTES if miss_votes is None else miss_votes
     taken = trusted & ~generated
+    photos, allowed = None, None
     if taken.any():
         photos = views[taken.nonzero()[:, 0]]
         allowed = visual_hull(photos.masks, photos.cameras, resolution=resolution, aabb=aabb)
-        hull &= allowed
-        for missing in MORE_VOTES:
+    missing = missing_views(
+        dilated(made.masks, round(SLACK * max(made.images.shape[2:]))),
+        made.cameras,
+        resolution=resolution,
+        aabb=aabb,
+        most=min(first if photos is None else max(first, *MORE_VOTES), len(made) - 1),
+        within=allowed,
+    )
+    hull = missing <= min(first, len(made) - 1)
+    if photos is not None:
+        for votes in MORE_VOTES:
             lacking = dilated(photos.masks & ~drawn(voxel_centers(hull, aabb), photos.cameras), 1)
             if lacking.any():
-                hull |= _seen_in(lacking, photos.cameras, of_generated(missing) & allowed, aabb)
+                hull |= _seen_in(lacking, photos.cameras, missing <= min(votes, len(made) - 1), aabb)
     return hull
 
 

@@ -5,7 +5,7 @@ from typing import no_type_check
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sv3dgen.compiling.kernel import kernel
@@ -30,6 +30,24 @@ def visual_hull(
     are dilated by `dilate_px`, by default half a voxel's diagonal, so that parts thinner than a voxel survive
     sampling at its center. Outside the frame counts as background, except in views whose mask is cut by the border.
     """
+    missing = missing_views(masks, cameras, resolution=resolution, aabb=aabb, most=miss_votes, dilate_px=dilate_px)
+    return missing <= miss_votes
+
+
+def missing_views(
+    masks: Bool[Tensor, "views height width"],
+    cameras: Cameras,
+    *,
+    resolution: int,
+    aabb: Float[Tensor, "2 3"] | None = None,
+    most: int,
+    within: Bool[Tensor, "x y z"] | None = None,
+    dilate_px: int | None = None,
+) -> Int[Tensor, "x y z"]:
+    """In how many silhouettes the center of each voxel does not lie; `most` + 1 if in more than `most`.
+
+    So it says outside `within`, where nothing is counted. All else is as in `visual_hull`.
+    """
     box = scene_box() if aabb is None else aabb.double()
     matrices = _world_to_image(cameras)
     if dilate_px is None:
@@ -38,8 +56,10 @@ def visual_hull(
     cell = ((box[1] - box[0]) / resolution).float()
     first = (box[0] + 0.5 * (box[1] - box[0]) / resolution).float()
     cut = touches_border(masks).any(1)
-    hull = _carve(grown, matrices.numpy(), cut.numpy(), first.numpy(), cell.numpy(), resolution, miss_votes)
-    return torch.from_numpy(hull).bool()
+    asked = torch.ones((resolution,) * 3, dtype=torch.bool) if within is None else within
+    return torch.from_numpy(
+        _count_missing(grown, matrices.numpy(), cut.numpy(), first.numpy(), cell.numpy(), asked.numpy(), most)
+    )
 
 
 def scene_box() -> Float[Tensor, "2 3"]:
@@ -129,14 +149,17 @@ def _world_to_image(cameras: Cameras) -> Float[Tensor, "views 3 4"]:
 # One thread: 128^3 voxels take 50 ms so, and waking a pool costs more for the small hulls of a pose check.
 @kernel(nogil=True)
 @no_type_check
-def _carve(masks, matrices, cut, first, cell, resolution, miss_votes):
+def _count_missing(masks, matrices, cut, first, cell, asked, most):
     views, height, width = masks.shape
-    hull = np.zeros((resolution, resolution, resolution), dtype=np.uint8)
-    for i in range(resolution):
+    columns, rows, layers = asked.shape
+    missing = np.full(asked.shape, most + 1, np.int16)
+    for i in range(columns):
         x = first[0] + np.float32(i) * cell[0]
-        for j in range(resolution):
+        for j in range(rows):
             y = first[1] + np.float32(j) * cell[1]
-            for k in range(resolution):
+            for k in range(layers):
+                if not asked[i, j, k]:
+                    continue
                 z = first[2] + np.float32(k) * cell[2]
                 misses = 0
                 for v in range(views):
@@ -152,11 +175,10 @@ def _carve(masks, matrices, cut, first, cell, resolution, miss_votes):
                             inside = masks[v, int(row), int(column)] != 0
                     if not inside and (in_frame or not cut[v]):
                         misses += 1
-                        if misses > miss_votes:
+                        if misses > most:
                             break
-                if misses <= miss_votes:
-                    hull[i, j, k] = 1
-    return hull
+                missing[i, j, k] = misses
+    return missing
 
 
 @kernel(nogil=True)

@@ -9,7 +9,16 @@ from ellipsoids import FIGURE, inside, silhouettes, sine_orbit
 from sv3dgen.views.cameras import project
 from sv3dgen.views.normalize import enclosing_sphere, nearest_point, normalize_to_box, object_box
 from sv3dgen.views.orbits import orbit_by_name
-from sv3dgen.views.visual_hull import dilated, drawn, explained, hull_bounds, scene_box, visual_hull, voxel_centers
+from sv3dgen.views.visual_hull import (
+    dilated,
+    drawn,
+    explained,
+    hull_bounds,
+    missing_views,
+    scene_box,
+    visual_hull,
+    voxel_centers,
+)
 
 
 def centers(resolution, box):
@@ -42,6 +51,21 @@ def test_equals_the_definition():
         expected = slow_hull(masks, cameras, 24, box, miss_votes)
         assert (hull != expected).sum() <= 3  # projections that rounding puts on the other side of a pixel's edge
         assert hull.sum() > 100
+
+
+def test_one_count_of_missing_views_has_the_hull_of_every_number_of_votes():
+    cameras = sine_orbit().cameras(size_px=64)
+    masks = silhouettes(cameras)
+    within = torch.rand(24, 24, 24, generator=torch.Generator().manual_seed(0)) < 0.7
+    missing = missing_views(masks, cameras, resolution=24, most=5, within=within)
+    for votes in range(6):
+        hull = visual_hull(masks, cameras, resolution=24, miss_votes=votes)
+        assert 0 < hull.sum() and torch.equal(missing <= votes, hull & within)
+    assert missing.max() == 6
+    # As many views as one likes, and as many of them that miss.
+    pick = torch.arange(300) % len(cameras)
+    many = missing_views(masks[pick], cameras[pick], resolution=8, most=300)
+    assert many.max() == 300 and torch.equal(many == 0, visual_hull(masks, cameras, resolution=8))
 
 
 def test_holds_the_object_and_little_more():
