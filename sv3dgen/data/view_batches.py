@@ -26,14 +26,16 @@ class Sampling:
     """How target pixels are drawn from one step on.
 
     `frames`: `views` whole frames at `size_px`; with `crop_margin_px`, only as much of them as holds the objects of all
-    and that margin around. `strided`: every `stride`-th pixel of such frames from a random offset
-    (docs/method.md). `patches`: `patches` squares of `patch_px` pixels, anywhere near the object in any view.
+    and that margin around, and a view of its own smaller size with at most `footprint_px` pixels a side for each of its
+    own (None: as many as come nearest to `size_px`). `strided`: every `stride`-th pixel of whole frames from a random
+    offset (docs/method.md). `patches`: `patches` squares of `patch_px` pixels, near the object in any view.
     """
 
     size_px: Pixels  # longer side of the frames
     layout: Literal["frames", "strided", "patches"]
     views: Annotated[int, Between(1, 1000)] = 6
     crop_margin_px: Annotated[int, Between(0, 4096)] | None = None
+    footprint_px: Annotated[int, Between(1, 64)] | None = None
     stride: Annotated[int, Between(1, 64)] = 4
     patches: Annotated[int, Between(1, 1000000)] = 256
     patch_px: Annotated[int, Between(1, 64)] = 2
@@ -87,8 +89,8 @@ class ViewBatches:
         picked = self._picked(sampling, generator)
         index = sent_to(self._given.images.device, picked)
         if sampling.layout == "frames" and sampling.crop_margin_px is not None:
-            work = self._working(sampling.size_px, None)
-            boxes = self._boxes_of(sampling.size_px)[picked]
+            work = self._cropped_from(sampling)
+            boxes = self._boxes_of(sampling)[picked]
             footprints = tuple(work.footprint_px[view] for view in picked.tolist()) if work.has_footprints else None
             whole = [work.rgba[view] for view in picked.tolist()]  # not copied: only their parts are
             cameras, rgba = crop(work.cameras[index], whole, boxes, sampling.crop_margin_px, footprints)
@@ -173,13 +175,18 @@ class ViewBatches:
 
         return self._keep(("ends", sampling.size_px, sampling.patch_px), found)
 
-    def _boxes_of(self, size_px: int) -> Int[Tensor, "views 4"]:
+    def _boxes_of(self, sampling: Sampling) -> Int[Tensor, "views 4"]:
         # On the host, which decides by them how large a step's frames are.
-        return self._keep(("boxes", size_px), lambda: object_boxes(self._working(size_px, None).rgba[:, 3].cpu()))
+        asked = ("boxes", sampling.size_px, sampling.footprint_px)
+        return self._keep(asked, lambda: object_boxes(self._cropped_from(sampling).rgba[:, 3].cpu()))
 
-    def _working(self, size_px: int, footprint_px: int | None) -> WorkingFrames:
+    def _cropped_from(self, sampling: Sampling) -> WorkingFrames:
+        return self._working(sampling.size_px, most_px=sampling.footprint_px)
+
+    def _working(self, size_px: int, footprint_px: int | None = None, most_px: int | None = None) -> WorkingFrames:
         return self._keep(
-            ("working", size_px, footprint_px), lambda: working_frames(self._at_size(size_px), size_px, footprint_px)
+            ("working", size_px, footprint_px, most_px),
+            lambda: working_frames(self._at_size(size_px), size_px, footprint_px, most_px),
         )
 
     def _at_size(self, size_px: int) -> PosedViews:

@@ -23,18 +23,21 @@ class WorkingFrames:
         return any(px > 1 for px in self.footprint_px)
 
 
-def working_frames(views: PosedViews, size_px: int, footprint_px: int | None = None) -> WorkingFrames:
+def working_frames(
+    views: PosedViews, size_px: int, footprint_px: int | None = None, most_px: int | None = None
+) -> WorkingFrames:
     """Views for steps at `size_px`; `views` are `resized` to it.
 
     A view of less than two thirds of that has `footprint_px` pixels a side for each of its own, by default as many as
-    come nearest to `size_px`.
+    come nearest to `size_px`, and at most `most_px`.
     """
     frames = views.resized(size_px)
     height, width = frames.images.shape[2:]
     footprints = []
     for own, small in zip(frames.own_px, frames.small, strict=True):
         nearest = round(max(height, width) / own) if small is not None else 1
-        footprints.append(nearest if footprint_px is None or nearest == 1 else footprint_px)
+        usual = nearest if most_px is None else min(nearest, most_px)
+        footprints.append(usual if footprint_px is None or nearest == 1 else footprint_px)
     if all(footprint == 1 for footprint in footprints):
         sizes = ((height, width),) * len(frames)
         return WorkingFrames(frames.cameras, frames.rgba, sizes, tuple(footprints))

@@ -140,12 +140,18 @@ def test_a_small_view_is_drawn_so_that_squares_cover_its_pixels(posed_views):
     )
 
 
-def test_frames_of_small_views_begin_at_whole_pixels_of_theirs(posed_views):
-    views = weighed(posed_views, small=tuple(posed_views.resized(20).images[:11]) + (None,))
-    batch = batches(views, size_px=64, layout="frames", views=4, crop_margin_px=3).at(0)
-    assert sorted(batch.footprint_px) == [1, 3, 3, 3]
-    for image, footprint in enumerate(batch.footprint_px):
-        if footprint == 3:
-            height, width = (side // 3 * 3 for side in batch.alpha.shape[2:])
-            blocks = batch.alpha[image, 0, :height, :width].unflatten(0, (-1, 3)).unflatten(2, (-1, 3))
+@pytest.mark.parametrize(("most_px", "footprint_px"), [(None, 3), (5, 3), (2, 2)])
+def test_frames_of_small_views_begin_at_whole_pixels_of_theirs(posed_views, most_px, footprint_px):
+    own = posed_views.resized(20)
+    views = weighed(posed_views, small=tuple(own.images[:11]) + (None,))
+    frames = {"layout": "frames", "views": 4, "crop_margin_px": 3, "footprint_px": most_px}
+    batch = batches(views, size_px=64, **frames).at(0)
+    assert sorted(batch.footprint_px) == [1] + 3 * [footprint_px]
+    for image, side in enumerate(batch.footprint_px):
+        if side > 1:
+            height, width = (length // side * side for length in batch.alpha.shape[2:])
+            blocks = batch.alpha[image, 0, :height, :width].unflatten(0, (-1, side)).unflatten(2, (-1, side))
             assert torch.equal(blocks.amax((1, 3)), blocks.amin((1, 3)))
+            # All of the view's object is there, each of its pixels as often as the square has pixels.
+            covered = batch.alpha[image].sum() / side**2
+            torch.testing.assert_close(covered, own.rgba[batch.view_index[image], 3].sum())
