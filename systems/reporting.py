@@ -14,6 +14,7 @@ from sv3dgen.interfaces import ViewBatch
 from sv3dgen.runs.picture_log import log_guidance, log_pictures
 
 PICTURE_PX = 192
+PICTURE_ENLARGED = 2  # times the smallest view's own size is enough
 PICTURE_VIEWS = 4
 
 
@@ -91,7 +92,7 @@ class Pictures(lightning.Callback):
 
     @torch.no_grad()
     def draw(self, trainer: lightning.Trainer, module: Any) -> None:
-        frames = module.views.resized(PICTURE_PX)
+        frames = module.views.resized(min(PICTURE_PX, PICTURE_ENLARGED * min(module.views.own_px)))
         frames = frames[:: max(1, len(frames) // PICTURE_VIEWS)][:PICTURE_VIEWS]
         batch = ViewBatch(frames.cameras, None, frames.rgba[:, :3], frames.rgba[:, 3:])
         module.eval()
