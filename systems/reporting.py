@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median_low
 from typing import Any, Protocol, runtime_checkable
 
 import lightning
@@ -14,7 +15,7 @@ from sv3dgen.interfaces import ViewBatch
 from sv3dgen.runs.picture_log import log_guidance, log_pictures
 
 PICTURE_PX = 192
-PICTURE_ENLARGED = 2  # times the smallest view's own size is enough
+PICTURE_ENLARGED = 2  # times the usual view's own size is enough
 PICTURE_VIEWS = 4
 
 
@@ -92,7 +93,7 @@ class Pictures(lightning.Callback):
 
     @torch.no_grad()
     def draw(self, trainer: lightning.Trainer, module: Any) -> None:
-        frames = module.views.resized(min(PICTURE_PX, PICTURE_ENLARGED * min(module.views.own_px)))
+        frames = module.views.resized(min(PICTURE_PX, PICTURE_ENLARGED * median_low(module.views.own_px)))
         frames = frames[:: max(1, len(frames) // PICTURE_VIEWS)][:PICTURE_VIEWS]
         batch = ViewBatch(frames.cameras, None, frames.rgba[:, :3], frames.rgba[:, 3:])
         module.eval()

@@ -26,13 +26,14 @@ class Module:
 
 
 @pytest.mark.parametrize(
-    ("most_px", "own_px", "drawn_px"), [(48, None, 48), (192, None, 64), (192, 16, 32), (24, 16, 24)]
+    ("most_px", "own_px", "few", "drawn_px"),
+    [(48, 64, 0, 48), (192, 64, 0, 64), (192, 16, 11, 32), (24, 16, 11, 24), (192, 16, 1, 64)],
 )
-def test_pictures_are_twice_the_smallest_views_at_most(posed_views, monkeypatch, most_px, own_px, drawn_px):
+def test_pictures_are_twice_the_usual_view_at_most(posed_views, monkeypatch, most_px, own_px, few, drawn_px):
     assert posed_views.images.shape[2:] == (64, 64)
     monkeypatch.setattr(systems.reporting, "log_pictures", lambda *_, **__: None)
     monkeypatch.setattr(systems.reporting, "PICTURE_PX", most_px)
-    small = () if own_px is None else (*posed_views.resized(own_px).images[:11], None)
+    small = (*posed_views.resized(own_px).images[:few], *[None] * (12 - few))  # as many have so few pixels
     module = Module(replace(posed_views, small=small))
     Pictures(Path(), 1).draw(lightning.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu"), module)
     assert module.drawn == [(4, drawn_px, drawn_px)]
